@@ -1,0 +1,30 @@
+# The commands of this repository. Each is a few words here and a script elsewhere.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+.PHONY: help
+help: ## list the commands
+	@awk -F ':.*## ' '/^##@/ { printf "\n%s\n", substr($$0, 5) } \
+	    /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+##@ The local cluster
+
+.PHONY: cluster
+cluster: ## bring up the local cluster (kind where Docker answers, else natively, as root)
+	@hack/cluster/up.sh
+
+.PHONY: down
+down: ## take away everything that was brought up
+	@hack/cluster/down.sh
+
+.PHONY: tools
+tools: ## build the third-party tools that are missing (cached by version)
+	@hack/tools/build.sh
+
+##@ The product
+
+.PHONY: images
+images: ## build the product's images and bring them into the local cluster
+	@hack/images/build.sh

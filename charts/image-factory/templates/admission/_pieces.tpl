@@ -1,0 +1,26 @@
+{{/*
+Expressions that several policies share. User names come from values and are written as CEL strings by toJson.
+*/}}
+
+{{/* CEL list of the factory's own service accounts. */}}
+{{- define "image-factory.ownUsers" -}}
+[{{ include "image-factory.operatorUser" . | toJson }}, {{ include "image-factory.credentialsUser" . | toJson }}]
+{{- end -}}
+
+{{/* CEL list of controllers of Kubernetes that tidy up: with and without a service account for each. */}}
+{{- define "image-factory.tidyingUsers" -}}
+["system:serviceaccount:kube-system:namespace-controller", "system:serviceaccount:kube-system:generic-garbage-collector", "system:kube-controller-manager"]
+{{- end -}}
+
+{{/* A binding that denies. Takes a list: root, name of the policy. */}}
+{{- define "image-factory.denyBinding" -}}
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata:
+  name: {{ include "image-factory.fullname" (index . 0) }}-{{ index . 1 }}
+  labels:
+    {{- include "image-factory.componentLabels" (list (index . 0) "admission") | nindent 4 }}
+spec:
+  policyName: {{ include "image-factory.fullname" (index . 0) }}-{{ index . 1 }}
+  validationActions: [Deny]
+{{- end -}}

@@ -1,0 +1,182 @@
+//! Build: one run, from source to a published image. A rerun is a new Build.
+
+mod source;
+mod status;
+
+pub use source::{
+    ConfigMapSource, FileContent, GitRevision, GitSource, GitUrl, InlineFile, InlineSource, PackageName, Recipe, ShellCommand,
+    Source,
+};
+pub use status::{
+    BaseImage, BuildStatus, Failure, FailureClass, Judgement, OutputStatus, Phase, PolicyVerdict, ReferrerDigests, ScanStatus,
+    SeverityCounts, SourceStatus, StagedImage, Verdict,
+};
+
+use kube_derive::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::common::{
+    ConfigMapKeyRef, DurationText, ImageReference, LabelKey, LocalRef, RegistryHost, RepositoryPrefix,
+    Resources, TextLine, VariableName,
+};
+
+bounded_strings! {
+    /// Name of a stage of a Dockerfile.
+    StageName { min: 1, max: 128, pattern: r"^[A-Za-z0-9][A-Za-z0-9._-]*$" }
+}
+
+/// One run, from source to a published image.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "imagefactory.dev",
+    version = "v1alpha1",
+    kind = "Build",
+    plural = "builds",
+    shortname = "ifb",
+    category = "imagefactory",
+    namespaced,
+    doc = "A Build is one run: source is fetched, an image is built, scanned by digest, judged by policy and, if policy allows, published under its name. Its spec does not change; a rerun is a new Build.",
+    status = "BuildStatus",
+    derive = "PartialEq",
+    crates(kube_core = "kube_core"),
+    selectable = ".spec.projectRef.name",
+    selectable = ".spec.method",
+    selectable = ".status.phase",
+    printcolumn(name = "Project", type_ = "string", json_path = ".spec.projectRef.name", description = "Project of the build."),
+    printcolumn(name = "State", type_ = "string", json_path = ".status.phase", description = "State in one word."),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Succeeded')].reason", description = "Why."),
+    printcolumn(name = "Verdict", type_ = "string", json_path = ".status.verdict.result", description = "What the policies say about the image."),
+    printcolumn(name = "Since", type_ = "date", json_path = ".status.phaseTime", description = "When the state was reached."),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Image", type_ = "string", json_path = ".status.output.image", priority = 1, description = "The published name."),
+    printcolumn(name = "Digest", type_ = "string", json_path = ".status.output.digest", priority = 1, description = "Digest of the published image."),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Succeeded')].message", priority = 1, description = "What happened and what to do next.")
+)]
+#[x_kube(crates(kube_core = "kube_core"))]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!(has(self.source) && has(self.recipe))").message("name a source or a recipe, not both").field_path(".recipe"),
+    validation = Rule::new("!has(self.recipe) || (!has(self.target) && !has(self.buildArgs))")
+        .message("target and buildArgs speak of a Dockerfile; a recipe has none"),
+    validation = Rule::new("!has(self.output) || !has(self.output.pushSecretRef) || !has(self.pullSecrets) || !self.pullSecrets.exists(s, s.name == self.output.pushSecretRef.name)")
+        .message("the build's steps can read pull secrets, so the secret to publish with can't be one of them").field_path(".pullSecrets"),
+    validation = Rule::new("self.cancelled || !oldSelf.cancelled").message("a cancelled build stays cancelled; create a new Build instead").field_path(".cancelled")
+)]
+pub struct BuildSpec {
+    /// Project that the build belongs to.
+    pub project_ref: LocalRef,
+    /// Where the Dockerfile and its context come from. Without it and without a recipe, the project's source is taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
+    /// An image described without a Dockerfile: base image, packages, commands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<Recipe>,
+    /// What builds the image. Default: kaniko.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<Method>,
+    /// Stage of the Dockerfile to build. Default: the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<StageName>,
+    /// Values for the Dockerfile's ARG lines. They are visible in the image's history: never put a secret here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub build_args: Vec<NamedValue>,
+    /// Labels of the image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub labels: Vec<ImageLabel>,
+    /// Secrets of type `kubernetes.io/dockerconfigjson` in the tenant's namespace with credentials for pulling base images. The build can read them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub pull_secrets: Vec<LocalRef>,
+    /// Mirrors that are asked for base images before the registry that they name, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub registry_mirrors: Vec<RegistryMirror>,
+    /// ConfigMap key in the tenant's namespace with PEM certificates of authorities that the build trusts, beside the platform's: for Git servers, registries and mirrors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_bundle: Option<ConfigMapKeyRef>,
+    /// Where the image is published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Output>,
+    /// Resources of the container that builds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+    /// Longest run from dispatch to the end, from 10 seconds to 24 hours, as in `30m`. Waiting for a slot does not count. Default: the project's, else the tenant's, else the chart's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('10s') && duration(self) <= duration('24h')").message("must be between 10s and 24h"))]
+    pub timeout: Option<DurationText>,
+    /// ImagePolicy that this image must pass beside the tenant's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_ref: Option<LocalRef>,
+    /// Set it to true to cancel the build. A build that is already publishing finishes. It is the only field that can change.
+    #[serde(default)]
+    pub cancelled: bool,
+}
+
+/// What builds the image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// Kaniko: one platform, that of the node.
+    #[default]
+    Kaniko,
+}
+
+impl Method {
+    /// The word in specs and metric labels.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Kaniko => "kaniko",
+        }
+    }
+}
+
+/// A name and its value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NamedValue {
+    /// Name.
+    pub name: VariableName,
+    /// Value: one line without control characters.
+    pub value: TextLine,
+}
+
+/// A label of the image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageLabel {
+    /// Key, as in `org.opencontainers.image.source`.
+    pub name: LabelKey,
+    /// Value: one line without control characters.
+    pub value: TextLine,
+}
+
+/// A registry and where its images are asked for first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RegistryMirror {
+    /// Registry that Dockerfiles name, as in `docker.io`.
+    pub registry: RegistryHost,
+    /// Host, port and path of the mirror, as in `mirror.example.com/docker-hub`.
+    pub mirror: RepositoryPrefix,
+}
+
+/// Where the image is published.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(crates(kube_core = "kube_core"))]
+#[serde(rename_all = "camelCase")]
+pub struct Output {
+    /// Name of the image with its tag. It must lie under the platform's output prefix for the tenant or under one of the Tenant's registries. Default: `<platform's output prefix>/<tenant>/<project>:<name of the Build>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("!self.contains('@')").message("an output has a tag; its digest comes from the build"))]
+    pub image: Option<ImageReference>,
+    /// Secret of type `kubernetes.io/dockerconfigjson` in the tenant's namespace to publish with. Without it the platform's credential is used, which serves the platform's output prefix for this tenant and what the Tenant's registries list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub push_secret_ref: Option<LocalRef>,
+}

@@ -1,0 +1,131 @@
+//! ImagePolicy: what an image must be like to be published.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube_derive::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::conditions;
+
+bounded_strings! {
+    /// A CVSS score from `0` to `10`, with at most one decimal.
+    CvssScore { min: 1, max: 4, pattern: r"^(10(\.0)?|[0-9](\.[0-9])?)$" }
+    /// An SPDX licence identifier, as in `AGPL-3.0-only`, or a name as scanners report it.
+    LicenceName { min: 1, max: 64, pattern: r"^[A-Za-z0-9][A-Za-z0-9 ._+()-]*$" }
+    /// A package: its name, as in `telnet`, or a package URL without a version, as in `pkg:npm/event-stream`.
+    DeniedPackage { min: 1, max: 128, pattern: r"^[A-Za-z0-9@][A-Za-z0-9@._+/:%~-]*$" }
+}
+
+/// What an image must be like to be published.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "imagefactory.dev",
+    version = "v1alpha1",
+    kind = "ImagePolicy",
+    plural = "imagepolicies",
+    shortname = "ipol",
+    category = "imagefactory",
+    doc = "An ImagePolicy says what an image must be like to be published: limits for findings, denied licences and packages, the evidence that must be there. Platform administrators write it. Unknown is not a pass, in any mode.",
+    status = "ImagePolicyStatus",
+    derive = "PartialEq",
+    crates(kube_core = "kube_core"),
+    printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode", description = "Enforce, or DryRun."),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status", description = "Whether the policy is valid."),
+    printcolumn(name = "Critical", type_ = "integer", json_path = ".spec.maxVulnerabilities.critical", description = "Critical findings allowed."),
+    printcolumn(name = "High", type_ = "integer", json_path = ".spec.maxVulnerabilities.high", description = "High findings allowed."),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Hash", type_ = "string", json_path = ".status.hash", priority = 1, description = "Hash of the spec, as verdicts name it.")
+)]
+#[x_kube(crates(kube_core = "kube_core"))]
+#[serde(rename_all = "camelCase")]
+pub struct ImagePolicySpec {
+    /// Enforce: a Fail is not published. DryRun: a Fail is published and says so. Unknown is never published, in either mode.
+    #[serde(default)]
+    pub mode: Mode,
+    /// Findings allowed for each severity. A severity that is not listed has no limit; 0 allows none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_vulnerabilities: Option<SeverityLimits>,
+    /// Highest CVSS score allowed for any finding, as in `"6.9"`. A finding without a score counts with the top of its severity's range. `"0"` allows none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_cvss: Option<CvssScore>,
+    /// Leave findings without a fix out of `maxVulnerabilities` and `maxCvss`.
+    #[serde(default)]
+    pub ignore_unfixed: bool,
+    /// Licences that no package may have, compared without regard to case.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub denied_licences: Vec<LicenceName>,
+    /// Packages that may not be there, by name or by package URL without a version.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub denied_packages: Vec<DeniedPackage>,
+    /// Whether an SBOM must list packages. Required: an image in which no package was found is Unknown, since nothing was judged. Optional: such an image is judged by its report alone; choose it for images that hold static binaries and nothing else.
+    #[serde(default)]
+    pub sbom: SbomRequirement,
+}
+
+/// What a Fail means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Mode {
+    /// A Fail is not published.
+    #[default]
+    Enforce,
+    /// A Fail is published and says so.
+    DryRun,
+}
+
+/// Whether an SBOM must list packages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum SbomRequirement {
+    /// An SBOM must be there and list at least one package.
+    #[default]
+    Required,
+    /// An SBOM must be there and well formed; it may list no package.
+    Optional,
+}
+
+/// Findings allowed for each severity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SeverityLimits {
+    /// Critical findings allowed; 0 allows none, absent sets no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub critical: Option<u32>,
+    /// High findings allowed; 0 allows none, absent sets no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub high: Option<u32>,
+    /// Medium findings allowed; 0 allows none, absent sets no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub medium: Option<u32>,
+    /// Low findings allowed; 0 allows none, absent sets no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub low: Option<u32>,
+    /// Findings without a severity allowed; 0 allows none, absent sets no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<u32>,
+}
+
+/// What the operator made of an ImagePolicy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ImagePolicyStatus {
+    /// The metadata.generation that this status speaks of; -1 until the object was seen.
+    #[serde(default = "crate::common::never_observed")]
+    pub observed_generation: i64,
+    /// `Ready`: the policy is valid.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "conditions::schema")]
+    pub conditions: Vec<Condition>,
+    /// Hash of the spec, `sha256:` and 64 hexadecimal digits, as verdicts name it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 71))]
+    pub hash: Option<String>,
+}
+
+impl Default for ImagePolicyStatus {
+    fn default() -> Self {
+        Self { observed_generation: crate::common::never_observed(), conditions: Vec::new(), hash: None }
+    }
+}

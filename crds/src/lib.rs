@@ -1,0 +1,35 @@
+//! What users of Image Factory write and read.
+//!
+//! One module per kind, each with the types of its `spec` and `status`. Everything here is plain data:
+//! no client, no clock, no I/O, so that the operator, the webhook, tests and outside tools can share it.
+//!
+//! Static rules live in the schema (patterns, bounds, CEL) where the API server enforces them; [`crd::all`]
+//! is the one place where the CustomResourceDefinitions are finished and from which `charts/` is generated.
+
+#[macro_use]
+mod strings;
+
+pub mod build;
+pub mod common;
+pub mod conditions;
+pub mod crd;
+pub mod entitlement;
+pub mod image_policy;
+pub mod names;
+pub mod project;
+pub mod quantity;
+pub mod tenant;
+pub mod tenant_settings;
+
+pub use build::{Build, BuildSpec, BuildStatus};
+pub use image_policy::{ImagePolicy, ImagePolicySpec, ImagePolicyStatus};
+pub use project::{Project, ProjectSpec, ProjectStatus};
+pub use tenant::{Tenant, TenantSpec, TenantStatus};
+pub use tenant_settings::{TenantSettings, TenantSettingsSpec, TenantSettingsStatus};
+
+/// API group of every kind.
+pub const GROUP: &str = "imagefactory.dev";
+/// The one served version.
+pub const VERSION: &str = "v1alpha1";
+/// `kubectl get imagefactory` lists every kind.
+pub const CATEGORY: &str = "imagefactory";

@@ -1,0 +1,238 @@
+//! Why a pod failed: from container states, exit codes and the reports of our own containers, never from the
+//! text of a log.
+
+use imagefactory_crds::build::{Failure, FailureClass};
+
+use crate::build::observed::{ContainerState, ContainerView, PodView};
+use crate::step::{Report, StepFailure};
+
+/// Container that runs tenant code. Its termination message is the end of its log and is never read as a report.
+pub const BUILDER: &str = "build";
+
+/// Longest log kept in status, in bytes.
+const MAX_LOG: usize = 1500;
+
+/// Waiting reasons that a container does not leave without help.
+const STUCK: [&str; 6] = [
+    "ImagePullBackOff",
+    "ErrImagePull",
+    "InvalidImageName",
+    "ErrImageNeverPull",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+];
+
+/// What went wrong in a pod that ended badly.
+#[must_use]
+pub fn of_pod(pod: &PodView) -> Failure {
+    if let Some(failure) = of_node(pod) {
+        return failure;
+    }
+    match pod.containers.iter().find(|container| has_failed(container)) {
+        Some(container) => of_container(container),
+        None => blank(
+            FailureClass::Infrastructure,
+            pod.reason.as_deref().unwrap_or("PodFailed"),
+            pod.message.clone().unwrap_or_else(|| format!("Pod {} failed and does not say why.", pod.name)),
+            "Look at the pod with kubectl describe; create a new Build to try again.",
+        ),
+    }
+}
+
+/// What keeps a pod from starting, if something does that does not pass by itself.
+#[must_use]
+pub fn of_waiting(pod: &PodView) -> Option<Failure> {
+    if let Some(message) = &pod.unschedulable {
+        return Some(blank(
+            FailureClass::Infrastructure,
+            "Unschedulable",
+            format!("No node takes the pod: {message}"),
+            "Ask for less in spec.resources of a new Build, or ask a platform administrator for more room.",
+        ));
+    }
+    pod.containers.iter().find_map(|container| match &container.state {
+        ContainerState::Waiting { reason, message } if STUCK.contains(&reason.as_str()) => Some(Failure {
+            container: Some(container.name.clone()),
+            ..blank(
+                FailureClass::Infrastructure,
+                reason,
+                format!("Container {} can't start: {message}", container.name),
+                "This image or object belongs to the platform: ask a platform administrator.",
+            )
+        }),
+        ContainerState::Waiting { .. } | ContainerState::Running | ContainerState::Ended { .. } => None,
+    })
+}
+
+/// What one word the pod waits for, for a condition's message.
+#[must_use]
+pub fn waits_for(pod: &PodView) -> String {
+    if let Some(failure) = of_waiting(pod) {
+        return failure.message;
+    }
+    if pod.has_node {
+        "The source is fetched and base images are resolved.".to_owned()
+    } else {
+        "The pod waits for a node.".to_owned()
+    }
+}
+
+/// A failure that is nobody's container's.
+#[must_use]
+pub fn blank(class: FailureClass, reason: &str, message: String, next: &str) -> Failure {
+    Failure {
+        class,
+        reason: head(reason, 128),
+        container: None,
+        exit_code: None,
+        message: head(&message, 500),
+        log: None,
+        next: head(next, 256),
+    }
+}
+
+fn of_node(pod: &PodView) -> Option<Failure> {
+    let reason = pod.reason.as_deref()?;
+    let message = pod.message.clone().unwrap_or_default();
+    match reason {
+        "Evicted" => Some(blank(
+            FailureClass::Evicted,
+            reason,
+            message,
+            "The node ran short of what the pod used: ask for more in spec.resources (ephemeralStorage, memory) of a new Build.",
+        )),
+        "NodeLost" | "NodeAffinity" | "NodeShutdown" | "Shutdown" | "Terminated" | "Preempting" | "UnexpectedAdmissionError" => {
+            Some(blank(FailureClass::Evicted, reason, message, "The node went away: create a new Build to try again."))
+        }
+        _ => None,
+    }
+}
+
+fn has_failed(container: &ContainerView) -> bool {
+    matches!(&container.state, ContainerState::Ended { exit_code, .. } if *exit_code != 0)
+}
+
+fn of_container(container: &ContainerView) -> Failure {
+    let ContainerState::Ended { exit_code, reason, message } = &container.state else {
+        return blank(FailureClass::Infrastructure, "PodFailed", String::new(), "Create a new Build to try again.");
+    };
+    let failure = if reason == "OOMKilled" {
+        blank(
+            FailureClass::OutOfMemory,
+            reason,
+            format!("Container {} went over its memory limit.", container.name),
+            "Raise spec.resources.limits.memory in a new Build, or make the build use less.",
+        )
+    } else if container.name == BUILDER {
+        blank(
+            FailureClass::Build,
+            "BuildFailed",
+            format!("A step of the build failed with exit code {exit_code}; its last lines are in status.failure.log."),
+            "Read the log with kubectl logs and mend the Dockerfile; then create a new Build.",
+        )
+    } else {
+        of_step(container, message, *exit_code)
+    };
+    let is_log = container.name == BUILDER || reason == "OOMKilled";
+    Failure {
+        container: Some(container.name.clone()),
+        exit_code: Some(*exit_code),
+        log: (is_log && !message.is_empty()).then(|| tail(message, MAX_LOG)),
+        ..failure
+    }
+}
+
+/// A container of ours says itself what went wrong.
+fn of_step(container: &ContainerView, message: &str, exit_code: i32) -> Failure {
+    match Report::<serde_json::Value>::decode(message) {
+        Some(Report::Failed(StepFailure { class, reason, message, next })) => {
+            Failure { next: head(&next, 256), ..blank(class, &reason, message, "") }
+        }
+        Some(Report::Done(_)) | None => Failure {
+            log: (!message.is_empty()).then(|| tail(message, MAX_LOG)),
+            ..blank(
+                FailureClass::Infrastructure,
+                "StepCrashed",
+                format!("Container {} ended with exit code {exit_code} and without a report.", container.name),
+                "Create a new Build to try again; if it happens again, tell a platform administrator.",
+            )
+        },
+    }
+}
+
+/// The first `most` bytes, cut between characters.
+fn head(text: &str, most: usize) -> String {
+    let mut length = 0;
+    text.chars().take_while(|character| { length += character.len_utf8(); length <= most }).collect()
+}
+
+/// The last `most` bytes, cut between characters, without control characters but line breaks and tabs.
+fn tail(text: &str, most: usize) -> String {
+    let mut length = 0;
+    let kept: Vec<char> = text
+        .chars()
+        .rev()
+        .filter(|character| !character.is_control() || matches!(character, '\n' | '\t'))
+        .take_while(|character| { length += character.len_utf8(); length <= most })
+        .collect();
+    kept.into_iter().rev().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(name: &str, exit_code: i32, reason: &str, message: &str) -> PodView {
+        let state = ContainerState::Ended { exit_code, reason: reason.to_owned(), message: message.to_owned() };
+        let container = ContainerView { name: name.to_owned(), state };
+        PodView { phase: "Failed".to_owned(), containers: vec![container], ..PodView::default() }
+    }
+
+    #[test]
+    fn the_class_follows_from_states_and_exit_codes() {
+        let cases = [
+            (ended(BUILDER, 1, "Error", "boom"), FailureClass::Build, "BuildFailed"),
+            (ended(BUILDER, 137, "OOMKilled", ""), FailureClass::OutOfMemory, "OOMKilled"),
+            (ended("push", 2, "Error", "panic"), FailureClass::Infrastructure, "StepCrashed"),
+            (
+                PodView { reason: Some("Evicted".to_owned()), ..ended(BUILDER, 137, "Error", "") },
+                FailureClass::Evicted,
+                "Evicted",
+            ),
+            (PodView { phase: "Failed".to_owned(), ..PodView::default() }, FailureClass::Infrastructure, "PodFailed"),
+        ];
+        for (pod, class, reason) in cases {
+            let failure = of_pod(&pod);
+            assert_eq!((failure.class, failure.reason.as_str()), (class, reason));
+        }
+    }
+
+    #[test]
+    fn a_step_of_ours_names_the_class_itself() {
+        let report = r#"{"failed":{"class":"Source","reason":"CommitNotFound","message":"m","next":"n"}}"#;
+        let failure = of_pod(&ended("prepare", 1, "Error", report));
+        assert_eq!((failure.class, failure.reason.as_str(), failure.next.as_str()), (FailureClass::Source, "CommitNotFound", "n"));
+        assert_eq!(failure.log, None);
+    }
+
+    #[test]
+    fn tenant_code_can_not_name_its_own_class() {
+        let forged = r#"{"failed":{"class":"Infrastructure","reason":"Forged","message":"m","next":"n"}}"#;
+        let failure = of_pod(&ended(BUILDER, 1, "Error", forged));
+        assert_eq!((failure.class, failure.reason.as_str()), (FailureClass::Build, "BuildFailed"));
+    }
+
+    #[test]
+    fn the_end_of_the_log_is_kept_within_bounds_and_between_characters() {
+        let failure = of_pod(&ended(BUILDER, 1, "Error", &format!("{}end\u{1b}", "ü".repeat(5000))));
+        let log = failure.log.unwrap();
+        assert!(log.len() <= MAX_LOG && log.ends_with("end"), "{log}");
+    }
+
+    #[test]
+    fn a_container_that_waits_for_its_image_is_named() {
+        let state = ContainerState::Waiting { reason: "ImagePullBackOff".to_owned(), message: "no such host".to_owned() };
+        let pod = PodView { containers: vec![ContainerView { name: "build".to_owned(), state }], ..PodView::default() };
+        assert_eq!(of_waiting(&pod).unwrap().reason, "ImagePullBackOff");
+    }
+}

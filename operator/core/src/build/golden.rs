@@ -1,0 +1,79 @@
+//! The objects made for a build, as text: a change of behaviour is a change of these files.
+
+use imagefactory_crds::build::StagedImage;
+use serde_json::json;
+
+use super::fixtures::{World, digest};
+use super::objects::{build_pod, publish_job, scan_job};
+use super::validated::Validated;
+
+/// A build that uses everything, with text that shells, YAML and Kubernetes' expansion would take apart.
+fn elaborate() -> World {
+    let mut world = World::new();
+    world.build.spec = serde_json::from_value(json!({
+        "projectRef": {"name": "web"},
+        "source": {
+            "git": {"url": "https://git.example.com/team/app", "revision": "main", "secretRef": {"name": "git"}},
+            "contextDir": "services/api",
+            "dockerfile": "docker/Dockerfile",
+        },
+        "buildArgs": [{"name": "GREETING", "value": "-- $(HOME) `id` ; \"'"}],
+        "target": "final",
+        "labels": [{"name": "org.example.team", "value": "a$$b"}],
+        "pullSecrets": [{"name": "bases"}, {"name": "more-bases"}],
+        "registryMirrors": [{"registry": "ghcr.io", "mirror": "mirror.example.com/ghcr"}],
+        "caBundle": {"name": "authorities", "key": "bundle.pem"},
+        "output": {"image": "registry.example.com/output/acme/api:1.2", "pushSecretRef": {"name": "push"}},
+        "resources": {"requests": {"cpu": 1, "memory": "1Gi"}, "limits": {"memory": "2Gi"}},
+        "timeout": "1h30m",
+    }))
+    .unwrap();
+    world
+}
+
+fn staged() -> StagedImage {
+    StagedImage { repository: "registry.example.com/staging/acme/builds/web/uid".to_owned(), digest: digest('a'), size: 1 }
+}
+
+fn validated(world: &World) -> Validated {
+    world.validated().unwrap()
+}
+
+#[test]
+fn the_pod_of_a_plain_build() {
+    let world = World::new();
+    insta::assert_yaml_snapshot!(build_pod(&validated(&world), None, &world.settings));
+}
+
+#[test]
+fn the_pod_of_a_build_that_uses_everything() {
+    let world = elaborate();
+    insta::assert_yaml_snapshot!(build_pod(&validated(&world), None, &world.settings));
+}
+
+#[test]
+fn the_scan_job() {
+    let mut world = World::new();
+    world.settings.scan.java_database_claim = Some("java-database".to_owned());
+    insta::assert_yaml_snapshot!(scan_job(&validated(&world), &staged(), &world.settings));
+}
+
+#[test]
+fn the_publish_job_with_the_platforms_credential() {
+    let world = World::new();
+    insta::assert_yaml_snapshot!(publish_job(&validated(&world), None, &staged(), &[], &world.settings));
+}
+
+#[test]
+fn the_publish_job_with_the_tenants_own_credential_runs_in_its_namespace() {
+    let world = elaborate();
+    insta::assert_yaml_snapshot!(publish_job(&validated(&world), None, &staged(), &[digest('b').0], &world.settings));
+}
+
+#[test]
+fn the_waiver_of_user_namespaces_leaves_the_pod_without_one() {
+    let mut world = World::new();
+    world.settings.require_user_namespaces = false;
+    let pod = build_pod(&validated(&world), None, &world.settings);
+    assert_eq!(pod.spec.unwrap().host_users, None);
+}

@@ -1,0 +1,26 @@
+//! A Build: from spec and what is seen to what is done next.
+//!
+//! [`validate`](validated::validate) turns the raw spec and the objects that it refers to into [`Validated`];
+//! [`plan`](plan::plan) looks at what exists and says what to do and what to write into status. Objects are made by
+//! `objects` from the validated build alone.
+
+pub mod failure;
+pub mod names;
+pub mod objects;
+pub mod observed;
+pub mod plan;
+pub mod status;
+pub mod validated;
+
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
+
+pub use observed::{ContainerState, ContainerView, JobView, Observed, PodView};
+pub use plan::{Action, Note, Plan, plan};
+pub use validated::{References, Refusal, Validated, validate};

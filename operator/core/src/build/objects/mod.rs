@@ -1,0 +1,10 @@
+//! The objects made for a build, each a whole object from the validated build alone.
+
+mod build_pod;
+mod containers;
+mod publish_job;
+mod scan_job;
+
+pub use build_pod::build_pod;
+pub use publish_job::publish_job;
+pub use scan_job::scan_job;

@@ -1,0 +1,218 @@
+//! What exists for a build, taken out of Kubernetes' objects: only what a decision needs.
+
+use imagefactory_crds::names::LABEL_BUILD_UID;
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+
+/// What exists for a build.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Observed {
+    /// The pod of this attempt, under its name, whoever it belongs to. None only if it is certain that there is none.
+    pub pod: Option<PodView>,
+    /// The scan job of this attempt.
+    pub scan: Option<JobView>,
+    /// The publish job of this attempt.
+    pub publish: Option<JobView>,
+}
+
+/// A pod.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PodView {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// Uid.
+    pub uid: String,
+    /// Uid of the Build it was made for, from its label.
+    pub build_uid: Option<String>,
+    /// Whether the kubelet has it, and so will end it.
+    pub has_node: bool,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+    /// When it was made.
+    pub created: Option<Timestamp>,
+    /// Its deadline, in seconds from its start.
+    pub deadline_seconds: Option<i64>,
+    /// `Pending`, `Running`, `Succeeded`, `Failed`, `Unknown`.
+    pub phase: String,
+    /// The pod's own reason, as in `Evicted` or `DeadlineExceeded`.
+    pub reason: Option<String>,
+    /// The pod's own message.
+    pub message: Option<String>,
+    /// Why it has no node, if it has none.
+    pub unschedulable: Option<String>,
+    /// Init containers, then containers, in the order of the pod's status.
+    pub containers: Vec<ContainerView>,
+}
+
+/// A container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerView {
+    /// Name.
+    pub name: String,
+    /// State.
+    pub state: ContainerState,
+}
+
+/// State of a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ContainerState {
+    /// Not started, and why.
+    Waiting {
+        /// As in `ImagePullBackOff`.
+        reason: String,
+        /// For people.
+        message: String,
+    },
+    /// Runs.
+    Running,
+    /// Ended.
+    Ended {
+        /// Exit code.
+        exit_code: i32,
+        /// As in `OOMKilled`, `Error`, `Completed`.
+        reason: String,
+        /// Termination message, or the end of the log.
+        message: String,
+    },
+}
+
+/// A job.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct JobView {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// Uid.
+    pub uid: String,
+    /// Uid of the Build it was made for, from its label.
+    pub build_uid: Option<String>,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+    /// How it ended, if it did.
+    pub ended: Option<JobEnd>,
+    /// Its pod, the newest if there are several.
+    pub pod: Option<PodView>,
+}
+
+/// How a job ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobEnd {
+    /// Complete.
+    Complete,
+    /// Failed, with the condition's reason and message.
+    Failed {
+        /// As in `DeadlineExceeded` or `BackoffLimitExceeded`.
+        reason: String,
+        /// For people.
+        message: String,
+    },
+}
+
+impl PodView {
+    /// Takes out of a pod what decisions need.
+    #[must_use]
+    pub fn of(pod: &Pod) -> Self {
+        let status = pod.status.clone().unwrap_or_default();
+        let spec = pod.spec.as_ref();
+        let statuses = status.init_container_statuses.iter().flatten().chain(status.container_statuses.iter().flatten());
+        Self {
+            namespace: pod.metadata.namespace.clone().unwrap_or_default(),
+            name: pod.metadata.name.clone().unwrap_or_default(),
+            uid: pod.metadata.uid.clone().unwrap_or_default(),
+            build_uid: label(pod.metadata.labels.as_ref()),
+            has_node: spec.is_some_and(|spec| spec.node_name.is_some()),
+            deleting: pod.metadata.deletion_timestamp.is_some(),
+            created: pod.metadata.creation_timestamp.as_ref().map(|time| time.0),
+            deadline_seconds: spec.and_then(|spec| spec.active_deadline_seconds),
+            phase: status.phase.clone().unwrap_or_default(),
+            reason: status.reason.clone(),
+            message: status.message.clone(),
+            unschedulable: status
+                .conditions
+                .iter()
+                .flatten()
+                .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")
+                .map(|condition| condition.message.clone().unwrap_or_default()),
+            containers: statuses.map(ContainerView::of).collect(),
+        }
+    }
+
+    /// Whether nothing of it runs any more.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        matches!(self.phase.as_str(), "Succeeded" | "Failed")
+    }
+
+    /// The container of that name.
+    #[must_use]
+    pub fn container(&self, name: &str) -> Option<&ContainerView> {
+        self.containers.iter().find(|container| container.name == name)
+    }
+
+    /// The termination message of a container that ended.
+    #[must_use]
+    pub fn termination_message(&self, name: &str) -> Option<&str> {
+        match &self.container(name)?.state {
+            ContainerState::Ended { message, .. } => Some(message),
+            ContainerState::Waiting { .. } | ContainerState::Running => None,
+        }
+    }
+}
+
+impl ContainerView {
+    fn of(status: &ContainerStatus) -> Self {
+        let state = status.state.clone().unwrap_or_default();
+        let state = match (state.terminated, state.running, state.waiting) {
+            (Some(ended), _, _) => ContainerState::Ended {
+                exit_code: ended.exit_code,
+                reason: ended.reason.unwrap_or_default(),
+                message: ended.message.unwrap_or_default(),
+            },
+            (None, Some(_), _) => ContainerState::Running,
+            (None, None, waiting) => {
+                let waiting = waiting.unwrap_or_default();
+                ContainerState::Waiting {
+                    reason: waiting.reason.unwrap_or_default(),
+                    message: waiting.message.unwrap_or_default(),
+                }
+            }
+        };
+        Self { name: status.name.clone(), state }
+    }
+}
+
+impl JobView {
+    /// Takes out of a job and its pods what decisions need.
+    #[must_use]
+    pub fn of<'a>(job: &Job, pods: impl Iterator<Item = &'a Pod>) -> Self {
+        let newest = pods.max_by_key(|pod| pod.metadata.creation_timestamp.clone());
+        let conditions = job.status.as_ref().and_then(|status| status.conditions.as_ref());
+        let ended = conditions.into_iter().flatten().filter(|condition| condition.status == "True").find_map(
+            |condition| match condition.type_.as_str() {
+                "Complete" => Some(JobEnd::Complete),
+                "Failed" => Some(JobEnd::Failed {
+                    reason: condition.reason.clone().unwrap_or_default(),
+                    message: condition.message.clone().unwrap_or_default(),
+                }),
+                _ => None,
+            },
+        );
+        Self {
+            namespace: job.metadata.namespace.clone().unwrap_or_default(),
+            name: job.metadata.name.clone().unwrap_or_default(),
+            uid: job.metadata.uid.clone().unwrap_or_default(),
+            build_uid: label(job.metadata.labels.as_ref()),
+            deleting: job.metadata.deletion_timestamp.is_some(),
+            ended,
+            pod: newest.map(PodView::of),
+        }
+    }
+}
+
+fn label(labels: Option<&std::collections::BTreeMap<String, String>>) -> Option<String> {
+    labels.and_then(|labels| labels.get(LABEL_BUILD_UID)).cloned()
+}

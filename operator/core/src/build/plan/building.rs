@@ -1,0 +1,105 @@
+//! The stretch of the build pod: from its creation to the staged image.
+
+use imagefactory_crds::build::{FailureClass, Phase, SourceStatus, StagedImage};
+use jiff::SignedDuration;
+
+use super::{Action, Plan, SOON, Situation};
+use crate::build::failure::{self, BUILDER, blank};
+use crate::build::objects;
+use crate::build::observed::{ContainerState, PodView};
+use crate::build::status::Cause;
+use crate::step::{Prepared, Pushed, Report};
+
+/// The pod is there, or was.
+pub(super) fn build(situation: Situation<'_>) -> Plan {
+    let Some(pod) = situation.our_pod() else {
+        return match situation.stop() {
+            Some(stop) => situation.stops_as(&stop),
+            None => situation.fails(deleted()),
+        };
+    };
+    match (situation.stop(), pod.has_ended()) {
+        (Some(stop), true) => situation.stops_as(&stop),
+        (Some(_), false) => Plan { actions: end_pod(pod).into_iter().collect(), again: Some(SOON), ..Plan::default() },
+        (None, true) => built(situation, pod),
+        (None, false) => in_progress(situation, pod),
+    }
+}
+
+fn deleted() -> imagefactory_crds::build::Failure {
+    blank(
+        FailureClass::Infrastructure,
+        "PodDeleted",
+        "The build's pod is gone before it had a result.".to_owned(),
+        "Somebody or something deleted the pod: create a new Build to try again.",
+    )
+}
+
+/// Has the kubelet end the pod, which keeps its logs. Without a node there is no kubelet and no log.
+pub(super) fn end_pod(pod: &PodView) -> Option<Action> {
+    let (namespace, name, uid) = (pod.namespace.clone(), pod.name.clone(), pod.uid.clone());
+    match (pod.deleting, pod.has_node, pod.deadline_seconds) {
+        (true, _, _) | (false, true, Some(1)) => None,
+        (false, true, _) => Some(Action::EndPod { namespace, name, uid }),
+        (false, false, _) => Some(Action::DeletePod { namespace, name, uid }),
+    }
+}
+
+/// The pod runs, or can't.
+fn in_progress(situation: Situation<'_>, pod: &PodView) -> Plan {
+    let waited = pod.created.map_or(SignedDuration::ZERO, |created| situation.now.duration_since(created));
+    let is_stuck = waited.as_secs() >= situation.settings.builds.pending_deadline_seconds;
+    if let Some(failure) = failure::of_waiting(pod).filter(|_| is_stuck) {
+        return Plan { actions: end_pod(pod).into_iter().collect(), ..situation.fails(failure) };
+    }
+    let builds = pod.container(BUILDER).is_some_and(|container| !matches!(container.state, ContainerState::Waiting { .. }));
+    let (phase, message) = if builds {
+        (Phase::Building, "The Dockerfile's steps run; follow them with kubectl logs.".to_owned())
+    } else {
+        (Phase::Preparing, failure::waits_for(pod))
+    };
+    let status = situation
+        .draft()
+        .with(|status| status.source = status.source.take().or_else(|| prepared(pod)))
+        .going_on(phase, &Cause { reason: phase.as_str(), message: &message });
+    Plan { status: Some(status), again: Some(situation.until_deadline()), ..Plan::default() }
+}
+
+/// The pod has ended by itself.
+fn built(situation: Situation<'_>, pod: &PodView) -> Plan {
+    let source = prepared(pod);
+    let pushed = pod.termination_message("push").and_then(Report::<Pushed>::decode);
+    let Some(Report::Done(pushed)) = pushed.filter(|_| pod.phase == "Succeeded") else {
+        let failure = if pod.deleting { deleted() } else { failure::of_pod(pod) };
+        return situation.fails_with(failure, |status| status.source = source);
+    };
+    match situation.validated {
+        Err(refusal) => situation.refuses(refusal),
+        Ok(build) => {
+            let staged = StagedImage {
+                repository: build.staging_repository.clone(),
+                digest: pushed.digest.as_str().into(),
+                size: pushed.size,
+            };
+            let status = situation.draft().with(|status| {
+                status.source = source;
+                status.staged = Some(staged.clone());
+            });
+            let message = format!("The image was built; {} is scanned.", staged.digest);
+            Plan {
+                status: Some(status.going_on(Phase::Scanning, &Cause { reason: "Scanning", message: &message })),
+                then: vec![Action::CreateJob(Box::new(objects::scan_job(build, &staged, situation.settings)))],
+                again: Some(situation.until_deadline()),
+                ..Plan::default()
+            }
+        }
+    }
+}
+
+fn prepared(pod: &PodView) -> Option<SourceStatus> {
+    match pod.termination_message("prepare").and_then(Report::<Prepared>::decode) {
+        Some(Report::Done(Prepared { commit, bases })) => Some(SourceStatus { commit, bases }),
+        Some(Report::Failed(_)) | None => None,
+    }
+}
+

@@ -1,0 +1,164 @@
+//! The stretch of the jobs: scan, verdict, publish.
+
+use imagefactory_crds::build::{Failure, FailureClass, Judgement, OutputStatus, Phase, StagedImage, Verdict};
+
+use imagefactory_crds::image_policy::Mode;
+
+use super::{Action, Plan, SOON, Situation, end_job};
+use crate::build::failure::{self, blank};
+use crate::build::objects;
+use crate::build::observed::{ContainerState, JobEnd, JobView, PodView};
+use crate::build::status::Cause;
+use crate::build::validated::Validated;
+use crate::step::{Evaluated, Published, Report};
+
+/// The image is staged and being judged.
+pub(super) fn scan(situation: Situation<'_>, staged: &StagedImage) -> Plan {
+    let job = situation.observed.scan.as_ref().filter(|job| situation.is_ours(job.build_uid.as_deref()));
+    if let Some(stop) = situation.stop() {
+        return Plan { actions: job.and_then(end_job).into_iter().collect(), ..situation.stops_as(&stop) };
+    }
+    let build = match situation.validated {
+        Ok(build) => build,
+        Err(refusal) => return situation.refuses(refusal),
+    };
+    let Some(job) = job else {
+        let job = objects::scan_job(build, staged, situation.settings);
+        return Plan { actions: vec![Action::CreateJob(Box::new(job))], again: Some(SOON), ..Plan::default() };
+    };
+    match outcome::<Evaluated>(job) {
+        Outcome::Running => Plan { again: Some(situation.until_deadline()), ..Plan::default() },
+        Outcome::Done(evaluated) => judged(situation, build, staged, evaluated),
+        Outcome::Failed(failure) => situation.unknown(failure),
+    }
+}
+
+/// The verdict is there.
+fn judged(situation: Situation<'_>, build: &Validated, staged: &StagedImage, evaluated: Evaluated) -> Plan {
+    let Evaluated { digest, scan, verdict } = evaluated;
+    if digest != staged.digest.as_str() || !is_consistent(&verdict) {
+        return situation.unknown(blank(
+            FailureClass::Scan,
+            "WrongEvidence",
+            format!("The verdict speaks of {digest}, or contradicts itself."),
+            "Report this as a defect of Image Factory.",
+        ));
+    }
+    let judged_by_all = verdict.policies.len() == build.policies.len()
+        && verdict.policies.iter().zip(&build.policies).all(|(said, asked)| {
+            said.name.as_str() == asked.name && said.hash == asked.hash && said.mode == asked.spec.mode
+        });
+    if !judged_by_all {
+        return situation.judge_again();
+    }
+    let draft = situation.draft().with(|status| {
+        status.scan = scan;
+        status.verdict = Some(verdict.clone());
+    });
+    if !verdict.publishable {
+        return situation.ends(draft.not_publishable(&verdict));
+    }
+    let referrers = draft.referrers();
+    let job = objects::publish_job(build, situation.owner(), staged, &referrers, situation.settings);
+    let message = format!("The verdict is {}; the image is published as {}.", verdict.result.as_str(), build.output_image);
+    Plan {
+        status: Some(draft.going_on(Phase::Publishing, &Cause { reason: "Publishing", message: &message })),
+        then: vec![Action::CreateJob(Box::new(job))],
+        again: Some(situation.until_deadline()),
+        ..Plan::default()
+    }
+}
+
+/// Whether what is said of the whole follows from what each policy says.
+fn is_consistent(verdict: &Verdict) -> bool {
+    let publishable = !verdict.policies.is_empty()
+        && verdict.policies.iter().all(|policy| match policy.result {
+            Judgement::Pass => true,
+            Judgement::Fail => policy.mode == Mode::DryRun,
+            Judgement::Unknown => false,
+        });
+    publishable == verdict.publishable
+}
+
+/// The image may be published and is being so. From here cancelling comes too late: the tag may have been set.
+pub(super) fn publish(situation: Situation<'_>, staged: &StagedImage, verdict: &Verdict) -> Plan {
+    let job = situation.observed.publish.as_ref().filter(|job| situation.is_ours(job.build_uid.as_deref()));
+    let build = match (situation.validated, job) {
+        (Ok(build), _) => build,
+        (Err(_), Some(job)) if job.ended.is_none() => {
+            return Plan { again: Some(situation.until_deadline()), ..Plan::default() };
+        }
+        (Err(refusal), _) => return situation.refuses(refusal),
+    };
+    let Some(job) = job else {
+        let referrers = situation.draft().referrers();
+        let job = objects::publish_job(build, situation.owner(), staged, &referrers, situation.settings);
+        return Plan { actions: vec![Action::CreateJob(Box::new(job))], again: Some(SOON), ..Plan::default() };
+    };
+    match outcome::<Published>(job) {
+        Outcome::Running => Plan { again: Some(situation.until_deadline()), ..Plan::default() },
+        Outcome::Failed(failure) => situation.fails(failure),
+        Outcome::Done(published) if published.digest == staged.digest.as_str() => succeeded(situation, build, staged, verdict),
+        Outcome::Done(published) => situation.fails(blank(
+            FailureClass::Publish,
+            "DigestMismatch",
+            format!("{} was read back as {}, not as {}.", build.output_image, published.digest, staged.digest),
+            "Somebody else writes this tag: choose another name, or find out who does.",
+        )),
+    }
+}
+
+fn succeeded(situation: Situation<'_>, build: &Validated, staged: &StagedImage, verdict: &Verdict) -> Plan {
+    let reason = match verdict.result {
+        Judgement::Pass => "Published",
+        Judgement::Fail | Judgement::Unknown => "PublishedDryRun",
+    };
+    let dry_run = if reason == "PublishedDryRun" { " Policy would refuse it; every policy that fails is in mode DryRun." } else { "" };
+    let message = format!("Published {} with digest {}.{dry_run}", build.output_image, staged.digest);
+    let output = OutputStatus {
+        image: build.output_image.clone(),
+        digest: staged.digest.clone(),
+        size: staged.size,
+    };
+    let draft = situation.draft().with(|status| status.output = Some(output));
+    Plan { status: Some(draft.succeeded(&Cause { reason, message: &message })), ..Plan::default() }
+}
+
+enum Outcome<T> {
+    Running,
+    Done(T),
+    Failed(Failure),
+}
+
+/// What came of a job whose last container is ours and writes a report.
+fn outcome<T: serde::de::DeserializeOwned>(job: &JobView) -> Outcome<T> {
+    match (&job.ended, &job.pod) {
+        // Job and pod come by two watches: the pod's end may not have been seen yet.
+        (None, _) | (Some(JobEnd::Complete), None) => Outcome::Running,
+        (Some(_), Some(pod)) if !pod.has_ended() && !pod.deleting => Outcome::Running,
+        (Some(JobEnd::Complete), Some(pod)) => match report(pod) {
+            Some(Report::Done(done)) => Outcome::Done(done),
+            Some(Report::Failed(_)) | None => Outcome::Failed(failure::of_pod(pod)),
+        },
+        (Some(JobEnd::Failed { .. }), Some(pod)) => {
+            Outcome::Failed(failure::of_waiting(pod).unwrap_or_else(|| failure::of_pod(pod)))
+        }
+        (Some(JobEnd::Failed { reason, message }), None) => Outcome::Failed(job_failure(reason, message)),
+    }
+}
+
+fn report<T: serde::de::DeserializeOwned>(pod: &PodView) -> Option<Report<T>> {
+    match &pod.containers.last()?.state {
+        ContainerState::Ended { exit_code: 0, message, .. } => Report::decode(message),
+        ContainerState::Ended { .. } | ContainerState::Waiting { .. } | ContainerState::Running => None,
+    }
+}
+
+fn job_failure(reason: &str, message: &str) -> Failure {
+    blank(
+        FailureClass::Infrastructure,
+        reason,
+        message.to_owned(),
+        "Create a new Build to try again; if it happens again, tell a platform administrator.",
+    )
+}

@@ -1,0 +1,166 @@
+//! What is done next for a build: the state machine.
+//!
+//! How far a build came is read from facts (`staged`, `verdict`, `output` in its own status, and what exists), never
+//! from its phase. Each function here is one stretch of the way; all of them only return a [`Plan`].
+
+mod begin;
+mod building;
+mod judging;
+mod situation;
+
+pub use situation::Situation;
+
+use std::time::Duration;
+
+use imagefactory_crds::BuildStatus;
+use imagefactory_crds::build::FailureClass;
+use jiff::SignedDuration;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+
+use crate::build::failure::blank;
+use crate::build::observed::JobView;
+use crate::build::status::is_settled;
+
+/// How long a missing object may still turn up: things that were applied together arrive one by one.
+const HEALING: SignedDuration = SignedDuration::from_secs(10);
+/// How soon to look again at something that no watch will tell.
+const SOON: Duration = Duration::from_secs(2);
+/// How soon to look again at a build that waits for a person or for room.
+const LATER: Duration = Duration::from_secs(15);
+
+/// What to do for a build, in this order: actions, status, then what rests on the status.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// Requests to the API server, in this order; each is safe to repeat.
+    pub actions: Vec<Action>,
+    /// Status to write, if it differs from what stands there.
+    pub status: Option<BuildStatus>,
+    /// Requests that wait until the status stands: a scan is never begun for a digest that is not recorded, nor a
+    /// publish for a verdict that is not, so no crash can pair a verdict with another image.
+    pub then: Vec<Action>,
+    /// Event to publish once the status is written.
+    pub note: Option<Note>,
+    /// When to look again, if no watch tells sooner.
+    pub again: Option<Duration>,
+}
+
+/// One request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Make the pod that builds. There already: nothing to do.
+    CreatePod(Box<Pod>),
+    /// Make a scan or publish job. There already: nothing to do.
+    CreateJob(Box<Job>),
+    /// Have the kubelet end the pod, so that its logs stay.
+    EndPod {
+        /// Namespace.
+        namespace: String,
+        /// Name.
+        name: String,
+        /// Uid: a new pod of the same name is not meant.
+        uid: String,
+    },
+    /// Delete a pod that has no node, and so no logs, or one that an earlier Build of the name left behind.
+    DeletePod {
+        /// Namespace.
+        namespace: String,
+        /// Name.
+        name: String,
+        /// Uid: a new pod of the same name is not meant.
+        uid: String,
+    },
+    /// Delete a job with its pod.
+    DeleteJob {
+        /// Namespace.
+        namespace: String,
+        /// Name.
+        name: String,
+        /// Uid: a new job of the same name is not meant.
+        uid: String,
+    },
+}
+
+/// An event on the Build.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// CamelCase.
+    pub reason: String,
+    /// For people.
+    pub message: String,
+}
+
+/// What to do next for a build.
+#[must_use]
+pub fn plan(situation: Situation<'_>) -> Plan {
+    let status = situation.build.status.as_ref();
+    if situation.build.metadata.deletion_timestamp.is_some() {
+        return Plan::default();
+    }
+    if is_settled(status) {
+        return settled(situation);
+    }
+    let staged = status.and_then(|status| status.staged.as_ref());
+    let verdict = status.and_then(|status| status.verdict.as_ref());
+    match (situation.has_started(), staged, verdict) {
+        (false, _, _) => begin::begin(situation),
+        (true, None, _) => building::build(situation),
+        (true, Some(staged), None) => judging::scan(situation, staged),
+        (true, Some(staged), Some(verdict)) => judging::publish(situation, staged, verdict),
+    }
+}
+
+/// What to do when the API server would not have an object that the plan makes.
+#[must_use]
+pub fn after_rejection(situation: Situation<'_>, rejection: &Rejection) -> Plan {
+    match rejection {
+        Rejection::QuotaExceeded(message) => situation.waits("QuotaLimit", message),
+        Rejection::Invalid(message) => situation.fails(blank(
+            FailureClass::Infrastructure,
+            "PodRejected",
+            format!("The API server refuses the build's pod: {message}"),
+            "If it speaks of resources, mend spec.resources in a new Build; else tell a platform administrator.",
+        )),
+    }
+}
+
+/// Why the API server would not have an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// The tenant's ResourceQuota leaves no room now.
+    QuotaExceeded(String),
+    /// The object is refused as it is.
+    Invalid(String),
+}
+
+/// A settled build says that it has seen what changed, and what still runs for it is ended: a process that died
+/// between writing the end and acting on it may have left something.
+fn settled(situation: Situation<'_>) -> Plan {
+    let observed = situation.observed;
+    let pod = situation.our_pod().filter(|pod| !pod.has_ended()).and_then(building::end_pod);
+    let jobs = [observed.scan.as_ref(), observed.publish.as_ref()].into_iter().flatten();
+    let unfinished = jobs.filter(|job| job.ended.is_none() && situation.is_ours(job.build_uid.as_deref()));
+    let status = situation.build.status.as_ref().filter(|status| status.observed_generation != situation.generation());
+    Plan {
+        actions: pod.into_iter().chain(unfinished.filter_map(end_job)).collect(),
+        status: status.map(|status| BuildStatus { observed_generation: situation.generation(), ..status.clone() }),
+        ..Plan::default()
+    }
+}
+
+/// Ends a job by ending its pod, whose log stays; without a pod there is nothing to keep.
+fn end_job(job: &JobView) -> Option<Action> {
+    match &job.pod {
+        Some(pod) if pod.has_ended() => None,
+        Some(pod) if pod.has_node => building::end_pod(pod),
+        Some(_) | None => delete_job(job),
+    }
+}
+
+fn delete_job(job: &JobView) -> Option<Action> {
+    (!job.deleting).then(|| Action::DeleteJob {
+        namespace: job.namespace.clone(),
+        name: job.name.clone(),
+        uid: job.uid.clone(),
+    })
+}

@@ -1,0 +1,181 @@
+//! What every stretch asks of a situation, and the plans that each may come to.
+
+use std::time::Duration;
+
+use imagefactory_crds::build::{Failure, FailureClass, Judgement, Phase, Verdict};
+use imagefactory_crds::{Build, BuildStatus};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
+
+use super::{HEALING, LATER, Note, Plan, SOON, delete_job};
+use crate::build::failure::blank;
+use crate::build::observed::{Observed, PodView};
+use crate::build::status::{Cause, Draft};
+use crate::build::validated::{Refusal, Validated};
+use crate::settings::Settings;
+
+/// Everything that a decision about one build reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Situation<'a> {
+    /// The Build.
+    pub build: &'a Build,
+    /// What came of checking it.
+    pub validated: &'a Result<Validated, Refusal>,
+    /// What exists for it.
+    pub observed: &'a Observed,
+    /// The platform's settings.
+    pub settings: &'a Settings,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// Why a build is ended from outside.
+pub(super) enum Stop {
+    Cancelled,
+    TimedOut,
+    Refused(Refusal),
+}
+
+impl Situation<'_> {
+    pub(super) fn generation(&self) -> i64 {
+        self.build.metadata.generation.unwrap_or_default()
+    }
+
+    /// A draft on what stands there. A start that was not recorded, since its writer died, is made up for.
+    pub(super) fn draft(&self) -> Draft {
+        match self.our_pod() {
+            Some(pod) if !self.is_recorded() => self.started_draft(&pod.name),
+            _ => Draft::on(self.build.status.as_ref(), self.generation(), self.now),
+        }
+    }
+
+    /// A draft that records the start.
+    pub(super) fn started_draft(&self, pod_name: &str) -> Draft {
+        let start = self.our_pod().and_then(|pod| pod.created).unwrap_or(self.now);
+        Draft::on(self.build.status.as_ref(), self.generation(), self.now).with(|status| {
+            status.attempts = Some(status.attempts.unwrap_or(1));
+            status.start_time = Some(Time(start));
+            status.pod_name = Some(pod_name.to_owned());
+        })
+    }
+
+    fn is_recorded(&self) -> bool {
+        self.build.status.as_ref().is_some_and(|status| status.start_time.is_some())
+    }
+
+    /// Whether the build was dispatched: its status says so, or its pod is there.
+    pub(super) fn has_started(&self) -> bool {
+        self.is_recorded() || self.our_pod().is_some()
+    }
+
+    /// The pod of this attempt, if it was made for this very Build and not for an earlier one of its name.
+    pub(super) fn our_pod(&self) -> Option<&PodView> {
+        self.observed.pod.as_ref().filter(|pod| self.is_ours(pod.build_uid.as_deref()))
+    }
+
+    pub(super) fn owner(&self) -> Option<OwnerReference> {
+        kube_core::Resource::controller_owner_ref(self.build, &())
+    }
+
+    pub(super) fn is_ours(&self, build_uid: Option<&str>) -> bool {
+        build_uid.is_some() && build_uid == self.build.metadata.uid.as_deref()
+    }
+
+    fn started(&self) -> Timestamp {
+        let recorded = self.build.status.as_ref().and_then(|status| status.start_time.as_ref()).map(|time| time.0);
+        recorded.or_else(|| self.our_pod().and_then(|pod| pod.created)).unwrap_or(self.now)
+    }
+
+    pub(super) fn deadline(&self) -> Option<Timestamp> {
+        let timeout = self.validated.as_ref().ok()?.timeout;
+        self.started().checked_add(timeout).ok()
+    }
+
+    /// Whether the build is to be ended, and why. What its user said comes first.
+    pub(super) fn stop(&self) -> Option<Stop> {
+        if self.build.spec.cancelled {
+            return Some(Stop::Cancelled);
+        }
+        if let Err(refusal) = self.validated {
+            return Some(Stop::Refused(refusal.clone()));
+        }
+        // Whoever ended the pod at its deadline: what the user or the platform said was asked above.
+        let pod_timed_out = || self.our_pod().is_some_and(|pod| pod.reason.as_deref() == Some("DeadlineExceeded"));
+        (self.deadline().is_some_and(|deadline| self.now >= deadline) || pod_timed_out()).then_some(Stop::TimedOut)
+    }
+
+    pub(super) fn until_deadline(&self) -> Duration {
+        let left = self.deadline().map_or(SignedDuration::ZERO, |deadline| deadline.duration_since(self.now));
+        Duration::try_from(left).unwrap_or_default().clamp(SOON, 2 * LATER)
+    }
+
+    pub(super) fn waits(&self, reason: &str, message: &str) -> Plan {
+        let status = self.draft().going_on(Phase::Queued, &Cause { reason, message });
+        Plan { status: Some(status), again: Some(LATER), ..Plan::default() }
+    }
+
+    pub(super) fn refuses(&self, refusal: &Refusal) -> Plan {
+        let age = self.build.metadata.creation_timestamp.as_ref().map(|created| self.now.duration_since(created.0));
+        let is_new = age.is_some_and(|age| age < HEALING) && !self.has_started();
+        if refusal.may_heal && is_new {
+            let status = self.draft().going_on(Phase::Queued, &Cause { reason: refusal.reason, message: &refusal.message });
+            return Plan { status: Some(status), again: Some(SOON), ..Plan::default() };
+        }
+        self.ends(self.draft().refused(refusal))
+    }
+
+    pub(super) fn fails(&self, failure: Failure) -> Plan {
+        self.fails_with(failure, |_| ())
+    }
+
+    pub(super) fn fails_with(&self, failure: Failure, facts: impl FnOnce(&mut BuildStatus)) -> Plan {
+        self.ends(self.draft().with(facts).failed(failure))
+    }
+
+    /// The evidence is incomplete because the scan failed.
+    pub(super) fn unknown(&self, failure: Failure) -> Plan {
+        let failure = Failure { class: FailureClass::Scan, ..failure };
+        let message = format!("The image could not be scanned, and Unknown is not a pass: {}", failure.message);
+        let draft = self.draft().with(|status| {
+            status.verdict = Some(Verdict {
+                result: Judgement::Unknown,
+                publishable: false,
+                policies: Vec::new(),
+            });
+            status.failure = Some(failure);
+        });
+        self.ends(draft.ended(Phase::Failed, &Cause { reason: "EvidenceUnknown", message: &message }))
+    }
+
+    /// A policy changed while the scan ran: what was judged is not what applies.
+    pub(super) fn judge_again(&self) -> Plan {
+        let job = self.observed.scan.as_ref().and_then(delete_job);
+        Plan { actions: job.into_iter().collect(), again: Some(SOON), ..Plan::default() }
+    }
+
+    pub(super) fn stops_as(&self, stop: &Stop) -> Plan {
+        match stop {
+            Stop::Refused(refusal) => self.refuses(refusal),
+            Stop::Cancelled => self.ends(self.draft().ended(
+                Phase::Cancelled,
+                &Cause { reason: Phase::Cancelled.as_str(), message: "The build was cancelled. Nothing was published." },
+            )),
+            Stop::TimedOut => self.ends(self.draft().failed(blank(
+                FailureClass::Timeout,
+                "TimedOut",
+                "The build ran longer than its timeout. Nothing was published.".to_owned(),
+                "Raise spec.timeout in a new Build, or make the build quicker.",
+            ))),
+        }
+    }
+
+    /// The build is over, and not well: an event says so.
+    pub(super) fn ends(&self, status: BuildStatus) -> Plan {
+        let note = status.conditions.first().map(|condition| Note {
+            reason: condition.reason.clone(),
+            message: condition.message.clone(),
+        });
+        Plan { status: Some(status), note, ..Plan::default() }
+    }
+}
+

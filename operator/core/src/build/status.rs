@@ -1,0 +1,172 @@
+//! What a Build's status says at each moment of a run (product.md, Status): one function a moment.
+
+use imagefactory_crds::build::{BuildStatus, Failure, FailureClass, Judgement, Phase, Verdict};
+use imagefactory_crds::conditions::{self, ConditionStatus, READY, RECONCILING, STALLED, SUCCEEDED, Statement};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::build::validated::Refusal;
+
+/// A status being written: what stood there, for which generation, when.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    status: BuildStatus,
+    generation: i64,
+    now: Timestamp,
+}
+
+/// Cause of a state, for programs and for people.
+#[derive(Clone, Debug)]
+pub struct Cause<'a> {
+    /// CamelCase or a code.
+    pub reason: &'a str,
+    /// For people.
+    pub message: &'a str,
+}
+
+impl Draft {
+    /// Begins with what stands there.
+    #[must_use]
+    pub fn on(status: Option<&BuildStatus>, generation: i64, now: Timestamp) -> Self {
+        Self { status: status.cloned().unwrap_or_default(), generation, now }
+    }
+
+    /// Facts, beside the state.
+    #[must_use]
+    pub fn with(mut self, facts: impl FnOnce(&mut BuildStatus)) -> Self {
+        facts(&mut self.status);
+        self
+    }
+
+    /// Digests of what refers to the image and must come along when it is published.
+    #[must_use]
+    pub fn referrers(&self) -> Vec<String> {
+        let scan = self.status.scan.as_ref();
+        scan.map(|scan| vec![scan.referrers.sbom.0.clone(), scan.referrers.report.0.clone()]).unwrap_or_default()
+    }
+
+    /// Waiting or in progress.
+    #[must_use]
+    pub fn going_on(self, phase: Phase, cause: &Cause<'_>) -> BuildStatus {
+        self.state(
+            phase,
+            &[
+                (SUCCEEDED, ConditionStatus::Unknown),
+                (READY, ConditionStatus::Unknown),
+                (RECONCILING, ConditionStatus::True),
+            ],
+            cause,
+        )
+    }
+
+    /// Published.
+    #[must_use]
+    pub fn succeeded(self, cause: &Cause<'_>) -> BuildStatus {
+        let done = self.completed();
+        done.state(Phase::Succeeded, &[(SUCCEEDED, ConditionStatus::True), (READY, ConditionStatus::True)], cause)
+    }
+
+    /// Ended badly, for good.
+    #[must_use]
+    pub fn ended(self, phase: Phase, cause: &Cause<'_>) -> BuildStatus {
+        let done = self.completed();
+        done.state(
+            phase,
+            &[
+                (SUCCEEDED, ConditionStatus::False),
+                (READY, ConditionStatus::False),
+                (STALLED, ConditionStatus::True),
+            ],
+            cause,
+        )
+    }
+
+    /// Ended by a failure, whose class is the reason.
+    #[must_use]
+    pub fn failed(self, failure: Failure) -> BuildStatus {
+        let phase = if failure.class == FailureClass::Timeout { Phase::TimedOut } else { Phase::Failed };
+        let message = format!("{} {}", failure.message, failure.next);
+        let reason = match failure.class {
+            FailureClass::Timeout => Phase::TimedOut.as_str(),
+            class => class.as_str(),
+        }
+        .to_owned();
+        self.with(|status| status.failure = Some(failure)).ended(phase, &Cause { reason: &reason, message: &message })
+    }
+
+    /// Refused before anything ran, or stopped because of it.
+    #[must_use]
+    pub fn refused(self, refusal: &Refusal) -> BuildStatus {
+        let message = format!("{} {}", refusal.message, refusal.next);
+        let failure = refusal.class.map(|class| Failure {
+            class,
+            reason: refusal.reason.to_owned(),
+            container: None,
+            exit_code: None,
+            message: refusal.message.clone(),
+            log: None,
+            next: refusal.next.clone(),
+        });
+        let reason = refusal.class.map_or(refusal.reason, FailureClass::as_str);
+        self.with(|status| status.failure = failure).ended(Phase::Failed, &Cause { reason, message: &message })
+    }
+
+    /// Judged, and not to be published.
+    #[must_use]
+    pub fn not_publishable(self, verdict: &Verdict) -> BuildStatus {
+        let causes: Vec<&str> =
+            verdict.policies.iter().flat_map(|policy| policy.causes.iter().map(String::as_str)).collect();
+        let (reason, next) = match verdict.result {
+            Judgement::Unknown => (
+                "EvidenceUnknown",
+                "Unknown is not a pass: nothing was published. See status.verdict; create a new Build when the cause is gone.",
+            ),
+            Judgement::Pass | Judgement::Fail => {
+                ("PolicyFailed", "Nothing was published. See status.verdict; mend the image and create a new Build.")
+            }
+        };
+        let message = if causes.is_empty() { next.to_owned() } else { format!("{}. {next}", causes.join("; ")) };
+        let failure = Failure {
+            class: FailureClass::Policy,
+            reason: reason.to_owned(),
+            container: None,
+            exit_code: None,
+            message: message.chars().take(500).collect(),
+            log: None,
+            next: next.to_owned(),
+        };
+        self.with(|status| status.failure = Some(failure)).ended(Phase::Failed, &Cause { reason, message: &message })
+    }
+
+    fn completed(self) -> Self {
+        let now = self.now;
+        self.with(|status| status.completion_time = Some(Time(now)))
+    }
+
+    fn state(mut self, phase: Phase, stated: &[(&'static str, ConditionStatus)], cause: &Cause<'_>) -> BuildStatus {
+        let statements: Vec<Statement> = stated
+            .iter()
+            .map(|(type_, status)| Statement {
+                type_,
+                status: *status,
+                reason: cause.reason.to_owned(),
+                message: cause.message.to_owned(),
+            })
+            .collect();
+        conditions::set(&mut self.status.conditions, &statements, self.generation, self.now);
+        if self.status.phase != Some(phase) {
+            self.status.phase = Some(phase);
+            self.status.phase_time = Some(Time(self.now));
+        }
+        self.status.observed_generation = self.generation;
+        self.status
+    }
+}
+
+/// Whether the build has ended, well or badly.
+#[must_use]
+pub fn is_settled(status: Option<&BuildStatus>) -> bool {
+    status
+        .and_then(|status| conditions::find(&status.conditions, SUCCEEDED))
+        .is_some_and(|succeeded| succeeded.status != ConditionStatus::Unknown.as_str())
+}

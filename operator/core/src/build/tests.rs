@@ -1,0 +1,387 @@
+//! How builds go, by what is seen.
+
+use imagefactory_crds::build::{FailureClass, Judgement, Phase};
+use imagefactory_crds::conditions;
+use imagefactory_crds::image_policy::Mode;
+use serde_json::json;
+
+use super::fixtures::{
+    World, at, digest, done, ended, evaluated, failed, job, pod, policy_ref, prepared, published, pushed, running,
+    seconds, waiting,
+};
+use super::observed::JobEnd;
+use super::plan::{Action, Rejection, after_rejection};
+
+fn makes_pod(actions: &[Action]) -> bool {
+    matches!(actions, [Action::CreatePod(_)])
+}
+
+fn makes_job(actions: &[Action], prefix: &str) -> bool {
+    matches!(actions, [Action::CreateJob(job)] if job.metadata.name.as_deref().is_some_and(|name| name.starts_with(prefix)))
+}
+
+#[test]
+fn a_good_build_takes_three_creates_and_five_status_writes() {
+    let mut world = World::new();
+    assert!(makes_pod(&world.step().actions));
+    assert_eq!(world.status().phase, Some(Phase::Preparing));
+
+    world.observed.pod = Some(pod("Running", vec![done("prepare", &prepared()), running("build"), waiting("push", "PodInitializing")]));
+    assert!(world.step().actions.is_empty());
+    assert_eq!(world.status().phase, Some(Phase::Building));
+    assert_eq!(world.plan().status.as_ref(), world.build.status.as_ref(), "the same sight writes nothing new");
+
+    world.observed.pod = Some(pod("Succeeded", vec![done("prepare", &prepared()), done("push", &pushed('a'))]));
+    assert!(makes_job(&world.step().then, "scan-"));
+    assert_eq!(world.status().phase, Some(Phase::Scanning));
+    assert_eq!(world.status().staged.as_ref().unwrap().digest, digest('a'));
+
+    let report = evaluated(&world, Judgement::Pass, true);
+    world.observed.scan = Some(job("scan", Some(JobEnd::Complete), Some(done("evaluate", &report))));
+    assert!(makes_job(&world.step().then, "publish-"));
+    assert_eq!(world.status().phase, Some(Phase::Publishing));
+
+    world.observed.publish = Some(job("publish", Some(JobEnd::Complete), Some(done("publish", &published('a')))));
+    assert!(world.step().actions.is_empty());
+    assert_eq!((world.status().phase, world.succeeded_reason()), (Some(Phase::Succeeded), "Published"));
+    assert_eq!(world.status().output.as_ref().unwrap().image, "registry.example.com/output/acme/web:hello");
+
+    let settled = world.plan();
+    assert!(settled.actions.is_empty() && settled.status.is_none() && settled.again.is_none(), "{settled:?}");
+}
+
+#[test]
+fn without_the_capability_a_build_fails_with_the_code_and_without_a_pod() {
+    let mut world = World::new();
+    world.tenant.as_mut().unwrap().spec.capabilities =
+        Some(serde_json::from_value(json!({"build": false, "changeReason": "T-1"})).unwrap());
+    let plan = world.step();
+    assert!(plan.actions.is_empty());
+    let succeeded = conditions::find(&world.status().conditions, conditions::SUCCEEDED).unwrap();
+    assert_eq!((succeeded.status.as_str(), succeeded.reason.as_str()), ("False", "tenant_capability_not_entitled"));
+    assert_eq!(
+        succeeded.message,
+        "Image build is not enabled for this tenant. Contact your administrator to request access."
+    );
+    assert!(conditions::is_true(&world.status().conditions, conditions::STALLED));
+}
+
+#[test]
+fn what_is_wrong_before_the_start_ends_the_build_without_a_pod() {
+    type Change = fn(&mut World);
+    let cases: [(&str, Change, &str); 8] = [
+        ("archived", |world| world.project.as_mut().unwrap().spec.archived = true, "project_archived"),
+        ("project off", |world| {
+            world.project.as_mut().unwrap().spec.capabilities = Some(serde_json::from_value(json!({"build": false})).unwrap());
+        }, "tenant_capability_not_entitled"),
+        ("no project", |world| world.project = None, "Source"),
+        ("no tenant", |world| world.tenant = None, "Source"),
+        ("no policy", |world| world.build.spec.policy_ref = policy_ref("nope"), "Policy"),
+        ("no source", |world| world.build.spec.source = None, "Source"),
+        ("cancelled", |world| world.build.spec.cancelled = true, "Cancelled"),
+        ("foreign output", |world| {
+            world.build.spec.output = Some(serde_json::from_value(json!({"image": "evil.example.com/a/b:c"})).unwrap());
+        }, "Publish"),
+    ];
+    for (name, change, reason) in cases {
+        let mut world = World::new();
+        change(&mut world);
+        let plan = world.step();
+        assert!(plan.actions.is_empty(), "{name}");
+        assert_eq!(world.succeeded_reason(), reason, "{name}");
+        assert!(plan.note.is_some(), "{name}");
+    }
+}
+
+#[test]
+fn outputs_are_bound_to_the_tenants_prefixes() {
+    for (image, allowed) in [
+        ("registry.example.com/output/acme/web:1", true),
+        ("registry.example.com/output/acme-b/web:1", false),
+        ("registry.example.com/output/other/web:1", false),
+        ("registry.example.com/staging/acme/web:1", false),
+        ("REGISTRY.example.com:443/output/other/web:1", false),
+        ("team.example.com/acme/web:1", true),
+        ("team.example.com.evil.org/acme/web:1", false),
+        ("web:1", false),
+        ("acme/web:1", false),
+    ] {
+        let mut world = World::new();
+        world.tenant.as_mut().unwrap().spec.registries = vec!["team.example.com/acme".into(), "registry.example.com".into()];
+        world.build.spec.output = Some(serde_json::from_value(json!({"image": image})).unwrap());
+        assert_eq!(world.validated().is_ok(), allowed, "{image}");
+    }
+}
+
+#[test]
+fn a_reserved_name_is_refused_where_the_schema_was_not_asked() {
+    let mut world = World::new();
+    world.build.spec.pull_secrets = vec![imagefactory_crds::common::LocalRef::to("imagefactory-staging")];
+    assert_eq!(world.validated().unwrap_err().reason, "ReservedName");
+}
+
+#[test]
+fn a_missing_project_may_still_turn_up_in_the_first_seconds() {
+    let mut world = World::new();
+    world.project = None;
+    world.now = at(5);
+    let plan = world.step();
+    assert_eq!(world.status().phase, Some(Phase::Queued));
+    assert!(plan.again.is_some());
+}
+
+#[test]
+fn a_suspended_tenants_build_waits_and_a_running_one_finishes() {
+    let mut world = World::new();
+    world.tenant.as_mut().unwrap().spec.suspended = true;
+    assert!(world.step().actions.is_empty());
+    assert_eq!((world.status().phase, world.succeeded_reason()), (Some(Phase::Queued), "TenantSuspended"));
+
+    let mut world = World::scanning();
+    world.tenant.as_mut().unwrap().spec.suspended = true;
+    let report = evaluated(&world, Judgement::Pass, true);
+    world.observed.scan = Some(job("scan", Some(JobEnd::Complete), Some(done("evaluate", &report))));
+    assert!(makes_job(&world.step().then, "publish-"));
+}
+
+#[test]
+fn a_capability_withdrawn_while_the_build_runs_ends_it_with_the_code() {
+    let mut world = World::dispatched();
+    world.tenant.as_mut().unwrap().spec.capabilities =
+        Some(serde_json::from_value(json!({"build": false, "changeReason": "T-2"})).unwrap());
+    assert!(matches!(world.step().actions.as_slice(), [Action::EndPod { .. }]));
+    world.observed.pod.as_mut().unwrap().phase = "Failed".to_owned();
+    world.step();
+    assert_eq!(world.succeeded_reason(), "tenant_capability_not_entitled");
+}
+
+#[test]
+fn a_cancelled_build_ends_its_pod_first_and_keeps_its_logs() {
+    let mut world = World::dispatched();
+    world.build.spec.cancelled = true;
+    let plan = world.step();
+    assert!(matches!(plan.actions.as_slice(), [Action::EndPod { uid, .. }] if uid == "pod-uid"));
+    assert_ne!(world.status().phase, Some(Phase::Cancelled), "not before the pod has ended");
+    world.observed.pod.as_mut().unwrap().phase = "Failed".to_owned();
+    world.step();
+    assert_eq!((world.status().phase, world.succeeded_reason()), (Some(Phase::Cancelled), "Cancelled"));
+}
+
+#[test]
+fn a_cancelled_build_whose_pod_has_no_node_deletes_it() {
+    let mut world = World::dispatched();
+    world.build.spec.cancelled = true;
+    world.observed.pod.as_mut().unwrap().has_node = false;
+    assert!(matches!(world.plan().actions.as_slice(), [Action::DeletePod { .. }]));
+}
+
+#[test]
+fn a_build_that_publishes_finishes_although_it_is_cancelled() {
+    let mut world = World::publishing();
+    world.build.spec.cancelled = true;
+    assert!(world.step().actions.is_empty());
+    world.observed.publish = Some(job("publish", Some(JobEnd::Complete), Some(done("publish", &published('a')))));
+    world.step();
+    assert_eq!(world.status().phase, Some(Phase::Succeeded));
+}
+
+#[test]
+fn a_cancelled_scan_is_deleted_and_nothing_is_published() {
+    let mut world = World::scanning();
+    world.build.spec.cancelled = true;
+    assert!(matches!(world.step().actions.as_slice(), [Action::DeleteJob { .. }]));
+    assert_eq!(world.status().phase, Some(Phase::Cancelled));
+}
+
+#[test]
+fn a_build_past_its_timeout_is_ended_and_says_so() {
+    let mut world = World::dispatched();
+    world.now = at(60) + seconds(1800);
+    assert!(matches!(world.step().actions.as_slice(), [Action::EndPod { .. }]));
+    let pod = world.observed.pod.as_mut().unwrap();
+    (pod.phase, pod.reason) = ("Failed".to_owned(), Some("DeadlineExceeded".to_owned()));
+    world.step();
+    assert_eq!((world.status().phase, world.succeeded_reason()), (Some(Phase::TimedOut), "TimedOut"));
+    assert_eq!(world.status().failure.as_ref().unwrap().class, FailureClass::Timeout);
+}
+
+#[test]
+fn a_pod_that_the_kubelet_ended_at_its_deadline_is_a_timeout_too() {
+    let mut world = World::dispatched();
+    let pod = world.observed.pod.as_mut().unwrap();
+    (pod.phase, pod.reason) = ("Failed".to_owned(), Some("DeadlineExceeded".to_owned()));
+    world.step();
+    assert_eq!(world.status().phase, Some(Phase::TimedOut));
+}
+
+#[test]
+fn failures_of_the_pod_carry_class_container_and_exit_code() {
+    let cases = [
+        (vec![failed("prepare", FailureClass::Source, "CommitNotFound")], FailureClass::Source, "CommitNotFound"),
+        (vec![failed("prepare", FailureClass::Pull, "BaseImageNotFound")], FailureClass::Pull, "BaseImageNotFound"),
+        (vec![done("prepare", &prepared()), ended("build", 1, "Error", "log")], FailureClass::Build, "BuildFailed"),
+        (vec![done("prepare", &prepared()), ended("build", 137, "OOMKilled", "")], FailureClass::OutOfMemory, "OOMKilled"),
+    ];
+    for (containers, class, reason) in cases {
+        let mut world = World::dispatched();
+        world.observed.pod = Some(pod("Failed", containers));
+        assert!(world.step().note.is_some());
+        let failure = world.status().failure.clone().unwrap();
+        assert_eq!((failure.class, failure.reason.as_str()), (class, reason));
+        assert_eq!(world.succeeded_reason(), class.as_str());
+        assert!(failure.container.is_some() && failure.exit_code.is_some() && !failure.next.is_empty());
+    }
+}
+
+#[test]
+fn a_pod_deleted_by_hand_fails_the_build_and_no_second_pod_is_made() {
+    let mut world = World::dispatched();
+    world.observed.pod = None;
+    assert!(world.step().actions.is_empty());
+    assert_eq!(world.status().failure.as_ref().unwrap().reason, "PodDeleted");
+}
+
+#[test]
+fn a_start_that_was_not_recorded_is_made_up_for() {
+    let mut world = World::new();
+    world.observed.pod = Some(pod("Running", vec![running("prepare")]));
+    world.now = at(90);
+    assert!(world.step().actions.is_empty(), "the pod is there already");
+    assert_eq!(world.status().start_time.as_ref().unwrap().0, at(60));
+    assert_eq!(world.status().pod_name.as_deref().unwrap(), "hello-build-1");
+}
+
+#[test]
+fn a_pod_of_an_earlier_build_of_this_name_is_waited_for() {
+    let mut world = World::new();
+    world.observed.pod = Some(super::PodView { build_uid: Some("other".to_owned()), ..pod("Running", vec![]) });
+    assert!(matches!(world.step().actions.as_slice(), [Action::DeletePod { .. }]));
+    assert_eq!((world.status().phase, world.succeeded_reason()), (Some(Phase::Queued), "PodNameTaken"));
+}
+
+#[test]
+fn a_pod_that_can_not_start_is_given_time_and_then_fails_the_build() {
+    let mut world = World::dispatched();
+    world.observed.pod = Some(pod("Pending", vec![waiting("prepare", "ImagePullBackOff")]));
+    world.step();
+    assert_eq!(world.status().phase, Some(Phase::Preparing));
+    world.now = at(60) + seconds(300);
+    let plan = world.step();
+    assert!(matches!(plan.actions.as_slice(), [Action::EndPod { .. }]));
+    let failure = world.status().failure.as_ref().unwrap();
+    assert_eq!((failure.class, failure.reason.as_str()), (FailureClass::Infrastructure, "ImagePullBackOff"));
+}
+
+#[test]
+fn a_full_quota_queues_and_an_invalid_pod_fails() {
+    let world = World::new();
+    let full = world.with_situation(|situation| after_rejection(situation, &Rejection::QuotaExceeded("exceeded quota".to_owned())));
+    assert_eq!(full.status.unwrap().phase, Some(Phase::Queued));
+    let invalid = world.with_situation(|situation| after_rejection(situation, &Rejection::Invalid("bad".to_owned())));
+    assert_eq!(invalid.status.unwrap().phase, Some(Phase::Failed));
+}
+
+#[test]
+fn an_image_that_policy_refuses_is_never_published() {
+    for (result, reason) in [(Judgement::Fail, "PolicyFailed"), (Judgement::Unknown, "EvidenceUnknown")] {
+        let mut world = World::scanning();
+        let report = evaluated(&world, result, false);
+        world.observed.scan = Some(job("scan", Some(JobEnd::Complete), Some(done("evaluate", &report))));
+        assert!(world.step().actions.is_empty());
+        assert_eq!(world.succeeded_reason(), reason);
+        assert!(world.plan().actions.is_empty(), "nor later");
+    }
+}
+
+#[test]
+fn a_fail_in_dry_run_is_published_and_says_so() {
+    let mut world = World::scanning();
+    world.policies.get_mut("default").unwrap().mode = Mode::DryRun;
+    let report = evaluated(&world, Judgement::Fail, true);
+    world.observed.scan = Some(job("scan", Some(JobEnd::Complete), Some(done("evaluate", &report))));
+    assert!(makes_job(&world.step().then, "publish-"));
+    world.observed.publish = Some(job("publish", Some(JobEnd::Complete), Some(done("publish", &published('a')))));
+    world.step();
+    assert_eq!((world.status().phase, world.succeeded_reason()), (Some(Phase::Succeeded), "PublishedDryRun"));
+}
+
+#[test]
+fn a_scanner_that_crashed_or_said_nothing_is_unknown() {
+    let crashed = JobEnd::Failed { reason: "BackoffLimitExceeded".to_owned(), message: "m".to_owned() };
+    for scan in [
+        job("scan", Some(crashed.clone()), Some(ended("scan", 2, "Error", "panic"))),
+        job("scan", Some(crashed), None),
+        job("scan", Some(JobEnd::Complete), Some(ended("evaluate", 0, "Completed", "not a report"))),
+    ] {
+        let mut world = World::scanning();
+        world.observed.scan = Some(scan);
+        assert!(world.step().actions.is_empty());
+        assert_eq!(world.succeeded_reason(), "EvidenceUnknown");
+        assert_eq!(world.status().verdict.as_ref().unwrap().result, Judgement::Unknown);
+        assert_eq!(world.status().failure.as_ref().unwrap().class, FailureClass::Scan);
+    }
+}
+
+#[test]
+fn a_policy_that_changed_while_the_scan_ran_is_judged_again() {
+    let mut world = World::scanning();
+    let report = evaluated(&world, Judgement::Pass, true);
+    world.observed.scan = Some(job("scan", Some(JobEnd::Complete), Some(done("evaluate", &report))));
+    world.policies.get_mut("default").unwrap().ignore_unfixed = true;
+    assert!(matches!(world.step().actions.as_slice(), [Action::DeleteJob { .. }]));
+    assert_eq!(world.status().phase, Some(Phase::Scanning));
+}
+
+#[test]
+fn a_verdict_about_another_digest_or_one_that_contradicts_itself_is_unknown() {
+    for (of_digest, publishable) in [('f', true), ('a', false)] {
+        let mut world = World::scanning();
+        let mut report = evaluated(&world, Judgement::Pass, publishable);
+        report["done"]["digest"] = json!(digest(of_digest));
+        world.observed.scan = Some(job("scan", Some(JobEnd::Complete), Some(done("evaluate", &report))));
+        world.step();
+        assert_eq!(world.succeeded_reason(), "EvidenceUnknown");
+    }
+}
+
+#[test]
+fn a_digest_that_is_read_back_differently_is_no_success() {
+    let mut world = World::publishing();
+    world.observed.publish = Some(job("publish", Some(JobEnd::Complete), Some(done("publish", &published('f')))));
+    world.step();
+    assert_eq!(world.status().failure.as_ref().unwrap().reason, "DigestMismatch");
+    assert!(world.status().output.is_none());
+}
+
+#[test]
+fn an_entitlement_is_asked_for_again_before_publishing() {
+    let mut world = World::scanning();
+    let report = evaluated(&world, Judgement::Pass, true);
+    world.observed.scan = Some(job("scan", Some(JobEnd::Complete), Some(done("evaluate", &report))));
+    world.tenant.as_mut().unwrap().spec.capabilities =
+        Some(serde_json::from_value(json!({"build": false, "changeReason": "T-3"})).unwrap());
+    let plan = world.step();
+    assert!(!makes_job(&plan.then, "publish-"));
+    assert_eq!(world.succeeded_reason(), "tenant_capability_not_entitled");
+}
+
+#[test]
+fn what_still_runs_for_a_settled_build_is_ended() {
+    let mut world = World::new();
+    world.build.spec.cancelled = true;
+    world.step();
+    world.observed.pod = Some(pod("Running", vec![running("build")]));
+    assert!(matches!(world.plan().actions.as_slice(), [Action::EndPod { .. }]));
+}
+
+#[test]
+fn a_settled_build_only_acknowledges_a_late_cancel() {
+    let mut world = World::publishing();
+    world.observed.publish = Some(job("publish", Some(JobEnd::Complete), Some(done("publish", &published('a')))));
+    world.step();
+    world.build.spec.cancelled = true;
+    world.build.metadata.generation = Some(2);
+    let plan = world.step();
+    assert!(plan.actions.is_empty() && plan.note.is_none());
+    assert_eq!((world.status().phase, world.status().observed_generation), (Some(Phase::Succeeded), 2));
+}

@@ -1,0 +1,405 @@
+//! From the raw spec and what it refers to, to a build that can be planned, or to the reason why not.
+//!
+//! After this nobody reads the raw spec again. The same function runs before a pod exists and before an image is
+//! published, so that an entitlement that was withdrawn meanwhile is seen.
+
+use std::collections::BTreeMap;
+
+use imagefactory_crds::build::{FailureClass, ImageLabel, Method, NamedValue, RegistryMirror, Source};
+use imagefactory_crds::common::{DurationText, LocalRef, ResourceList, Resources};
+use imagefactory_crds::entitlement::{self, Capability};
+use imagefactory_crds::{Build, ImagePolicySpec, Project, Tenant, TenantSettings, conditions, names};
+use jiff::SignedDuration;
+
+use crate::build::names::Identity;
+use crate::reference::{ImageName, lies_under};
+use crate::settings::Settings;
+use crate::step::{AppliedPolicy, StepSource};
+
+/// The objects that a Build refers to, as they were found.
+#[derive(Clone, Copy, Debug)]
+pub struct References<'a> {
+    /// Tenant of the namespace.
+    pub tenant: Option<&'a Tenant>,
+    /// The tenant's settings.
+    pub tenant_settings: Option<&'a TenantSettings>,
+    /// Project that the Build names.
+    pub project: Option<&'a Project>,
+    /// Every ImagePolicy by name.
+    pub policies: &'a BTreeMap<String, ImagePolicySpec>,
+}
+
+/// A build that can be planned.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Validated {
+    /// Who it is.
+    pub identity: Identity,
+    /// What builds it.
+    pub method: Method,
+    /// Where the source comes from.
+    pub source: StepSource,
+    /// Secret with Git credentials.
+    pub git_secret: Option<String>,
+    /// ConfigMap that is the source.
+    pub source_config_map: Option<String>,
+    /// Directory of the source that is the context; empty for the whole source.
+    pub context_dir: String,
+    /// Path of the Dockerfile in the context.
+    pub dockerfile: String,
+    /// Stage to build.
+    pub target: Option<String>,
+    /// Values for ARG lines.
+    pub build_args: Vec<NamedValue>,
+    /// Labels of the image.
+    pub labels: Vec<ImageLabel>,
+    /// Pull secrets.
+    pub pull_secrets: Vec<String>,
+    /// Mirrors, the build's own before the platform's.
+    pub mirrors: Vec<RegistryMirror>,
+    /// ConfigMap and key with the build's own certificate authorities.
+    pub ca_bundle: Option<(String, String)>,
+    /// Resources of the container that builds.
+    pub resources: Resources,
+    /// Longest run.
+    pub timeout: SignedDuration,
+    /// Repository in staging.
+    pub staging_repository: String,
+    /// Name with tag to publish as.
+    pub output_image: String,
+    /// Prefixes that the output may lie under; a credential is used for nothing else.
+    pub output_prefixes: Vec<String>,
+    /// The tenant's own credential for the output; none for the platform's.
+    pub push_secret: Option<String>,
+    /// Policies that apply; all must pass.
+    pub policies: Vec<AppliedPolicy>,
+    /// New work of the tenant waits.
+    pub suspended: bool,
+    /// Nothing new starts in the project; what runs finishes.
+    pub archived: bool,
+    /// Whether the tenant's namespace and what belongs in it are in place.
+    pub tenant_ready: bool,
+}
+
+/// Why a build is not carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// CamelCase, or a code of product.md's Denials table.
+    pub reason: &'static str,
+    /// Whose failure it is; none for a denial.
+    pub class: Option<FailureClass>,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub next: String,
+    /// What is missing may just not have been seen yet: objects that were applied together arrive one by one.
+    pub may_heal: bool,
+}
+
+impl Refusal {
+    fn denial(reason: &'static str, message: &str, next: &str) -> Self {
+        Self {
+            reason,
+            class: None,
+            message: message.to_owned(),
+            next: next.to_owned(),
+            may_heal: false,
+        }
+    }
+
+    /// The project is archived: nothing new starts in it.
+    #[must_use]
+    pub fn archived(project: &str) -> Self {
+        Self::denial(
+            "project_archived",
+            &format!("Project {project} is archived; nothing new starts in it."),
+            "Set spec.archived of the Project to false, or build in another project.",
+        )
+    }
+
+    fn failure(class: FailureClass, reason: &'static str, message: String, next: &str) -> Self {
+        Self { class: Some(class), message, ..Self::denial(reason, "", next) }
+    }
+
+    fn not_found(reason: &'static str, message: String, next: &str) -> Self {
+        Self { may_heal: true, ..Self::failure(FailureClass::Source, reason, message, next) }
+    }
+}
+
+/// Checks a Build against everything that it refers to.
+///
+/// # Errors
+/// The first reason why it can't be carried out, entitlement before everything that the tenant could mend itself.
+pub fn validate(build: &Build, references: References<'_>, settings: &Settings) -> Result<Validated, Refusal> {
+    let (identity, tenant) = find_tenant(build, references)?;
+    let project = find_project(&identity, references)?;
+    check_entitlement(tenant, project, settings)?;
+    let spec = &build.spec;
+    check_references(build)?;
+    let Chosen { source, git_secret, source_config_map, context_dir, dockerfile } = choose_source(build, project)?;
+    let defaults = [
+        project.spec.build_defaults.as_ref(),
+        references.tenant_settings.and_then(|settings| settings.spec.build_defaults.as_ref()),
+    ];
+    let timeout = spec.timeout.as_ref().or(defaults.into_iter().flatten().find_map(|defaults| defaults.timeout.as_ref()));
+    let (output_image, output_prefixes) = choose_output(build, &identity, tenant, settings)?;
+    Ok(Validated {
+        method: spec.method.unwrap_or_default(),
+        source,
+        git_secret,
+        source_config_map,
+        context_dir,
+        dockerfile,
+        target: spec.target.as_ref().map(|stage| stage.0.clone()),
+        build_args: spec.build_args.clone(),
+        labels: spec.labels.clone(),
+        pull_secrets: spec.pull_secrets.iter().map(|secret| secret.name.0.clone()).collect(),
+        mirrors: spec.registry_mirrors.iter().chain(&settings.mirrors).cloned().collect(),
+        ca_bundle: spec.ca_bundle.as_ref().map(|bundle| (bundle.name.0.clone(), bundle.key.0.clone())),
+        resources: merge_resources(
+            std::iter::once(spec.resources.as_ref())
+                .chain(defaults.map(|defaults| defaults.and_then(|defaults| defaults.resources.as_ref())))
+                .chain([Some(&settings.builds.default_resources)]),
+        ),
+        timeout: parse_duration(timeout.unwrap_or(&settings.builds.default_timeout))?,
+        staging_repository: format!(
+            "{}/{}/builds/{}/{}",
+            settings.staging.prefix, identity.tenant, identity.project, identity.uid
+        ),
+        output_image,
+        output_prefixes,
+        push_secret: spec.output.as_ref().and_then(|output| output.push_secret_ref.as_ref()).map(name_of),
+        policies: choose_policies(build, project, tenant, references.policies, settings)?,
+        suspended: tenant.spec.suspended,
+        archived: project.spec.archived,
+        tenant_ready: is_in_place(tenant),
+        identity,
+    })
+}
+
+fn find_tenant<'a>(build: &Build, references: References<'a>) -> Result<(Identity, &'a Tenant), Refusal> {
+    let identity = Identity::of(build);
+    match (identity, references.tenant) {
+        (Some(identity), Some(tenant)) => Ok((identity, tenant)),
+        (_, _) => Err(Refusal::not_found(
+            "TenantNotFound",
+            format!("Namespace {} belongs to no tenant.", build.metadata.namespace.as_deref().unwrap_or_default()),
+            "Create the Build in the namespace of a tenant, tenant-<name>.",
+        )),
+    }
+}
+
+fn find_project<'a>(identity: &Identity, references: References<'a>) -> Result<&'a Project, Refusal> {
+    references.project.ok_or_else(|| {
+        Refusal::not_found(
+            "ProjectNotFound",
+            format!("Project {} does not exist in namespace {}.", identity.project, identity.namespace),
+            "Create the Project, or name another in spec.projectRef of a new Build.",
+        )
+    })
+}
+
+/// Entitlement: what the webhook asks too, asked again before a pod exists and before an image is published.
+fn check_entitlement(tenant: &Tenant, project: &Project, settings: &Settings) -> Result<(), Refusal> {
+    let capability = Capability::Build;
+    let of_tenant = entitlement::tenant_may(capability, tenant.spec.capabilities.as_ref(), settings.onboarding);
+    if !of_tenant {
+        let message = capability.message_when_off();
+        return Err(Refusal::denial(entitlement::CODE_NOT_ENTITLED, message, entitlement::REMEDIATION));
+    }
+    if !entitlement::project_leaves(capability, project.spec.capabilities.as_ref()) {
+        return Err(Refusal::denial(
+            entitlement::CODE_NOT_ENTITLED,
+            "Image build is turned off for this project.",
+            "Ask an owner or admin of the tenant to turn it on in the Project's spec.capabilities.",
+        ));
+    }
+    Ok(())
+}
+
+/// The schema refuses reserved names too; this holds where the schema was not asked.
+fn check_references(build: &Build) -> Result<(), Refusal> {
+    let spec = &build.spec;
+    let git_secret = spec.source.as_ref().and_then(|source| source.git.as_ref()).and_then(|git| git.secret_ref.as_ref());
+    let config_map = spec.source.as_ref().and_then(|source| source.config_map.as_ref()).map(|source| &source.name);
+    let push_secret = spec.output.as_ref().and_then(|output| output.push_secret_ref.as_ref());
+    let named = (spec.pull_secrets.iter().chain(git_secret).chain(push_secret).map(|reference| &reference.name))
+        .chain(config_map)
+        .chain(spec.ca_bundle.as_ref().map(|bundle| &bundle.name));
+    for name in named {
+        if names::is_reserved(name) {
+            return Err(Refusal::failure(
+                FailureClass::Source,
+                "ReservedName",
+                format!("{name} is a name of the factory; a Build can't refer to it."),
+                "Refer to a Secret or ConfigMap of your own.",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The source that was chosen, with what must be mounted for it.
+struct Chosen {
+    source: StepSource,
+    git_secret: Option<String>,
+    source_config_map: Option<String>,
+    context_dir: String,
+    dockerfile: String,
+}
+
+impl Chosen {
+    fn of(source: StepSource, written: Option<&Source>) -> Self {
+        Self {
+            source,
+            git_secret: None,
+            source_config_map: None,
+            context_dir: written.and_then(|source| source.context_dir.as_deref()).unwrap_or_default().to_owned(),
+            dockerfile: written.and_then(|source| source.dockerfile.as_deref()).unwrap_or("Dockerfile").to_owned(),
+        }
+    }
+}
+
+/// The build's own recipe or source, whole, else the project's source.
+fn choose_source(build: &Build, project: &Project) -> Result<Chosen, Refusal> {
+    if let Some(recipe) = &build.spec.recipe {
+        return Ok(Chosen::of(StepSource::Recipe(Box::new(recipe.clone())), None));
+    }
+    let written = build.spec.source.as_ref().or(project.spec.source.as_ref());
+    match written {
+        Some(Source { git: Some(git), .. }) => {
+            let git_secret = git.secret_ref.as_ref().map(name_of);
+            let source = StepSource::Git {
+                url: git.url.0.clone(),
+                revision: git.revision.as_ref().map(|revision| revision.0.clone()),
+                credentials: git_secret.is_some(),
+            };
+            Ok(Chosen { git_secret, ..Chosen::of(source, written) })
+        }
+        Some(Source { inline: Some(inline), .. }) => {
+            Ok(Chosen::of(StepSource::Inline { files: inline.files.clone() }, written))
+        }
+        Some(Source { config_map: Some(config_map), .. }) => {
+            let source_config_map = Some(config_map.name.0.clone());
+            Ok(Chosen { source_config_map, ..Chosen::of(StepSource::ConfigMap, written) })
+        }
+        Some(_) | None => Err(Refusal::failure(
+            FailureClass::Source,
+            "SourceMissing",
+            "Neither the Build nor its Project names a source.".to_owned(),
+            "Name spec.source or spec.recipe in a new Build, or spec.source in the Project.",
+        )),
+    }
+}
+
+/// The name to publish as, and the prefixes that bind the credential: the platform's for this tenant and those that the Tenant lists.
+fn choose_output(
+    build: &Build,
+    identity: &Identity,
+    tenant: &Tenant,
+    settings: &Settings,
+) -> Result<(String, Vec<String>), Refusal> {
+    let own = format!("{}/{}", settings.output.prefix, identity.tenant);
+    let prefixes: Vec<String> =
+        std::iter::once(own.clone()).chain(tenant.spec.registries.iter().map(|prefix| prefix.0.clone())).collect();
+    let Some(written) = build.spec.output.as_ref().and_then(|output| output.image.as_ref()) else {
+        return Ok((format!("{own}/{}:{}", identity.project, identity.name), prefixes));
+    };
+    // Whatever the Tenant lists, the platform's own prefixes hold a part for each tenant and staging is nobody's.
+    let is_others = |repository: &str| {
+        (lies_under(repository, &settings.output.prefix) && !lies_under(repository, &own))
+            || lies_under(repository, &settings.staging.prefix)
+    };
+    let allowed = ImageName::parse(written)
+        .filter(|name| name.digest.is_none())
+        .filter(|name| prefixes.iter().any(|prefix| lies_under(&name.repository, prefix)))
+        .filter(|name| !is_others(&name.repository));
+    match allowed {
+        Some(name) => Ok((format!("{}:{}", name.repository, name.tag.as_deref().unwrap_or("latest")), prefixes)),
+        None => Err(Refusal::failure(
+            FailureClass::Publish,
+            "OutputNotAllowed",
+            format!("The tenant may not publish to {written}. It may publish under {}.", prefixes.join(", ")),
+            "Choose a name under one of these prefixes in a new Build, or ask a platform administrator to list the registry in the Tenant.",
+        )),
+    }
+}
+
+/// The tenant's policy, or the chart's default, always; the project's and the build's beside it.
+fn choose_policies(
+    build: &Build,
+    project: &Project,
+    tenant: &Tenant,
+    policies: &BTreeMap<String, ImagePolicySpec>,
+    settings: &Settings,
+) -> Result<Vec<AppliedPolicy>, Refusal> {
+    let of_tenant = tenant.spec.policy_ref.as_ref().map(name_of).or_else(|| settings.default_policy.clone());
+    let Some(of_tenant) = of_tenant else {
+        return Err(Refusal::failure(
+            FailureClass::Policy,
+            "PolicyMissing",
+            "No ImagePolicy applies to this tenant, so nothing can be judged.".to_owned(),
+            "Ask a platform administrator to set spec.policyRef of the Tenant or the chart's default policy.",
+        ));
+    };
+    let mut wanted = vec![of_tenant];
+    for more in [project.spec.policy_ref.as_ref(), build.spec.policy_ref.as_ref()].into_iter().flatten().map(name_of) {
+        if !wanted.contains(&more) {
+            wanted.push(more);
+        }
+    }
+    wanted
+        .into_iter()
+        .map(|name| match policies.get(&name) {
+            Some(spec) => Ok(AppliedPolicy { hash: crate::policy::hash(spec), spec: spec.clone(), name }),
+            None => Err(Refusal {
+                class: Some(FailureClass::Policy),
+                ..Refusal::not_found(
+                    "PolicyNotFound",
+                    format!("ImagePolicy {name} does not exist."),
+                    "Create the ImagePolicy, or name another.",
+                )
+            }),
+        })
+        .collect()
+}
+
+/// The first of each amount, most particular first.
+fn merge_resources<'a>(layers: impl Iterator<Item = Option<&'a Resources>> + Clone) -> Resources {
+    let merged = |list: fn(&Resources) -> Option<&ResourceList>| {
+        let lists = || layers.clone().flatten().filter_map(list);
+        Some(ResourceList {
+            cpu: lists().find_map(|list| list.cpu.clone()),
+            memory: lists().find_map(|list| list.memory.clone()),
+            ephemeral_storage: lists().find_map(|list| list.ephemeral_storage.clone()),
+        })
+    };
+    Resources {
+        requests: merged(|resources| resources.requests.as_ref()),
+        limits: merged(|resources| resources.limits.as_ref()),
+    }
+}
+
+fn is_in_place(tenant: &Tenant) -> bool {
+    tenant.status.as_ref().is_some_and(|status| {
+        status.namespace.is_some() && conditions::find(&status.conditions, conditions::READY).is_some_and(|ready| ready.status == "True")
+    })
+}
+
+fn name_of(reference: &LocalRef) -> String {
+    reference.name.0.clone()
+}
+
+/// Reads `1h30m`.
+fn parse_duration(text: &DurationText) -> Result<SignedDuration, Refusal> {
+    text.parse::<SignedDuration>()
+        .ok()
+        .filter(|duration| *duration >= SignedDuration::from_secs(10) && *duration <= SignedDuration::from_hours(24))
+        .ok_or_else(|| {
+            Refusal::failure(
+                FailureClass::Source,
+                "InvalidTimeout",
+                format!("{text} is not a timeout between 10s and 24h."),
+                "Write a timeout as in 30m in a new Build.",
+            )
+        })
+}

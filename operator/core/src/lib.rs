@@ -1,0 +1,15 @@
+//! What Image Factory decides: pure functions of (spec, observed state, now) that return a plan.
+//!
+//! Nothing here knows a client, a clock or a database; the compiler sees to it, since the crate has no such
+//! dependency. The operator carries plans out, the worker runs the steps that [`step`] describes.
+
+pub mod build;
+pub mod image_policy;
+pub mod policy;
+pub mod project;
+pub mod reference;
+pub mod scan;
+pub mod settings;
+pub mod step;
+pub mod tenant;
+pub mod tenant_settings;

@@ -1,0 +1,11 @@
+//! Project: whether builds can start in it, and what its builds did.
+
+pub mod counts;
+pub mod status;
+pub mod throttle;
+
+#[cfg(test)]
+mod tests;
+
+pub use counts::{Counted, count};
+pub use status::{Situation, readiness, status};

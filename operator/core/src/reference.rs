@@ -1,0 +1,93 @@
+//! Image names and the prefixes that bind them. Compared segment by segment, never as bare text.
+
+/// Whether `repository` lies under `prefix`: the same host, and path segments that begin with the prefix's.
+/// `registry.example.com/team` holds `registry.example.com/team/app` but not `registry.example.com/team-b/app`.
+#[must_use]
+pub fn lies_under(repository: &str, prefix: &str) -> bool {
+    let (repository, prefix) = (&normal_host(repository), &normal_host(prefix.trim_end_matches('/')));
+    !prefix.is_empty()
+        && repository.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        && !repository.split('/').any(|segment| segment == ".." || segment == "." || segment.is_empty())
+}
+
+/// Hosts are compared without regard to case, and the default port is none.
+fn normal_host(name: &str) -> String {
+    let (host, path) = name.split_once('/').map_or((name, None), |(host, path)| (host, Some(path)));
+    let host = host.to_ascii_lowercase();
+    let host = host.strip_suffix(":443").unwrap_or(&host);
+    path.map_or_else(|| host.to_owned(), |path| format!("{host}/{path}"))
+}
+
+/// An image name taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageName {
+    /// Host and path, as in `registry.example.com:5000/team/app`.
+    pub repository: String,
+    /// Tag, if named.
+    pub tag: Option<String>,
+    /// Digest, if named.
+    pub digest: Option<String>,
+}
+
+impl ImageName {
+    /// Takes a name apart that names its registry's host. A host has a dot or a port, or is `localhost`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (name, digest) = match text.split_once('@') {
+            Some((name, digest)) => (name, Some(digest.to_owned())),
+            None => (text, None),
+        };
+        let (repository, tag) = match name.rsplit_once(':') {
+            Some((repository, tag)) if !tag.contains('/') => (repository, Some(tag.to_owned())),
+            _ => (name, None),
+        };
+        let (host, path) = repository.split_once('/')?;
+        let names_host = host.contains('.') || host.contains(':') || host == "localhost";
+        (names_host && !path.is_empty()).then(|| Self { repository: repository.to_owned(), tag, digest })
+    }
+
+    /// Host with port.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.repository.split('/').next().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_holds_whole_segments_only() {
+        for (repository, prefix, holds) in [
+            ("r.io/team/app", "r.io/team", true),
+            ("r.io/team/app", "r.io/team/", true),
+            ("r.io/team", "r.io/team", true),
+            ("r.io/team-b/app", "r.io/team", false),
+            ("r.io.evil.com/team/app", "r.io", false),
+            ("r.io:5000/team", "r.io", false),
+            ("r.io/team/../other/app", "r.io/team", false),
+            ("r.io/team//app", "r.io/team", false),
+            ("r.io/team", "", false),
+            ("R.io:443/team/app", "r.io/team", true),
+            ("r.io/team/app", "R.io:443/team", true),
+        ] {
+            assert_eq!(lies_under(repository, prefix), holds, "{repository} under {prefix:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_taken_apart() {
+        let name = ImageName::parse("r.io:5000/team/app:1.2@sha256:ab").unwrap();
+        assert_eq!(name.repository, "r.io:5000/team/app");
+        assert_eq!((name.tag.as_deref(), name.digest.as_deref()), (Some("1.2"), Some("sha256:ab")));
+        assert_eq!(name.host(), "r.io:5000");
+    }
+
+    #[test]
+    fn a_name_without_a_host_is_not_taken() {
+        assert_eq!(ImageName::parse("team/app:1"), None);
+        assert_eq!(ImageName::parse("app"), None);
+        assert_eq!(ImageName::parse("r.io/"), None);
+    }
+}

@@ -1,0 +1,190 @@
+//! What the platform decided when it installed the factory. Read once from the chart's ConfigMap.
+
+use imagefactory_crds::build::RegistryMirror;
+use imagefactory_crds::common::{DurationText, Resources};
+use imagefactory_crds::entitlement::OnboardingPolicy;
+use imagefactory_crds::tenant::Quota;
+use serde::{Deserialize, Serialize};
+
+/// Settings of the installation; the chart writes them as `config.yaml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Settings {
+    /// Namespace of the release: operator and credentials role.
+    pub release_namespace: String,
+    /// Namespace of scan and publish jobs and of the scanner, where the platform's credentials lie.
+    pub work_namespace: String,
+    /// Prefix of the names of all ClusterRoles that the chart installs, as in `image-factory`.
+    pub cluster_role_prefix: String,
+    /// The operator's own service account, in the release namespace.
+    pub operator_service_account: String,
+    /// The service account that places staging credentials in tenant namespaces, in the work namespace.
+    pub credentials_service_account: String,
+    /// Images that pods are made from.
+    pub images: Images,
+    /// What a tenant has when its Tenant does not say.
+    #[serde(default)]
+    pub onboarding: OnboardingPolicy,
+    /// ImagePolicy of tenants that name none. Without it nothing of theirs is published.
+    #[serde(default)]
+    pub default_policy: Option<String>,
+    /// Where images wait for their verdict: `<prefix>/<tenant>/…`.
+    pub staging: PlatformRegistry,
+    /// Where images are published by default: `<prefix>/<tenant>/<project>:<build>`.
+    pub output: PlatformRegistry,
+    /// Mirrors that are asked first, for every build.
+    #[serde(default)]
+    pub mirrors: Vec<RegistryMirror>,
+    /// PEM certificates of authorities that every step trusts, beside the public ones.
+    #[serde(default)]
+    pub ca_bundle: Option<String>,
+    /// Defaults and limits of builds.
+    pub builds: BuildSettings,
+    /// The scanner.
+    pub scan: ScanSettings,
+    /// Tenant namespaces.
+    pub tenants: TenantNamespaceSettings,
+    /// Whether pods of tenants need a user namespace of their own. False is for clusters without user namespaces and waives the first wall between a build and its node.
+    #[serde(default = "yes")]
+    pub require_user_namespaces: bool,
+}
+
+/// Images that pods are made from, and how they are pulled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Images {
+    /// Our own steps.
+    pub worker: String,
+    /// Kaniko's executor.
+    pub kaniko: String,
+    /// Trivy's client.
+    pub trivy: String,
+    /// `IfNotPresent`, `Always` or `Never`.
+    pub pull_policy: String,
+    /// Pull secrets for these images, by name, in the work namespace and in each tenant's. Their names begin with `imagefactory-`: no tenant can refer to them.
+    #[serde(default)]
+    pub pull_secrets: Vec<String>,
+}
+
+/// A registry of the platform.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PlatformRegistry {
+    /// Host, port and path, without a trailing slash: `registry.example.com/staging`.
+    pub prefix: String,
+    /// Secret in the work namespace.
+    pub secret: String,
+    /// Whose the credentials in it are.
+    pub scope: CredentialScope,
+}
+
+/// Whose the credentials of a platform registry are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CredentialScope {
+    /// A key `<tenant>.json` for each tenant, each limited by the registry to the tenant's prefix.
+    PerTenant,
+    /// One key `.dockerconfigjson` for all. For registries that can't scope credentials: who breaks out of a
+    /// container that holds it reaches every tenant's images there.
+    Shared,
+}
+
+impl PlatformRegistry {
+    /// Key of the Secret that holds a tenant's credential.
+    #[must_use]
+    pub fn key_for(&self, tenant: &str) -> String {
+        match self.scope {
+            CredentialScope::PerTenant => format!("{tenant}.json"),
+            CredentialScope::Shared => ".dockerconfigjson".to_owned(),
+        }
+    }
+}
+
+/// Defaults and limits of builds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BuildSettings {
+    /// Longest run of a build that says nothing.
+    pub default_timeout: DurationText,
+    /// Resources of the container that builds, where the build says nothing.
+    #[serde(default)]
+    pub default_resources: Resources,
+    /// Resources of our own containers.
+    #[serde(default)]
+    pub step_resources: Resources,
+    /// Size of the volumes for source and image, as in `20Gi`.
+    pub volume_size: String,
+    /// Longest run of a scan or a publish job, in seconds.
+    pub job_deadline_seconds: i64,
+    /// How long the jobs of a settled build stay, in seconds.
+    pub job_ttl_seconds: i64,
+    /// How long a pod may wait for its image, a volume or a node before the build fails, in seconds.
+    pub pending_deadline_seconds: i64,
+}
+
+/// The scanner.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ScanSettings {
+    /// URL of the Trivy server.
+    pub server_url: String,
+    /// Secret in the work namespace with the server's token under the key `token`.
+    pub token_secret: String,
+    /// PersistentVolumeClaim in the work namespace that holds the Java database. Without it an image with JARs is Unknown.
+    #[serde(default)]
+    pub java_database_claim: Option<String>,
+    /// Resources of the scanner's client.
+    #[serde(default)]
+    pub resources: Resources,
+}
+
+/// Tenant namespaces.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TenantNamespaceSettings {
+    /// Quota of a tenant that names none.
+    #[serde(default)]
+    pub default_quota: Quota,
+    /// Requests of containers that name none.
+    #[serde(default)]
+    pub default_requests: imagefactory_crds::common::ResourceList,
+    /// Limits of containers that name none.
+    #[serde(default)]
+    pub default_limits: imagefactory_crds::common::ResourceList,
+    /// Egress of build pods.
+    #[serde(default)]
+    pub egress: EgressSettings,
+    /// Shortest time between two checks of a tenant's namespace for drift, in seconds.
+    #[serde(default = "one_minute")]
+    pub resync_seconds: u64,
+}
+
+/// Egress of build pods: DNS, everything but what `except` lists, and what `allow` lists.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EgressSettings {
+    /// Ranges that are closed: cluster, nodes, link-local.
+    #[serde(default)]
+    pub except: Vec<String>,
+    /// What is open all the same.
+    #[serde(default)]
+    pub allow: Vec<EgressRule>,
+}
+
+/// A destination that is open.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EgressRule {
+    /// Address range.
+    pub cidr: String,
+    /// TCP ports; none means all.
+    #[serde(default)]
+    pub ports: Vec<u16>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn one_minute() -> u64 {
+    60
+}

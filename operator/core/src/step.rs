@@ -1,0 +1,263 @@
+//! The contract between the operator and the worker: what each container of our image is told, and what it says.
+//!
+//! A step is told its work as JSON in one environment variable, so that nothing a tenant wrote is ever parsed as
+//! an argument. It answers with one [`Report`] in its termination message, which is part of the pod's status:
+//! tenants can't write there. The container that runs tenant code also has a termination message; nobody reads a
+//! report from it.
+
+use imagefactory_crds::build::{
+    BaseImage, FailureClass, InlineFile, NamedValue, Recipe, RegistryMirror, ScanStatus, Verdict,
+};
+use imagefactory_crds::image_policy::ImagePolicySpec;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// Environment variable that carries the step as JSON.
+pub const STEP_VARIABLE: &str = "IMAGEFACTORY_STEP";
+
+/// Longest report in bytes. The kubelet cuts a termination message at 4,096, and all of a pod's together at 12 KiB,
+/// shared evenly: 3,072 for each of four containers. A step cuts lists before that; length never changes an outcome.
+pub const MAX_REPORT: usize = 3000;
+
+/// Where volumes are mounted in the containers of a build, of a scan and of a publish.
+pub mod paths {
+    /// Source as fetched. Written by `prepare`, read by the builder.
+    pub const WORKSPACE: &str = "/workspace";
+    /// What `prepare` makes for the builder beside the source: `Dockerfile`, `docker/config.json`, `ca.pem`. The builder mounts it read-only.
+    pub const PREPARED: &str = "/prepared";
+    /// OCI layout. Written by the builder, read-only and hostile to `push`.
+    pub const LAYOUT: &str = "/layout";
+    /// ConfigMap that is the source.
+    pub const SOURCE_CONFIG: &str = "/source-config";
+    /// Git credentials: files `username` and `password`.
+    pub const GIT_CREDENTIALS: &str = "/credentials/git";
+    /// The tenant's pull secrets: `/credentials/pull/<n>/.dockerconfigjson`.
+    pub const PULL_CREDENTIALS: &str = "/credentials/pull";
+    /// Credential for staging: `.dockerconfigjson`.
+    pub const STAGING_CREDENTIALS: &str = "/credentials/staging";
+    /// Credential for the output: `.dockerconfigjson`.
+    pub const OUTPUT_CREDENTIALS: &str = "/credentials/output";
+    /// The platform's certificate authorities: `ca.crt`.
+    pub const PLATFORM_CA: &str = "/ca/platform";
+    /// The build's own certificate authorities: `ca.crt`.
+    pub const BUILD_CA: &str = "/ca/build";
+    /// Report and SBOM of the scanner: `report.json`, `sbom.json`.
+    pub const REPORTS: &str = "/reports";
+    /// Scratch of a step of ours. `SSL_CERT_FILE` points at `ca.pem` in it, which the step writes first.
+    pub const SCRATCH: &str = "/tmp";
+    /// Name of the Dockerfile that `prepare` writes into [`PREPARED`].
+    pub const DOCKERFILE: &str = "Dockerfile";
+    /// Name of the file with all certificate authorities in [`PREPARED`] and [`SCRATCH`].
+    pub const CA_FILE: &str = "ca.pem";
+}
+
+/// What `prepare` does: look that the pod has a user namespace, fetch the source, write the Dockerfile with its
+/// bases pinned, and merge pull credentials and certificate authorities for the builder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PrepareStep {
+    /// End the pod if `/proc/self/uid_map` is the identity.
+    pub require_user_namespace: bool,
+    /// Where the source comes from.
+    pub source: StepSource,
+    /// Directory of the source that is the context; empty for the whole source.
+    pub context_dir: String,
+    /// Path of the Dockerfile in the context.
+    pub dockerfile: String,
+    /// Values for ARG lines.
+    pub build_args: Vec<NamedValue>,
+    /// Stage to build.
+    pub target: Option<String>,
+    /// Mirrors, the build's own before the platform's.
+    pub mirrors: Vec<RegistryMirror>,
+    /// How many pull secrets are mounted.
+    pub pull_secrets: usize,
+}
+
+/// Where the source comes from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum StepSource {
+    /// A Git repository.
+    Git {
+        /// URL over HTTPS or HTTP.
+        url: String,
+        /// Branch, tag or commit; none for the default branch.
+        revision: Option<String>,
+        /// Whether credentials are mounted.
+        credentials: bool,
+    },
+    /// Files.
+    Inline {
+        /// The files.
+        files: Vec<InlineFile>,
+    },
+    /// The mounted ConfigMap.
+    ConfigMap,
+    /// A recipe, from which the Dockerfile is made.
+    Recipe(Box<Recipe>),
+}
+
+/// What `prepare` found.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Prepared {
+    /// Commit that was checked out.
+    pub commit: Option<String>,
+    /// Base images, resolved once; at most eight are reported.
+    pub bases: Vec<BaseImage>,
+}
+
+/// What `push` does: check the layout, and send it to staging.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PushStep {
+    /// Repository in staging.
+    pub repository: String,
+    /// Repository prefix that the staging credential may be used for.
+    pub credential_prefix: String,
+    /// Tag in staging, so that a registry that collects what has no tag keeps the image. Nobody reads by it.
+    pub tag: String,
+    /// Most bytes that the layout may hold.
+    pub max_bytes: u64,
+}
+
+/// What `push` sent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pushed {
+    /// Digest of the manifest or index, computed from the bytes that were sent.
+    pub digest: String,
+    /// Compressed size of everything that it names, in bytes.
+    pub size: i64,
+}
+
+/// What `evaluate` does: read report and SBOM, judge, and attach both to the staged image as referrers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EvaluateStep {
+    /// Repository in staging.
+    pub repository: String,
+    /// Digest of the staged image.
+    pub digest: String,
+    /// Repository prefix that the staging credential may be used for.
+    pub credential_prefix: String,
+    /// Policies that apply; all must pass.
+    pub policies: Vec<AppliedPolicy>,
+    /// URL of the scanner's server, asked for the version of its database.
+    pub server_url: String,
+    /// Whether the Java database is mounted for the scanner. Without it an image with JARs is Unknown.
+    pub java_database: bool,
+}
+
+/// A policy as it is applied.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AppliedPolicy {
+    /// Name of the ImagePolicy.
+    pub name: String,
+    /// Hash of its spec.
+    pub hash: String,
+    /// Its spec.
+    pub spec: ImagePolicySpec,
+}
+
+/// What `evaluate` found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Evaluated {
+    /// Digest that was judged. The operator takes the verdict for no other.
+    pub digest: String,
+    /// Counts and digests; absent where the evidence was too broken to say.
+    pub scan: Option<ScanStatus>,
+    /// What the policies say.
+    pub verdict: Verdict,
+}
+
+/// What `publish` does: copy by digest with referrers, then set the tag, then read it back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PublishStep {
+    /// Repository in staging.
+    pub repository: String,
+    /// Digest to publish.
+    pub digest: String,
+    /// Repository prefix that the staging credential may be used for.
+    pub staging_prefix: String,
+    /// Name with tag to publish as.
+    pub image: String,
+    /// Repository prefixes that the output credential may be used for.
+    pub output_prefixes: Vec<String>,
+    /// Digests of referrers that must come along.
+    pub referrers: Vec<String>,
+}
+
+/// What `publish` did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Published {
+    /// Digest that the tag was read back with.
+    pub digest: String,
+}
+
+/// Why a step of ours ended without a result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StepFailure {
+    /// Whose failure it is.
+    pub class: FailureClass,
+    /// The cause in one CamelCase word, as in `CommitNotFound`.
+    pub reason: String,
+    /// What happened.
+    pub message: String,
+    /// What to do about it.
+    pub next: String,
+}
+
+/// What a step says when it ends.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Report<T> {
+    /// It did its work.
+    Done(T),
+    /// It did not.
+    Failed(StepFailure),
+}
+
+impl<T: Serialize> Report<T> {
+    /// The report as the termination message. Too long a one becomes a failure that says so: a cut report could be misread.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        match serde_json::to_string(self) {
+            Ok(text) if text.len() <= MAX_REPORT => text,
+            Ok(_) | Err(_) => {
+                r#"{"failed":{"class":"Infrastructure","reason":"ReportTooLong","message":"The step's report is longer than a termination message.","next":"Report this as a defect of Image Factory."}}"#.to_owned()
+            }
+        }
+    }
+}
+
+impl<T: DeserializeOwned> Report<T> {
+    /// Reads a termination message; none where it is not a report.
+    #[must_use]
+    pub fn decode(message: &str) -> Option<Self> {
+        serde_json::from_str(message).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_that_is_too_long_becomes_a_failure() {
+        let report = Report::Done(Prepared { commit: Some("a".repeat(MAX_REPORT)), bases: Vec::new() });
+        let read = Report::<Prepared>::decode(&report.encode());
+        assert!(matches!(read, Some(Report::Failed(failure)) if failure.reason == "ReportTooLong"));
+    }
+
+    #[test]
+    fn what_is_not_a_report_is_none() {
+        assert_eq!(Report::<Prepared>::decode("error building image"), None);
+        assert_eq!(Report::<Prepared>::decode(""), None);
+    }
+}

@@ -1,0 +1,88 @@
+//! Quantities compared by amount: the API server writes `1` where it was told `1000m`.
+
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+
+/// The API server cuts amounts at this many units.
+const GREATEST: i128 = i64::MAX as i128 * NANO;
+/// Amounts are counted in billionths, the finest that a quantity can say.
+const NANO: i128 = 1_000_000_000;
+
+/// Whether two quantities are the same amount. What can't be read is compared as text.
+pub(super) fn same(left: &Quantity, right: &Quantity) -> bool {
+    left.0 == right.0 || nano(&left.0).is_some_and(|amount| nano(&right.0) == Some(amount))
+}
+
+/// The amount in billionths.
+pub(super) fn nano(text: &str) -> Option<i128> {
+    let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
+    let (number, suffix) = text.split_at_checked(end)?;
+    let scale = scale(suffix)?;
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if whole.is_empty() && fraction.is_empty() || fraction.len() > 18 {
+        return None;
+    }
+    let parse = |digits: &str| if digits.is_empty() { Some(0) } else { digits.parse::<i128>().ok() };
+    let tenths = 10_i128.pow(u32::try_from(fraction.len()).ok()?);
+    let amount = parse(whole)?.saturating_mul(scale).saturating_add(parse(fraction)?.saturating_mul(scale) / tenths);
+    Some(amount.min(GREATEST))
+}
+
+fn scale(suffix: &str) -> Option<i128> {
+    let binary = |power: u32| 1024_i128.pow(power) * NANO;
+    Some(match suffix {
+        "n" => 1,
+        "u" => 1_000,
+        "m" => 1_000_000,
+        "" => NANO,
+        "k" => NANO * 1_000,
+        "M" => NANO * 1_000_000,
+        "G" => NANO * 1_000_000_000,
+        "T" => NANO * 1_000_000_000_000,
+        "P" => NANO * 1_000_000_000_000_000,
+        "E" => NANO * 1_000_000_000_000_000_000,
+        "Ki" => binary(1),
+        "Mi" => binary(2),
+        "Gi" => binary(3),
+        "Ti" => binary(4),
+        "Pi" => binary(5),
+        "Ei" => binary(6),
+        _ => return scale_of_exponent(suffix),
+    })
+}
+
+/// `1e3`: how the API server writes some decimal amounts.
+fn scale_of_exponent(suffix: &str) -> Option<i128> {
+    let exponent: i32 = suffix.strip_prefix(['e', 'E'])?.parse().ok()?;
+    10_i128.checked_pow(u32::try_from(exponent.checked_add(9)?).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_amount_in_another_writing_is_the_same() {
+        for (left, right, expected) in [
+            ("1", "1000m", true),
+            ("0.5", "500m", true),
+            ("1024Mi", "1Gi", true),
+            ("1.5Gi", "1536Mi", true),
+            ("0.001Ti", "1099511627776m", true),
+            ("1000", "1e3", true),
+            ("1k", "1000", true),
+            ("1E", "1000P", true),
+            // Cut by the API server at the greatest number it knows.
+            ("999999999999Ti", "9223372036854775807", true),
+            ("1", "1001m", false),
+            ("1G", "1Gi", false),
+            ("1M", "1m", false),
+            ("", "0", false),
+            (".", "0", false),
+            ("1x", "1", false),
+            ("-1", "1", false),
+        ] {
+            let quantity = |text: &str| Quantity(text.to_owned());
+            assert_eq!(same(&quantity(left), &quantity(right)), expected, "{left:?} and {right:?}");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! What a container in the tenant's namespace gets when it names no resources. Without it the quota would refuse it.
+
+use std::collections::BTreeMap;
+
+use imagefactory_crds::common::ResourceList;
+use k8s_openapi::api::core::v1::{LimitRange, LimitRangeItem, LimitRangeSpec};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+
+use super::metadata;
+use crate::settings::TenantNamespaceSettings;
+
+/// Name of the limit range.
+pub const NAME: &str = "imagefactory-limits";
+
+/// The limit range; none where the chart has no defaults.
+#[must_use]
+pub fn limit_range(tenant: &str, settings: &TenantNamespaceSettings) -> Option<LimitRange> {
+    let limits = amounts(&settings.default_limits);
+    // The API server takes a limit for the request that is not named. Saying so here keeps its defaulting out of
+    // the comparison with what is there.
+    let mut requests = limits.clone();
+    requests.extend(amounts(&settings.default_requests));
+    (!requests.is_empty()).then(|| LimitRange {
+        metadata: metadata(tenant, NAME),
+        spec: Some(LimitRangeSpec {
+            limits: vec![LimitRangeItem {
+                type_: "Container".to_owned(),
+                default: (!limits.is_empty()).then_some(limits),
+                default_request: Some(requests),
+                ..LimitRangeItem::default()
+            }],
+        }),
+    })
+}
+
+fn amounts(list: &ResourceList) -> BTreeMap<String, Quantity> {
+    [("cpu", &list.cpu), ("memory", &list.memory), ("ephemeral-storage", &list.ephemeral_storage)]
+        .into_iter()
+        .filter_map(|(name, amount)| Some((name.to_owned(), amount.as_ref()?.into())))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tenant::fixtures;
+
+    #[test]
+    fn a_request_that_is_not_named_is_the_limit() {
+        insta::assert_yaml_snapshot!(limit_range("acme", &fixtures::settings().tenants));
+    }
+
+    #[test]
+    fn without_defaults_there_is_no_limit_range() {
+        let mut settings = fixtures::settings().tenants;
+        settings.default_limits = ResourceList::default();
+        settings.default_requests = ResourceList::default();
+        assert_eq!(limit_range("acme", &settings), None);
+    }
+
+    #[test]
+    fn requests_alone_set_no_limit() {
+        let mut settings = fixtures::settings().tenants;
+        settings.default_limits = ResourceList::default();
+        settings.default_requests = ResourceList { cpu: Some("1".into()), ..ResourceList::default() };
+        let item = limit_range("acme", &settings).unwrap().spec.unwrap().limits.remove(0);
+        assert_eq!(item.default, None);
+        assert_eq!(item.default_request.unwrap().len(), 1);
+    }
+}

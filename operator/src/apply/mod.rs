@@ -1,0 +1,144 @@
+//! Every write of the operator goes through here: one field manager, and outcomes instead of errors where another
+//! process, or we ourselves before a crash, were faster.
+
+mod error;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::{ApplyError, is_invalid, is_namespace_terminating, is_not_found, is_quota_exceeded};
+
+use std::fmt::Debug;
+
+use imagefactory_crds::names::FIELD_MANAGER;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
+use kube::{Api, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use error::Verb;
+
+/// What can be written. Every typed Kubernetes object is.
+pub trait Writable: Resource<DynamicType = ()> + Serialize + DeserializeOwned + Clone + Debug {}
+
+impl<K: Resource<DynamicType = ()> + Serialize + DeserializeOwned + Clone + Debug> Writable for K {}
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Write {
+    /// It was written.
+    Written,
+    /// It was right already; nothing was sent.
+    Unchanged,
+    /// The object is gone, or another one of the same name has taken its place.
+    Gone,
+    /// The object has changed since it was read. The watch will bring it.
+    Outdated,
+}
+
+/// What became of a creation.
+#[derive(Clone, Debug, PartialEq)]
+#[must_use]
+pub enum Created<K> {
+    /// It was made.
+    New(Box<K>),
+    /// One of this name was there already. Whether it is ours, its labels and owners say.
+    Existing,
+}
+
+/// Applies an object with force: the fields that it names are ours, all others stay as they are.
+///
+/// # Errors
+/// When the API server refuses it or can't be asked.
+pub async fn apply<K: Writable>(api: &Api<K>, object: &K) -> Result<K, ApplyError> {
+    let name = object.name_any();
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    api.patch(&name, &params, &Patch::Apply(object)).await.map_err(|source| ApplyError::of::<K>(Verb::Apply, &name, source))
+}
+
+/// Writes the status of `object` if it differs from `current`, by one server-side apply.
+///
+/// The object's uid goes along, so that a new object of the same name never gets an old one's status.
+///
+/// # Errors
+/// When the API server refuses it or can't be asked.
+pub async fn apply_status<K: Writable, S: Serialize + PartialEq>(
+    api: &Api<K>,
+    object: &K,
+    current: Option<&S>,
+    desired: &S,
+) -> Result<Write, ApplyError> {
+    if current == Some(desired) {
+        return Ok(Write::Unchanged);
+    }
+    let name = object.name_any();
+    let patch = json!({
+        "apiVersion": K::api_version(&()),
+        "kind": K::kind(&()),
+        "metadata": {"name": name, "uid": object.uid()},
+        "status": desired,
+    });
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    match api.patch_status(&name, &params, &Patch::Apply(patch)).await {
+        Ok(_) => Ok(Write::Written),
+        // A forced apply conflicts with nothing but the uid.
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(Write::Gone),
+        Err(source) => Err(ApplyError::of::<K>(Verb::ApplyStatus, &name, source)),
+    }
+}
+
+/// Creates an object unless one of its name is there.
+///
+/// # Errors
+/// When the API server refuses it or can't be asked.
+pub async fn create_if_absent<K: Writable>(api: &Api<K>, object: &K) -> Result<Created<K>, ApplyError> {
+    let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+    match api.create(&params, object).await {
+        Ok(created) => Ok(Created::New(Box::new(created))),
+        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(Created::Existing),
+        Err(source) => Err(ApplyError::of::<K>(Verb::Create, &object.name_any(), source)),
+    }
+}
+
+/// Deletes this very object, if it is still there, and in the background what it owns.
+///
+/// # Errors
+/// When the API server refuses it or can't be asked.
+pub async fn delete_if_present<K: Writable>(api: &Api<K>, object: &K) -> Result<Write, ApplyError> {
+    let name = object.name_any();
+    let params = DeleteParams {
+        preconditions: Some(Preconditions { uid: object.uid(), resource_version: None }),
+        propagation_policy: Some(PropagationPolicy::Background),
+        ..DeleteParams::default()
+    };
+    match api.delete(&name, &params).await {
+        Ok(_) => Ok(Write::Written),
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(Write::Gone),
+        Err(source) => Err(ApplyError::of::<K>(Verb::Delete, &name, source)),
+    }
+}
+
+/// Lowers a pod's deadline, so that the kubelet ends it and its logs stay readable. Only if the pod is as it was read.
+///
+/// # Errors
+/// When the API server refuses it or can't be asked.
+pub async fn patch_deadline(api: &Api<Pod>, pod: &Pod, seconds: i64) -> Result<Write, ApplyError> {
+    if pod.spec.as_ref().and_then(|spec| spec.active_deadline_seconds).is_some_and(|deadline| deadline <= seconds) {
+        return Ok(Write::Unchanged);
+    }
+    let name = pod.name_any();
+    let patch = json!({
+        "metadata": {"uid": pod.uid(), "resourceVersion": pod.resource_version()},
+        "spec": {"activeDeadlineSeconds": seconds},
+    });
+    let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    match api.patch(&name, &params, &Patch::Merge(patch)).await {
+        Ok(_) => Ok(Write::Written),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(Write::Gone),
+        Err(kube::Error::Api(status)) if status.is_conflict() => Ok(Write::Outdated),
+        Err(source) => Err(ApplyError::of::<Pod>(Verb::Patch, &name, source)),
+    }
+}

@@ -1,0 +1,119 @@
+//! Carries a plan out: one arm per action, each safe to repeat.
+
+use std::time::Duration;
+
+use imagefactory_core::build::plan::{Rejection, Situation, after_rejection};
+use imagefactory_core::build::{Action, Plan};
+use imagefactory_crds::Build;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Api, Resource, ResourceExt};
+
+use super::{BuildError, report};
+use crate::apply::{self, ApplyError, Created, Write};
+use crate::context::Context;
+use crate::runner::Outcome;
+
+/// How soon to look again after something turned out to have changed since it was read.
+const SOON: Duration = Duration::from_secs(1);
+/// The pod's shortest deadline: the kubelet ends it at its next look.
+const AT_ONCE: i64 = 1;
+
+/// Actions, status, what rests on the status, event: in this order.
+pub(super) async fn act(situation: Situation<'_>, plan: Plan, context: &Context) -> Result<Outcome, BuildError> {
+    let mut changed = false;
+    for action in &plan.actions {
+        match perform(action, context).await {
+            Ok(write) => changed |= write == Write::Written,
+            Err(error) => match rejection(&error) {
+                Some(rejection) => return reject(situation, &rejection, context).await,
+                None => return Err(BuildError::Act(error)),
+            },
+        }
+    }
+    match write_status(situation, &plan, context).await? {
+        Write::Written => changed = true,
+        Write::Unchanged => {}
+        // What was planned rests on what is no longer so.
+        Write::Gone | Write::Outdated => return Ok(Outcome::waiting().again_after(SOON)),
+    }
+    for action in &plan.then {
+        changed |= perform(action, context).await.map_err(BuildError::Act)? == Write::Written;
+    }
+    let outcome = if changed { Outcome::changed() } else { Outcome::unchanged() };
+    Ok(plan.again.map_or(outcome, |delay| outcome.again_after(delay)))
+}
+
+/// The API server would not have the pod: the build waits for room, or fails.
+async fn reject(situation: Situation<'_>, rejection: &Rejection, context: &Context) -> Result<Outcome, BuildError> {
+    let plan = after_rejection(situation, rejection);
+    let _ = write_status(situation, &plan, context).await?;
+    Ok(plan.again.map_or(Outcome::waiting(), |delay| Outcome::waiting().again_after(delay)))
+}
+
+async fn write_status(situation: Situation<'_>, plan: &Plan, context: &Context) -> Result<Write, BuildError> {
+    let Some(status) = &plan.status else { return Ok(Write::Unchanged) };
+    let build = situation.build;
+    let builds: Api<Build> = Api::namespaced(context.client.clone(), &build.namespace().unwrap_or_default());
+    let write =
+        apply::apply_status(&builds, build, build.status.as_ref(), status).await.map_err(BuildError::Status)?;
+    if write == Write::Written {
+        report::settled(situation, status, context);
+        report::note(build, plan.note.as_ref(), context).await;
+    }
+    Ok(write)
+}
+
+async fn perform(action: &Action, context: &Context) -> Result<Write, ApplyError> {
+    match action {
+        Action::CreatePod(pod) => create(&**pod, context).await,
+        Action::CreateJob(job) => create(&**job, context).await,
+        Action::EndPod { namespace, name, uid } => end_pod(namespace, name, uid, context).await,
+        Action::DeletePod { namespace, name, uid } => delete::<Pod>(namespace, name, uid, context).await,
+        Action::DeleteJob { namespace, name, uid } => delete::<Job>(namespace, name, uid, context).await,
+    }
+}
+
+/// Names are deterministic: one that is there already was made before a crash, or is an earlier build's and will be
+/// seen as such.
+async fn create<K>(object: &K, context: &Context) -> Result<Write, ApplyError>
+where
+    K: apply::Writable + Resource<Scope = kube::core::NamespaceResourceScope>,
+{
+    let api: Api<K> = Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default());
+    Ok(match apply::create_if_absent(&api, object).await? {
+        Created::New(_) => Write::Written,
+        Created::Existing => Write::Unchanged,
+    })
+}
+
+async fn end_pod(namespace: &str, name: &str, uid: &str, context: &Context) -> Result<Write, ApplyError> {
+    let api: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
+    match context.stores.pods.get(&ObjectRef::new(name).within(namespace)) {
+        Some(pod) if pod.uid().as_deref() == Some(uid) => apply::patch_deadline(&api, &pod, AT_ONCE).await,
+        Some(_) | None => Ok(Write::Gone),
+    }
+}
+
+async fn delete<K>(namespace: &str, name: &str, uid: &str, context: &Context) -> Result<Write, ApplyError>
+where
+    K: apply::Writable + Resource<Scope = kube::core::NamespaceResourceScope> + Default,
+{
+    let mut object = K::default();
+    object.meta_mut().name = Some(name.to_owned());
+    object.meta_mut().uid = Some(uid.to_owned());
+    apply::delete_if_present(&Api::<K>::namespaced(context.client.clone(), namespace), &object).await
+}
+
+/// What the API server's refusal means for the build. RBAC's refusals are ours to mend, and tried again.
+fn rejection(error: &ApplyError) -> Option<Rejection> {
+    let kube::Error::Api(status) = error.cause() else { return None };
+    if apply::is_quota_exceeded(error.cause()) {
+        return Some(Rejection::QuotaExceeded(status.message.clone()));
+    }
+    let by_admission = status.is_forbidden()
+        && !status.message.contains("cannot create resource")
+        && !apply::is_namespace_terminating(error.cause());
+    (by_admission || apply::is_invalid(error.cause())).then(|| Rejection::Invalid(status.message.clone()))
+}

@@ -1,0 +1,32 @@
+//! What can go wrong while a build is reconciled: one variant a step.
+
+use crate::apply::ApplyError;
+use crate::runner::ErrorCategory;
+
+/// What can go wrong while a build is reconciled. None of these is the build's own failure, which stands in its status.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The API server could not be asked for something that no watch had shown.
+    #[error("could not read the pod {name}")]
+    Observe {
+        /// Pod.
+        name: String,
+        /// What the client said.
+        source: Box<kube::Error>,
+    },
+    /// A request of the plan failed.
+    #[error("could not carry out the plan")]
+    Act(#[source] ApplyError),
+    /// The status could not be written.
+    #[error("could not write the status")]
+    Status(#[source] ApplyError),
+}
+
+impl ErrorCategory for BuildError {
+    fn category(&self) -> &'static str {
+        match self {
+            Self::Observe { .. } => "ObserveFailed",
+            Self::Act(error) | Self::Status(error) => error.category(),
+        }
+    }
+}

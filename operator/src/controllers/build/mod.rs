@@ -1,0 +1,45 @@
+//! Builds: observe → validate → plan → act → status.
+//!
+//! What is done and why, `imagefactory_core::build` decides. This module reads what a decision needs, carries the plan
+//! out, and reports.
+
+mod act;
+mod error;
+mod observe;
+mod report;
+mod watches;
+
+use std::sync::Arc;
+
+use imagefactory_core::build::plan::Situation;
+use imagefactory_core::build::{plan, validate};
+use imagefactory_crds::Build;
+use tokio_util::sync::CancellationToken;
+
+use crate::context::Context;
+use crate::runner::{self, Outcome};
+use crate::watches::Hubs;
+
+pub use error::BuildError;
+
+/// Runs the controller until `stop`.
+pub async fn run(context: Arc<Context>, hubs: Hubs, stop: CancellationToken) {
+    runner::run(watches::wiring(&hubs), context, stop, reconcile).await;
+}
+
+async fn reconcile(build: Arc<Build>, context: Arc<Context>) -> Result<Outcome, BuildError> {
+    // Reads; only a pod that should be there and is not is asked for at the API server.
+    let observed = observe::observe(&build, &context).await?;
+    let found = observe::references(&build, &context);
+    let validated = validate(&build, found.references(), &context.settings);
+    let situation = Situation {
+        build: &build,
+        validated: &validated,
+        observed: &observed,
+        settings: &context.settings,
+        now: context.now(),
+    };
+    let plan = plan(situation);
+    // Writes.
+    act::act(situation, plan, &context).await
+}

@@ -1,0 +1,93 @@
+//! All reads of the build controller: from the watches' stores, but for one doubt that only the API server can settle.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use imagefactory_core::build::names::{Identity, Stage};
+use imagefactory_core::build::status::is_settled;
+use imagefactory_core::build::{JobView, Observed, PodView, References};
+use imagefactory_crds::names::{LABEL_BUILD_UID, LABEL_STAGE, TENANT_SETTINGS};
+use imagefactory_crds::{Build, ImagePolicySpec, Project, Tenant, TenantSettings};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Api, ResourceExt};
+
+use super::BuildError;
+use crate::context::Context;
+
+/// What exists for a build.
+pub(super) async fn observe(build: &Build, context: &Context) -> Result<Observed, BuildError> {
+    let Some(identity) = Identity::of(build) else { return Ok(Observed::default()) };
+    Ok(Observed {
+        pod: pod(build, &identity, context).await?,
+        scan: job(&identity, Stage::Scan, context),
+        publish: job(&identity, Stage::Publish, context),
+    })
+}
+
+/// The pod of this attempt. One that was made and is not in the store is asked for: the store may lag behind our own
+/// status, and a pod that is thought to be gone ends the build.
+async fn pod(build: &Build, identity: &Identity, context: &Context) -> Result<Option<PodView>, BuildError> {
+    let name = identity.object_name(Stage::Build);
+    if let Some(pod) = context.stores.pods.get(&ObjectRef::new(&name).within(&identity.namespace)) {
+        return Ok(Some(PodView::of(&pod)));
+    }
+    let status = build.status.as_ref();
+    let was_made = status.is_some_and(|status| status.start_time.is_some() && status.staged.is_none());
+    if !was_made || is_settled(status) {
+        return Ok(None);
+    }
+    let pods: Api<Pod> = Api::namespaced(context.client.clone(), &identity.namespace);
+    let pod = pods.get_opt(&name).await.map_err(|source| BuildError::Observe { name, source: Box::new(source) })?;
+    Ok(pod.as_ref().map(PodView::of))
+}
+
+/// The job of that stage: in the work namespace, or in the tenant's where its own credential publishes.
+fn job(identity: &Identity, stage: Stage, context: &Context) -> Option<JobView> {
+    let name = identity.object_name(stage);
+    let find = |namespace: &str| context.stores.jobs.get(&ObjectRef::<Job>::new(&name).within(namespace));
+    let job = find(&context.settings.work_namespace).or_else(|| find(&identity.namespace))?;
+    let is_its_pod = |pod: &Pod| {
+        let labels = pod.labels();
+        pod.namespace() == job.namespace()
+            && labels.get(LABEL_BUILD_UID) == Some(&identity.uid)
+            && labels.get(LABEL_STAGE).map(String::as_str) == Some(stage.as_str())
+            && labels.get("job-name") == Some(&name)
+    };
+    let pods: Vec<Arc<Pod>> = context.stores.pods.state().into_iter().filter(|pod| is_its_pod(pod)).collect();
+    Some(JobView::of(&job, pods.iter().map(AsRef::as_ref)))
+}
+
+/// The objects that a build refers to.
+pub(super) struct Found {
+    tenant: Option<Arc<Tenant>>,
+    tenant_settings: Option<Arc<TenantSettings>>,
+    project: Option<Arc<Project>>,
+    policies: BTreeMap<String, ImagePolicySpec>,
+}
+
+impl Found {
+    pub(super) fn references(&self) -> References<'_> {
+        References {
+            tenant: self.tenant.as_deref(),
+            tenant_settings: self.tenant_settings.as_deref(),
+            project: self.project.as_deref(),
+            policies: &self.policies,
+        }
+    }
+}
+
+/// Looks up what a build refers to.
+pub(super) fn references(build: &Build, context: &Context) -> Found {
+    let stores = &context.stores;
+    let namespace = build.namespace().unwrap_or_default();
+    let tenant = imagefactory_crds::names::tenant_of_namespace(&namespace);
+    let policies = stores.policies.state();
+    Found {
+        tenant: tenant.and_then(|tenant| stores.tenants.get(&ObjectRef::new(tenant))),
+        tenant_settings: stores.tenant_settings.get(&ObjectRef::new(TENANT_SETTINGS).within(&namespace)),
+        project: stores.projects.get(&ObjectRef::new(&build.spec.project_ref.name).within(&namespace)),
+        policies: policies.iter().map(|policy| (policy.name_any(), policy.spec.clone())).collect(),
+    }
+}

@@ -1,0 +1,48 @@
+//! Which events wake which builds.
+
+use std::sync::Arc;
+
+use imagefactory_core::build::status::is_settled;
+use imagefactory_crds::names::{LABEL_BUILD, LABEL_TENANT, tenant_namespace};
+use imagefactory_crds::{Build, Project, Tenant};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Resource, ResourceExt};
+
+use crate::runner::Wiring;
+use crate::watches::Hubs;
+
+/// A build is woken by itself, by its pods and jobs, and, while it is not settled, by its project and its tenant.
+pub(super) fn wiring(hubs: &Hubs) -> Wiring<Build> {
+    let builds = hubs.builds.store();
+    let (of_tenant, of_project) = (builds.clone(), builds);
+    Wiring::new("build", &hubs.builds)
+        .concurrency(16)
+        .also_on(hubs.pods.leads_to(|pod| build_of(&*pod)))
+        .also_on(hubs.jobs.leads_to(|job| build_of(&*job)))
+        .also_on(hubs.tenants.leads_to(move |tenant| builds_of_tenant(&tenant, &of_tenant)))
+        .also_on(hubs.projects.leads_to(move |project| builds_of_project(&project, &of_project)))
+}
+
+/// The build that an object was made for, by its labels: owners do not cross namespaces.
+fn build_of<K: Resource>(object: &K) -> Option<ObjectRef<Build>> {
+    let labels = object.labels();
+    let (tenant, build) = (labels.get(LABEL_TENANT)?, labels.get(LABEL_BUILD)?);
+    Some(ObjectRef::new(build).within(&tenant_namespace(tenant)))
+}
+
+fn builds_of_tenant(tenant: &Tenant, builds: &Store<Build>) -> Vec<ObjectRef<Build>> {
+    let namespace = tenant_namespace(&tenant.name_any());
+    unsettled(builds, |build| build.metadata.namespace.as_deref() == Some(namespace.as_str()))
+}
+
+fn builds_of_project(project: &Arc<Project>, builds: &Store<Build>) -> Vec<ObjectRef<Build>> {
+    unsettled(builds, |build| {
+        build.metadata.namespace == project.metadata.namespace
+            && Some(build.spec.project_ref.name.as_str()) == project.metadata.name.as_deref()
+    })
+}
+
+fn unsettled(builds: &Store<Build>, belongs: impl Fn(&Build) -> bool) -> Vec<ObjectRef<Build>> {
+    let touched = |build: &Arc<Build>| !is_settled(build.status.as_ref()) && belongs(build);
+    builds.state().iter().filter(|build| touched(build)).map(|build| ObjectRef::from_obj(&**build)).collect()
+}

@@ -1,0 +1,28 @@
+//! The operator: watches, reads, applies, reports. What is to be done, `imagefactory_core` decides.
+//!
+//! | module | does |
+//! |---|---|
+//! | [`config`] | flags, environment and the installation's settings, checked once |
+//! | [`startup`] | the roles `run` and `credentials`: client, stores, tasks, order of shutdown |
+//! | [`context`] | what a reconciler may touch |
+//! | [`watches`] | every kind watched once, shared by all controllers |
+//! | [`runner`] | one generic function that runs a controller: logs, metrics, events, back-off |
+//! | [`apply`] | every write goes through here |
+//! | [`leader`] | one process acts at a time |
+//! | [`controllers`] | one module for each kind, and the janitor beside them |
+//! | [`credentials`] | the role that places staging credentials in tenant namespaces |
+//! | [`metrics`], [`health`], [`server`] | what the process says of itself |
+
+pub mod apply;
+pub mod config;
+pub mod context;
+pub mod controllers;
+pub mod credentials;
+pub mod health;
+pub mod janitor;
+pub mod leader;
+pub mod metrics;
+pub mod runner;
+pub mod server;
+pub mod startup;
+pub mod watches;

@@ -1,0 +1,159 @@
+//! What the process counts. Labels are bounded sets: no name of a build or an image is ever one.
+//!
+//! Two kinds: families that code counts into (here), and gauges computed on scrape from what is there
+//! ([`scrape`]). Requests to the API server are counted by the client itself ([`requests`]).
+
+mod families;
+pub mod requests;
+mod scrape;
+
+#[cfg(test)]
+mod tests;
+
+pub use scrape::{BuildsByPhase, Health, Silence};
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::watches::Heartbeats;
+use families::{BuildLabels, ControllerLabels, DurationLabels, KindLabels, OutcomeLabels, RequestLabels, Seconds, seconds};
+use requests::Request;
+
+/// Content type of what [`Metrics::encode`] writes.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Everything that the process counts.
+pub struct Metrics {
+    registry: Mutex<Registry>,
+    heartbeats: Heartbeats,
+    leader: Gauge,
+    reconciles: Family<OutcomeLabels, Counter>,
+    reconcile_duration: Seconds<ControllerLabels>,
+    requests: Family<RequestLabels, Counter>,
+    builds: Family<BuildLabels, Counter>,
+    build_duration: Seconds<DurationLabels>,
+    malformed: Family<KindLabels, Counter>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("imagefactory");
+        let metrics = Self {
+            heartbeats: Heartbeats::default(),
+            leader: Gauge::default(),
+            reconciles: Family::default(),
+            reconcile_duration: seconds(families::SHORT),
+            requests: Family::default(),
+            builds: Family::default(),
+            build_duration: seconds(families::LONG),
+            malformed: Family::default(),
+            registry: Mutex::default(),
+        };
+        metrics.register(&mut registry);
+        Self { registry: Mutex::new(registry), ..metrics }
+    }
+}
+
+impl Metrics {
+    fn register(&self, registry: &mut Registry) {
+        let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "Version of the running program", version);
+        registry.register("leader", "1 while this process is the one that acts, else 0", self.leader.clone());
+        registry.register("reconcile", "Reconciles by controller and outcome", self.reconciles.clone());
+        registry.register_with_unit(
+            "reconcile_duration",
+            "Time that a reconcile took",
+            Unit::Seconds,
+            self.reconcile_duration.clone(),
+        );
+        registry.register("api_requests", "Requests to the API server by verb, resource and class of answer", self.requests.clone());
+        registry.register("builds", "Builds that ended, by tenant, project, method and result", self.builds.clone());
+        registry.register_with_unit(
+            "build_duration",
+            "Time from dispatch to the end of a build, by method and result",
+            Unit::Seconds,
+            self.build_duration.clone(),
+        );
+        registry.register(
+            "malformed_objects",
+            "Objects that did not parse, counted once for each generation of each object",
+            self.malformed.clone(),
+        );
+        registry.register_collector(Box::new(Silence(self.heartbeats.clone())));
+    }
+
+    /// Adds gauges that are computed on scrape.
+    pub fn add_collector(&self, collector: impl Collector) {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner).register_collector(Box::new(collector));
+    }
+
+    /// When each watch was last heard of.
+    #[must_use]
+    pub fn heartbeats(&self) -> &Heartbeats {
+        &self.heartbeats
+    }
+
+    /// Whether this process is the one that acts.
+    pub fn set_leader(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
+    }
+
+    /// A reconcile ended. `outcome` is one of a fixed set of words.
+    pub fn reconciled(&self, controller: &'static str, outcome: &'static str, took: Duration) {
+        self.reconciles.get_or_create(&OutcomeLabels { controller, outcome }).inc();
+        self.reconcile_duration.get_or_create(&ControllerLabels { controller }).observe(took.as_secs_f64());
+    }
+
+    /// The API server answered a request; `code` is the class of its answer.
+    pub fn requested(&self, request: &Request, code: &'static str) {
+        let Request { verb, resource } = *request;
+        self.requests.get_or_create(&RequestLabels { verb, resource, code }).inc();
+    }
+
+    /// A build came to its end. To be called once for each build, when its end was written into its status;
+    /// `took` is absent where the build was never dispatched.
+    pub fn build_settled(&self, build: SettledBuild<'_>, took: Option<Duration>) {
+        let SettledBuild { tenant, project, method, result } = build;
+        let labels = BuildLabels { tenant: tenant.to_owned(), project: project.to_owned(), method, result };
+        self.builds.get_or_create(&labels).inc();
+        if let Some(took) = took {
+            self.build_duration.get_or_create(&DurationLabels { method, result }).observe(took.as_secs_f64());
+        }
+    }
+
+    /// An object of this kind (plural) does not parse.
+    pub fn malformed_object(&self, kind: &str) {
+        self.malformed.get_or_create(&KindLabels { kind: kind.to_owned() }).inc();
+    }
+
+    /// Everything in OpenMetrics' text form.
+    ///
+    /// # Errors
+    /// When a collector fails, which none of ours does.
+    pub fn encode(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        text::encode(&mut text, &self.registry.lock().unwrap_or_else(PoisonError::into_inner))?;
+        Ok(text)
+    }
+}
+
+/// A build that came to its end, as it is counted.
+#[derive(Clone, Copy, Debug)]
+pub struct SettledBuild<'a> {
+    /// Name of the Tenant.
+    pub tenant: &'a str,
+    /// Name of a Project that exists; empty where the build named one that does not (the label stays bounded).
+    pub project: &'a str,
+    /// [`imagefactory_crds::build::Method::as_str`].
+    pub method: &'static str,
+    /// [`imagefactory_crds::build::Phase::as_str`], or the failure's class.
+    pub result: &'static str,
+}

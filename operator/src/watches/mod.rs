@@ -1,0 +1,127 @@
+//! Every kind is watched once, cluster-wide, and shared by all controllers.
+//!
+//! [`Hubs`] holds one [`Hub`] per kind: a store to read from and streams to be woken by. Watches run on followers too,
+//! so that a process that becomes leader starts with warm caches.
+
+mod heartbeat;
+mod hub;
+mod pump;
+mod trim;
+
+#[cfg(test)]
+mod tests;
+
+pub use heartbeat::Heartbeats;
+pub use hub::{Hub, Malformed, Watched};
+pub use pump::{Selection, watch};
+
+use std::sync::Arc;
+
+use imagefactory_crds::names::{LABEL_BUILD_UID, LABEL_MANAGED_BY, LABEL_TENANT, MANAGED_BY};
+use imagefactory_crds::{Build, ImagePolicy, Project, Tenant, TenantSettings};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::rbac::v1::RoleBinding;
+use kube::Client;
+use kube::runtime::reflector::Store;
+use tokio::task::JoinSet;
+
+use crate::metrics::Metrics;
+
+/// One hub for each watched kind.
+#[derive(Clone, Default)]
+pub struct Hubs {
+    /// All Tenants.
+    pub tenants: Hub<Tenant>,
+    /// All TenantSettings.
+    pub tenant_settings: Hub<TenantSettings>,
+    /// All Projects.
+    pub projects: Hub<Project>,
+    /// All Builds.
+    pub builds: Hub<Build>,
+    /// All ImagePolicies.
+    pub policies: Hub<ImagePolicy>,
+    /// Namespaces with our label.
+    pub namespaces: Hub<Namespace>,
+    /// RoleBindings that we manage.
+    pub role_bindings: Hub<RoleBinding>,
+    /// Pods of builds: those of jobs too. Trimmed, see [`trim`].
+    pub pods: Hub<Pod>,
+    /// Scan and publish jobs. Trimmed, see [`trim`].
+    pub jobs: Hub<Job>,
+}
+
+/// The stores of all hubs. Reading one never waits.
+#[derive(Clone)]
+pub struct Stores {
+    /// All Tenants.
+    pub tenants: Store<Tenant>,
+    /// All TenantSettings.
+    pub tenant_settings: Store<TenantSettings>,
+    /// All Projects.
+    pub projects: Store<Project>,
+    /// All Builds.
+    pub builds: Store<Build>,
+    /// All ImagePolicies.
+    pub policies: Store<ImagePolicy>,
+    /// Namespaces with our label.
+    pub namespaces: Store<Namespace>,
+    /// RoleBindings that we manage.
+    pub role_bindings: Store<RoleBinding>,
+    /// Pods of builds, trimmed.
+    pub pods: Store<Pod>,
+    /// Scan and publish jobs, trimmed.
+    pub jobs: Store<Job>,
+}
+
+impl Hubs {
+    /// Plural names of all watched kinds, and whether the first list of each was read.
+    #[must_use]
+    pub fn synced(&self) -> [(&'static str, bool); 9] {
+        [
+            ("tenants", self.tenants.is_synced()),
+            ("tenantsettings", self.tenant_settings.is_synced()),
+            ("projects", self.projects.is_synced()),
+            ("builds", self.builds.is_synced()),
+            ("imagepolicies", self.policies.is_synced()),
+            ("namespaces", self.namespaces.is_synced()),
+            ("rolebindings", self.role_bindings.is_synced()),
+            ("pods", self.pods.is_synced()),
+            ("jobs", self.jobs.is_synced()),
+        ]
+    }
+
+    /// The stores of all hubs.
+    #[must_use]
+    pub fn stores(&self) -> Stores {
+        Stores {
+            tenants: self.tenants.store(),
+            tenant_settings: self.tenant_settings.store(),
+            projects: self.projects.store(),
+            builds: self.builds.store(),
+            policies: self.policies.store(),
+            namespaces: self.namespaces.store(),
+            role_bindings: self.role_bindings.store(),
+            pods: self.pods.store(),
+            jobs: self.jobs.store(),
+        }
+    }
+
+    /// Starts every watch as a task.
+    pub fn start(&self, client: &Client, metrics: &Arc<Metrics>, tasks: &mut JoinSet<()>) {
+        let ours = format!("{LABEL_MANAGED_BY}={MANAGED_BY}");
+        tasks.spawn(watch(client, self.tenants.clone(), Selection::all(trim::object), metrics.clone()));
+        tasks.spawn(watch(client, self.tenant_settings.clone(), Selection::all(trim::object), metrics.clone()));
+        tasks.spawn(watch(client, self.projects.clone(), Selection::all(trim::object), metrics.clone()));
+        tasks.spawn(watch(client, self.builds.clone(), Selection::all(trim::object), metrics.clone()));
+        tasks.spawn(watch(client, self.policies.clone(), Selection::all(trim::object), metrics.clone()));
+        let of_tenants = Selection::labelled(LABEL_TENANT, trim::object);
+        tasks.spawn(watch(client, self.namespaces.clone(), of_tenants, metrics.clone()));
+        let managed = Selection::labelled(ours, trim::object);
+        tasks.spawn(watch(client, self.role_bindings.clone(), managed, metrics.clone()));
+        let of_builds = Selection::labelled(LABEL_BUILD_UID, trim::pod);
+        tasks.spawn(watch(client, self.pods.clone(), of_builds, metrics.clone()));
+        let of_builds = Selection::labelled(LABEL_BUILD_UID, trim::job);
+        tasks.spawn(watch(client, self.jobs.clone(), of_builds, metrics.clone()));
+    }
+}

@@ -1,0 +1,54 @@
+//! Where the volumes of a step are mounted. Fixed in a pod; tests put a root before them.
+
+use std::path::PathBuf;
+
+use imagefactory_core::step::paths;
+
+/// Root of the paths that [`imagefactory_core::step::paths`] names.
+#[derive(Clone, Debug)]
+pub struct Places {
+    root: PathBuf,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self::below("/")
+    }
+}
+
+impl Places {
+    /// The same paths below another root.
+    pub fn below(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// An absolute path of the pod.
+    #[must_use]
+    pub fn path(&self, absolute: &str) -> PathBuf {
+        self.root.join(absolute.trim_start_matches('/'))
+    }
+
+    /// The OCI layout that the builder wrote.
+    #[must_use]
+    pub fn layout(&self) -> PathBuf {
+        self.path(paths::LAYOUT)
+    }
+
+    /// The staging credential.
+    #[must_use]
+    pub fn staging_credentials(&self) -> PathBuf {
+        self.path(paths::STAGING_CREDENTIALS).join(".dockerconfigjson")
+    }
+
+    /// The output credential.
+    #[must_use]
+    pub fn output_credentials(&self) -> PathBuf {
+        self.path(paths::OUTPUT_CREDENTIALS).join(".dockerconfigjson")
+    }
+
+    /// A file of the scanner.
+    #[must_use]
+    pub fn report(&self, name: &str) -> PathBuf {
+        self.path(paths::REPORTS).join(name)
+    }
+}

@@ -1,0 +1,75 @@
+//! Reads a Dockerfile for the images that it names, and pins them.
+
+mod args;
+pub(in crate::prepare) mod lines;
+mod pin;
+mod stages;
+mod words;
+
+pub(super) use pin::pin;
+pub(super) use stages::{Named, Use};
+
+use imagefactory_crds::build::NamedValue;
+
+/// Why a Dockerfile can't be used.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum DockerfileError {
+    /// It is longer than anyone's.
+    #[error("the Dockerfile is longer than 1 MiB")]
+    TooLong,
+    /// It is not text.
+    #[error("the Dockerfile is not text in UTF-8")]
+    NotText,
+    /// A line that can't be understood, or not safely.
+    #[error("line {line} of the Dockerfile: {problem}")]
+    Line {
+        /// Its number, from 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// More images than any build needs.
+    #[error("{problem}")]
+    TooManyImages {
+        /// How many, and how many there may be.
+        problem: String,
+    },
+    /// Nothing to build.
+    #[error("the Dockerfile has no FROM")]
+    NoStage,
+    /// No stage has the name that the Build asks for.
+    #[error("the Dockerfile has no stage {target:?}")]
+    TargetNotFound {
+        /// The name.
+        target: String,
+    },
+}
+
+impl DockerfileError {
+    fn at(line: usize, problem: String) -> Self {
+        Self::Line { line, problem }
+    }
+}
+
+/// The places in a Dockerfile that name images, in the order in which they stand.
+pub(super) fn uses(
+    text: &str,
+    build_args: &[NamedValue],
+    target: Option<&str>,
+) -> Result<Vec<Use>, DockerfileError> {
+    stages::uses(&lines::read(text)?, build_args, target)
+}
+
+/// For tests of what writes Dockerfiles.
+#[cfg(test)]
+pub(super) mod test_support {
+    pub(in crate::prepare) use super::args::quoted_words;
+
+    /// Takes quotes and escapes away, with no variable set.
+    pub(in crate::prepare) fn expand_plain(text: &str) -> String {
+        super::words::expand(text, '\\', &super::words::Values::new()).unwrap()
+    }
+}
+
+#[cfg(test)]
+mod tests;

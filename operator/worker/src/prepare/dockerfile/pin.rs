@@ -1,0 +1,34 @@
+//! Writes digests into a Dockerfile. Every byte that does not name an image stays as it was.
+
+use std::collections::BTreeMap;
+
+use super::DockerfileError;
+use super::stages::{Named, Use};
+
+/// The file with every image pinned. `digests`: digest by image, as [`Use`] names it.
+pub(in crate::prepare) fn pin(
+    text: &str,
+    uses: &[Use],
+    digests: &BTreeMap<String, String>,
+) -> Result<String, DockerfileError> {
+    let mut pinned = String::with_capacity(text.len() + uses.len() * 80);
+    let mut at = 0;
+    for found in uses {
+        let misplaced = || DockerfileError::at(found.line, "the place of an image's name was lost".to_owned());
+        let name = match &found.names {
+            Named::Inside(name) => name.clone(),
+            Named::Image(image) => with_digest(image, digests).ok_or_else(misplaced)?,
+        };
+        pinned.push_str(text.get(at..found.span.start).ok_or_else(misplaced)?);
+        pinned.push_str(found.prefix);
+        pinned.push_str(&name);
+        at = found.span.end;
+    }
+    pinned.push_str(text.get(at..).unwrap_or_default());
+    Ok(pinned)
+}
+
+fn with_digest(image: &str, digests: &BTreeMap<String, String>) -> Option<String> {
+    let digest = digests.get(image)?;
+    Some(if image.contains('@') { image.to_owned() } else { format!("{image}@{digest}") })
+}

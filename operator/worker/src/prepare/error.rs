@@ -1,0 +1,232 @@
+//! What can go wrong in this step, and how it is told: class, reason, message, what to do next.
+
+use imagefactory_core::step::StepFailure;
+use imagefactory_crds::build::FailureClass;
+
+use super::dockerfile::DockerfileError;
+use super::git::GitError;
+use super::recipe::RecipeError;
+use super::source::beneath::PathError;
+use super::source::files::FilesError;
+use super::user_namespace::UserNamespaceError;
+use crate::ca::CaError;
+use crate::registry::{CredentialError, NameError, RegistryError, chain};
+
+/// A message's bound in the status, and some room.
+const MAX_MESSAGE: usize = 1000;
+const MAX_NEXT: usize = 500;
+
+const ASK_ADMINISTRATOR: &str = "Try again; if it lasts, tell your administrator.";
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PrepareError {
+    /// Root of the pod may be root of the node.
+    #[error(transparent)]
+    UserNamespace(#[from] UserNamespaceError),
+    /// Certificate authorities.
+    #[error(transparent)]
+    Ca(#[from] CaError),
+    /// A Git source.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// A source of files.
+    #[error(transparent)]
+    Files(#[from] FilesError),
+    /// The directory that is the context.
+    #[error("contextDir: {0}")]
+    ContextDir(#[source] PathError),
+    /// The path of the Dockerfile.
+    #[error("dockerfile: {0}")]
+    DockerfilePath(#[source] PathError),
+    /// The Dockerfile itself.
+    #[error(transparent)]
+    Dockerfile(#[from] DockerfileError),
+    /// A recipe.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
+    /// Something after FROM that is not the name of an image.
+    #[error("line {line} of the Dockerfile")]
+    Name {
+        /// Its number, from 1.
+        line: usize,
+        /// Why.
+        #[source]
+        source: NameError,
+    },
+    /// A base image.
+    #[error("the base image {reference:?} can't be had")]
+    Base {
+        /// As the Dockerfile names it.
+        reference: String,
+        /// Why.
+        #[source]
+        source: Box<RegistryError>,
+    },
+    /// A pull secret.
+    #[error("a pull secret can't be used")]
+    PullSecret(#[source] CredentialError),
+    /// The client for registries.
+    #[error(transparent)]
+    Client(RegistryError),
+    /// The disk.
+    #[error("{what} can't be written")]
+    Disk {
+        /// What was to be written.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A task of ours broke off.
+    #[error("fetching the source broke off")]
+    BrokenOff(#[source] tokio::task::JoinError),
+}
+
+impl PrepareError {
+    fn class(&self) -> FailureClass {
+        match self {
+            Self::UserNamespace(_) | Self::Client(_) | Self::Disk { .. } | Self::BrokenOff(_) => FailureClass::Infrastructure,
+            Self::Ca(CaError::Malformed { .. } | CaError::TooLarge { .. }) => FailureClass::Source,
+            Self::Ca(_) => FailureClass::Infrastructure,
+            Self::Git(error) if error.is_ours() => FailureClass::Infrastructure,
+            Self::Files(FilesError::Write { .. }) => FailureClass::Infrastructure,
+            Self::Base { .. } | Self::PullSecret(_) => FailureClass::Pull,
+            _ => FailureClass::Source,
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::UserNamespace(_) => "UserNamespaceMissing",
+            Self::Ca(_) => "InvalidCaBundle",
+            Self::Git(error) => error.reason(),
+            Self::Files(FilesError::Path(error)) => path_reason(error, "PathNotFound"),
+            Self::Files(FilesError::Twice { .. }) => "InvalidPath",
+            Self::Files(FilesError::NoConfigMap(_)) => "ConfigMapNotFound",
+            Self::Files(FilesError::TooLarge) => "SourceTooLarge",
+            Self::Files(FilesError::Write { .. }) | Self::Disk { .. } => "WorkspaceFailed",
+            Self::ContextDir(error) => path_reason(error, "PathNotFound"),
+            Self::DockerfilePath(error) => path_reason(error, "DockerfileNotFound"),
+            Self::Dockerfile(DockerfileError::TargetNotFound { .. }) => "TargetNotFound",
+            Self::Dockerfile(_) | Self::Name { .. } => "InvalidDockerfile",
+            Self::Recipe(_) => "InvalidRecipe",
+            Self::Base { source, .. } => match source.reason() {
+                "RegistryNotFound" => "BaseImageNotFound",
+                "RegistryUnauthorized" => "BaseImageUnauthorized",
+                "RegistryUnavailable" => "RegistryUnreachable",
+                other => other,
+            },
+            Self::PullSecret(_) => "InvalidPullSecret",
+            Self::Client(_) => "ClientFailed",
+            Self::BrokenOff(_) => "PrepareFailed",
+        }
+    }
+
+    fn next(&self) -> String {
+        let text = match self {
+            Self::UserNamespace(_) => {
+                "Tell your administrator: the node's container runtime must support user namespaces (hostUsers: false)."
+            }
+            Self::Ca(CaError::Malformed { .. } | CaError::TooLarge { .. }) => {
+                "Put PEM certificates, and nothing else, into the ConfigMap key that caBundle names."
+            }
+            Self::Git(error) => error.next(),
+            Self::Files(FilesError::Path(_) | FilesError::Twice { .. }) => {
+                "Name each file by a plain relative path of its own, without '..'."
+            }
+            Self::Files(FilesError::NoConfigMap(_)) => "Create the ConfigMap, or correct its name.",
+            Self::Files(FilesError::TooLarge) => "Use a Git source for large files.",
+            Self::ContextDir(PathError::NotFound { .. }) => "Check contextDir against the source.",
+            Self::DockerfilePath(PathError::NotFound { .. }) => "Check dockerfile: it is a path in the context directory.",
+            Self::ContextDir(_) | Self::DockerfilePath(_) => {
+                "Name a path inside the source; symbolic links may not lead out of it."
+            }
+            Self::Dockerfile(DockerfileError::TargetNotFound { .. }) => "Correct target, or name a stage so with FROM … AS.",
+            Self::Dockerfile(_) | Self::Name { .. } => "Correct the Dockerfile.",
+            Self::Recipe(_) => "Correct the recipe.",
+            Self::Base { source, .. } => return base_next(source),
+            Self::PullSecret(_) => {
+                "Correct the Secret that pullSecrets names; `kubectl create secret docker-registry` makes a right one."
+            }
+            Self::Ca(_) | Self::Files(FilesError::Write { .. }) | Self::Client(_) | Self::Disk { .. } | Self::BrokenOff(_) => {
+                ASK_ADMINISTRATOR
+            }
+        };
+        text.to_owned()
+    }
+}
+
+fn path_reason(error: &PathError, missing: &'static str) -> &'static str {
+    match error {
+        PathError::NotFound { .. } => missing,
+        _ => "InvalidPath",
+    }
+}
+
+fn base_next(error: &RegistryError) -> String {
+    match error.reason() {
+        "RegistryNotFound" => "Check the image's name and tag.".to_owned(),
+        // Docker Hub says so of what does not exist, too.
+        "RegistryUnauthorized" => {
+            "Check the image's name. If it is private, name a Secret with a credential for its registry in pullSecrets.".to_owned()
+        }
+        _ => error.next(),
+    }
+}
+
+impl From<PrepareError> for StepFailure {
+    fn from(error: PrepareError) -> Self {
+        Self {
+            class: error.class(),
+            reason: error.reason().to_owned(),
+            message: one_line(&chain(&error), MAX_MESSAGE),
+            next: one_line(&error.next(), MAX_NEXT),
+        }
+    }
+}
+
+/// Text as a status may carry it: one line, not too long, and a whole sentence or marked as cut.
+fn one_line(text: &str, most: usize) -> String {
+    let plain: String = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+    if plain.len() <= most {
+        return plain;
+    }
+    let mut cut = String::new();
+    for letter in plain.chars() {
+        if cut.len() + letter.len_utf8() + '…'.len_utf8() > most {
+            break;
+        }
+        cut.push(letter);
+    }
+    cut.push('…');
+    cut
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_fits_the_status_whatever_was_written() {
+        let path = "\u{1F980}\n".repeat(2000);
+        let failure = StepFailure::from(PrepareError::ContextDir(PathError::NotFound { path }));
+        assert_eq!((failure.class, failure.reason.as_str()), (FailureClass::Source, "PathNotFound"));
+        assert!(failure.message.len() <= MAX_MESSAGE && failure.message.ends_with('…'));
+        assert!(!failure.message.contains('\n') && failure.message.starts_with("contextDir: the source has no"));
+    }
+
+    #[test]
+    fn the_same_path_error_has_the_reason_of_its_place() {
+        let missing = || PathError::NotFound { path: "x".to_owned() };
+        let outside = || PathError::Escapes { path: "x".to_owned() };
+        for (error, reason) in [
+            (PrepareError::ContextDir(missing()), "PathNotFound"),
+            (PrepareError::DockerfilePath(missing()), "DockerfileNotFound"),
+            (PrepareError::ContextDir(outside()), "InvalidPath"),
+            (PrepareError::DockerfilePath(outside()), "InvalidPath"),
+        ] {
+            assert_eq!(error.reason(), reason);
+        }
+    }
+}

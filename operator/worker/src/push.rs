@@ -1,0 +1,125 @@
+//! `push`: takes the layout that the builder wrote, and sends it to staging. What is wrong with the layout is the
+//! build's failure; what goes wrong at the registry is not.
+
+use std::sync::Arc;
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use imagefactory_core::step::{PushStep, Pushed, StepFailure};
+use imagefactory_crds::build::FailureClass;
+
+use crate::ca::Roots;
+use crate::failure::{failure, registry_failure};
+use crate::layout::{Layout, LayoutError};
+use crate::places::Places;
+use crate::registry::{Blob, BodyFault, Credentials, Digest, Registry, RegistryError, Repository, chain, check};
+
+/// Blobs that are sent at a time.
+const PARALLEL: usize = 3;
+
+/// Why nothing, or not everything, was sent.
+#[derive(Debug, thiserror::Error)]
+pub enum PushError {
+    /// The layout is not taken.
+    #[error("the builder's output is not an image that can be taken")]
+    Layout(#[from] LayoutError),
+    /// A blob is not what its descriptor says.
+    #[error("the builder's output is not an image that can be taken: blob {digest}")]
+    Blob {
+        /// The blob.
+        digest: Digest,
+        /// What is wrong with it.
+        #[source]
+        source: BodyFault,
+    },
+    /// The registry failed.
+    #[error("the image could not be sent to staging")]
+    Registry(#[from] RegistryError),
+    /// The registry took the manifest and does not have it.
+    #[error("{repository} does not have {digest} after it was pushed")]
+    ReadBack {
+        /// Staging repository.
+        repository: Repository,
+        /// Digest of the image.
+        digest: Digest,
+    },
+    /// The reading task did not end.
+    #[error("reading the layout was ended")]
+    Interrupted,
+}
+
+impl From<PushError> for StepFailure {
+    fn from(error: PushError) -> Self {
+        let told = chain(&error);
+        match &error {
+            PushError::Layout(LayoutError::TooLarge { .. }) => {
+                failure(FailureClass::Build, "ImageTooLarge", &told, "Make the image smaller, or ask your administrator for a higher limit.")
+            }
+            PushError::Layout(_) | PushError::Blob { .. } => failure(
+                FailureClass::Build,
+                "InvalidLayout",
+                &told,
+                "A step of the build may have written to the builder's output: check the Dockerfile, then build again.",
+            ),
+            PushError::Registry(source) => registry_failure(FailureClass::Publish, source),
+            PushError::ReadBack { .. } => {
+                failure(FailureClass::Publish, "ReadBackFailed", &told, "Ask who runs the staging registry.")
+            }
+            PushError::Interrupted => failure(FailureClass::Infrastructure, "Interrupted", &told, "Build again."),
+        }
+    }
+}
+
+/// Checks the layout and sends it.
+///
+/// # Errors
+/// The layout is not taken, or the registry does not take it.
+pub async fn run(step: &PushStep, places: &Places, roots: &Roots) -> Result<Pushed, StepFailure> {
+    Ok(push(step, places, roots).await?)
+}
+
+async fn push(step: &PushStep, places: &Places, roots: &Roots) -> Result<Pushed, PushError> {
+    let repository = Repository::parse(&step.repository).map_err(RegistryError::from)?;
+    let credentials = Credentials::load(&[places.staging_credentials()]).map_err(RegistryError::from)?;
+    let registry = Registry::new(credentials.bound_to(vec![step.credential_prefix.clone()]), roots)?;
+    let (path, max_bytes) = (places.layout(), step.max_bytes);
+    let reading = tokio::task::spawn_blocking(move || Layout::read(&path, max_bytes));
+    let layout = Arc::new(reading.await.map_err(|_| PushError::Interrupted)??);
+    tracing::info!(digest = %layout.top.digest, platforms = ?layout.platforms, blobs = layout.blobs.len(), bytes = layout.size, "layout is well formed");
+    send(&registry, &repository, &layout).await?;
+    let digest = layout.top.digest.clone();
+    if !registry.manifest_exists(&repository, &digest).await? {
+        return Err(PushError::ReadBack { repository, digest });
+    }
+    tracing::info!(%repository, %digest, "image is in staging");
+    Ok(Pushed { digest: digest.to_string(), size: i64::try_from(layout.size).unwrap_or(i64::MAX) })
+}
+
+/// Blobs first, then the manifests that name them, the top one last: a registry never has a manifest without its parts.
+async fn send(registry: &Registry, repository: &Repository, layout: &Layout) -> Result<(), PushError> {
+    stream::iter(&layout.blobs)
+        .map(|(digest, size)| send_blob(registry, repository, layout, Blob { digest, size: *size }))
+        .buffer_unordered(PARALLEL)
+        .try_collect::<()>()
+        .await?;
+    for manifest in layout.children.iter().chain([&layout.top]) {
+        registry.put_by_digest(repository, manifest).await?;
+    }
+    Ok(())
+}
+
+async fn send_blob(registry: &Registry, repository: &Repository, layout: &Layout, blob: Blob<'_>) -> Result<(), PushError> {
+    let source = layout.open_blob(blob.digest, blob.size)?;
+    let wrong = |source| PushError::Blob { digest: blob.digest.clone(), source };
+    // What the registry has is not sent again, but hashed all the same: a layout gets no blob by merely naming it.
+    if registry.blob_size(repository, blob.digest).await? == Some(blob.size) {
+        return check(&source, blob.digest, blob.size).await.map_err(wrong);
+    }
+    match registry.upload_blob(repository, blob, &source).await {
+        Ok(()) => {
+            tracing::info!(digest = %blob.digest, bytes = blob.size, "blob sent");
+            Ok(())
+        }
+        Err(RegistryError::Body { fault, .. }) => Err(wrong(fault)),
+        Err(error) => Err(error.into()),
+    }
+}
