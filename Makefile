@@ -28,3 +28,21 @@ tools: ## build the third-party tools that are missing (cached by version)
 .PHONY: images
 images: ## build the product's images and bring them into the local cluster
 	@hack/images/build.sh
+
+.PHONY: deploy
+deploy: ## install or upgrade the chart on the local cluster
+	@hack/deploy/deploy.sh
+
+.PHONY: demo
+demo: ## from nothing to a finished build: cluster, images, chart, examples/, a table, a pod that runs the image
+	@hack/demo/demo.sh
+
+##@ Work on it
+
+.PHONY: test
+test: ## everything: formatting, lints, unit, property and golden tests, chart checks, black-box tests on the cluster
+	@hack/test/run.sh
+
+.PHONY: generate
+generate: ## write the generated files: CRDs in the chart
+	@cargo run --quiet --package imagefactory-crds --bin crdgen charts/image-factory/files/crds

@@ -30,7 +30,9 @@ bounded_strings! {
     /// Name of a variable.
     VariableName { min: 1, max: 128, pattern: r"^[A-Za-z_][A-Za-z0-9_]*$" }
     /// Key of an image label.
-    LabelKey { min: 1, max: 256, pattern: r"^[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?$" }
+    LabelKey { min: 1, max: 256, pattern: r"^[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?$", rules: [
+        ("!self.contains('..')", "must not contain '..'")
+    ] }
     /// One line of text without control characters.
     TextLine { min: 0, max: 2048, pattern: r"^[^\x00-\x1f\x7f]*$" }
     /// A short text for people, one line.

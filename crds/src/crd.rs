@@ -90,10 +90,12 @@ fn dns_label_of(length: u8) -> String {
 /// What schemars says and a structural schema says otherwise, everywhere.
 fn tidy(schema: &mut Value) {
     if let Some(object) = schema.as_object_mut() {
+        object.values_mut().for_each(tidy);
         // Without it the API server drops a null, so that `has()` in a rule means that something is there.
         if object.get("nullable").is_some_and(Value::is_boolean) {
             object.remove("nullable");
         }
+        // The one form that the API server admits; kube takes the types out.
         if object.get("x-kubernetes-int-or-string") == Some(&json!(true)) {
             object.insert("anyOf".to_owned(), json!([{"type": "integer"}, {"type": "string"}]));
         }
@@ -103,7 +105,6 @@ fn tidy(schema: &mut Value) {
         if object.get("type") == Some(&json!("integer")) {
             bound_integer(object);
         }
-        object.values_mut().for_each(tidy);
     } else if let Some(list) = schema.as_array_mut() {
         list.iter_mut().for_each(tidy);
     }

@@ -6,6 +6,9 @@
 //! Static rules live in the schema (patterns, bounds, CEL) where the API server enforces them; [`crd::all`]
 //! is the one place where the CustomResourceDefinitions are finished and from which `charts/` is generated.
 
+#![allow(clippy::duplicated_attributes, reason = "each printer column has the same keys")]
+#![allow(unreachable_pub, reason = "kube's derive writes its own module around each kind")]
+
 #[macro_use]
 mod strings;
 

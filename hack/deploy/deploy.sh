@@ -25,7 +25,7 @@ main() {
     write_values
     remove_interrupted_release
     deploy "$@"
-    say "the chart is deployed: $(kubectl get pods -n "$NAMESPACE" --no-headers | wc -l) operator pods"
+    say "the chart is deployed: operator in $NAMESPACE, scans and publishing in $WORK_NAMESPACE"
 }
 
 # load_environment: only ever the cluster of this checkout, whatever KUBECONFIG says outside.
@@ -73,7 +73,7 @@ make_secrets() {
     done
     # The local registry knows one user only; a real one gives each tenant its own.
     kubectl create secret generic image-factory-tenant-staging -n "$WORK_NAMESPACE" \
-        --from-file "default.json=$config" --dry-run=client -o yaml | apply
+        --from-file "_default.json=$config" --dry-run=client -o yaml | apply
     rm -rf "$folder"
 }
 
@@ -130,11 +130,12 @@ remove_interrupted_release() {
         -l "owner=helm,name=$RELEASE,status in (pending-install, pending-upgrade, pending-rollback)" >/dev/null
 }
 
+# deploy: takes over what is there under the same names, as definitions that were applied by hand.
 deploy() {
     mkdir -p "$CACHE_DIR/log"
     (run_step "deploying the chart (waits until everything is ready, at most $TIMEOUT)" "$CACHE_DIR/log/deploy.log" \
         helm upgrade --install "$RELEASE" "$CHART" --namespace "$NAMESPACE" --values "$VALUES" \
-        --set-file "caBundle=$REGISTRY_CA" --history-max 5 --wait --timeout "$TIMEOUT" "$@") || {
+        --set-file "caBundle=$REGISTRY_CA" --take-ownership --history-max 5 --wait --timeout "$TIMEOUT" "$@") || {
         explain >&2
         exit 1
     }

@@ -7,10 +7,13 @@ images:
   kaniko: ${KANIKO_IMAGE}
   trivy: ${TRIVY_IMAGE}
 
+# The local registry knows one user, who may do everything.
 staging:
   prefix: ${REGISTRY}/staging
+  scope: Shared
 output:
   prefix: ${REGISTRY}/output
+  scope: Shared
 mirrors:
   - {registry: docker.io, mirror: "${MIRROR}"}
 

@@ -11,6 +11,8 @@
 //! | [`leader`] | one process acts at a time |
 //! | [`controllers`] | one module for each kind, and the janitor beside them |
 //! | [`credentials`] | the role that places staging credentials in tenant namespaces |
+//! | [`janitor`] | removes jobs that nobody needs any more |
+//! | [`crds`] | prints the CustomResourceDefinitions |
 //! | [`metrics`], [`health`], [`server`] | what the process says of itself |
 
 pub mod apply;
@@ -18,6 +20,7 @@ pub mod config;
 pub mod context;
 pub mod controllers;
 pub mod credentials;
+pub mod crds;
 pub mod health;
 pub mod janitor;
 pub mod leader;
@@ -26,3 +29,6 @@ pub mod runner;
 pub mod server;
 pub mod startup;
 pub mod watches;
+
+#[cfg(test)]
+mod testing;

@@ -70,7 +70,10 @@ pub fn repository() -> PathBuf {
 /// # Errors
 /// When it can't be read.
 pub fn read(path: &Path) -> Result<String, ChartError> {
-    std::fs::read_to_string(path).map_err(|source| ChartError::File { path: path.to_owned(), source })
+    std::fs::read_to_string(path).map_err(|source| ChartError::File {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// A tool of the local cluster: named by a variable, built for this checkout, or on the PATH.
@@ -79,9 +82,16 @@ pub fn tool(name: &str) -> Option<PathBuf> {
     if let Some(named) = std::env::var_os(name.to_uppercase()) {
         return Some(named.into());
     }
-    let own = [std::env::var_os("CLUSTER_TOOLS").map(PathBuf::from), Some(repository().join(".cluster/bin"))];
+    let own = [
+        std::env::var_os("CLUSTER_TOOLS").map(PathBuf::from),
+        Some(repository().join(".cluster/bin")),
+    ];
     let path = std::env::var_os("PATH").unwrap_or_default();
-    own.into_iter().flatten().chain(std::env::split_paths(&path)).map(|folder| folder.join(name)).find(|file| file.is_file())
+    own.into_iter()
+        .flatten()
+        .chain(std::env::split_paths(&path))
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
 }
 
 /// A chart with values, to be rendered.
@@ -95,7 +105,10 @@ impl Chart {
     /// With no values but the chart's own. It does not render: two values have no default.
     #[must_use]
     pub fn bare() -> Self {
-        Self { folder: folder(), arguments: Vec::new() }
+        Self {
+            folder: folder(),
+            arguments: Vec::new(),
+        }
     }
 
     /// With what has no default, and nothing else.
@@ -144,7 +157,9 @@ impl Chart {
     /// When Helm is missing, refuses, or writes what is not YAML.
     pub fn render(&self) -> Result<Vec<Value>, ChartError> {
         let text = self.helm("template")?;
-        let documents: Result<Vec<Value>, _> = serde_yaml::Deserializer::from_str(&text).map(Value::deserialize).collect();
+        let documents: Result<Vec<Value>, _> = serde_yaml::Deserializer::from_str(&text)
+            .map(Value::deserialize)
+            .collect();
         Ok(documents?.into_iter().filter(|document| !document.is_null()).collect())
     }
 
@@ -157,8 +172,9 @@ impl Chart {
     }
 
     fn helm(&self, verb: &str) -> Result<String, ChartError> {
-        let program = tool("helm")
-            .ok_or_else(|| ChartError::NoHelm { looked: "$HELM, $CLUSTER_TOOLS, .cluster/bin, $PATH".to_owned() })?;
+        let program = tool("helm").ok_or_else(|| ChartError::NoHelm {
+            looked: "$HELM, $CLUSTER_TOOLS, .cluster/bin, $PATH".to_owned(),
+        })?;
         let mut command = Command::new(&program);
         command.arg(verb);
         if verb == "template" {
@@ -166,13 +182,25 @@ impl Chart {
         } else {
             command.arg("--strict");
         }
-        command.arg(&self.folder).args(["--namespace", RELEASE_NAMESPACE, "--kube-version", KUBERNETES]).args(&self.arguments);
-        let output = command.output().map_err(|source| ChartError::File { path: program, source })?;
+        command
+            .arg(&self.folder)
+            .args(["--namespace", RELEASE_NAMESPACE, "--kube-version", KUBERNETES])
+            .args(&self.arguments);
+        let output = command
+            .output()
+            .map_err(|source| ChartError::File { path: program, source })?;
         if output.status.success() {
             Ok(String::from_utf8_lossy(&output.stdout).into_owned())
         } else {
-            let message = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-            Err(ChartError::Refused { command: format!("{verb} {}", self.arguments.join(" ")), message })
+            let message = format!(
+                "{}{}",
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr)
+            );
+            Err(ChartError::Refused {
+                command: format!("{verb} {}", self.arguments.join(" ")),
+                message,
+            })
         }
     }
 }

@@ -1,3 +1,44 @@
-//! Harness of the black-box tests.
+//! Harness of the black-box tests: everything that a test needs to speak with a deployed Image Factory and with what
+//! lies around it, and nothing of the operator itself.
+//!
+//! | module | does |
+//! |---|---|
+//! | [`environment`] | what `.cluster/env` says; the only cluster that is ever spoken to |
+//! | [`cluster`] | clients, also in another's name, and where the chart was installed |
+//! | [`kubectl`] | the same by the command line, as people see it |
+//! | [`tenant`] | a Tenant of a test's own, gone with the test, and told at length where the test fails |
+//! | [`building`] | Builds in it: start, wait, read |
+//! | [`dockerfile`] | sources that many tests build |
+//! | [`wait`] | wait for something, with a limit |
+//! | [`registry`], [`git`], [`prometheus`], [`audit`] | what a third party sees |
+//! | [`access`] | who may do what, asked and tried |
+//! | [`operator`] | the operator's own pods and settings, for the tests that run alone |
+//! | [`chart`] | the chart as it is rendered, without a cluster |
+//!
+//! A test that needs the cluster is marked `#[ignore = "needs the cluster of \`make cluster\`"]`; `make test` runs it.
+//! One that changes what all others rely on lies in a file `alone_*.rs`, which is run last.
+#![allow(
+    clippy::panic,
+    clippy::expect_used,
+    reason = "a harness that can't go on ends the test and says why"
+)]
 
+pub mod access;
+pub mod audit;
+pub mod building;
 pub mod chart;
+pub mod cluster;
+pub mod dockerfile;
+mod dump;
+pub mod environment;
+pub mod git;
+pub mod kubectl;
+pub mod operator;
+pub mod prometheus;
+pub mod registry;
+pub mod tenant;
+pub mod wait;
+
+pub use building::{failure_of, is_settled, phase_of, reason_of};
+pub use cluster::Cluster;
+pub use tenant::TestTenant;

@@ -1,19 +1,33 @@
 //! Pods of the factory itself: they pass the profile "restricted", and hold no more than they need.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test says why it ends"
+)]
 
-mod support;
+mod chart_support;
 
 use std::collections::BTreeSet;
 
+use chart_support::{local, render};
 use imagefactory_tests::chart::Chart;
 use imagefactory_tests::chart::object::{containers, find, list, of_kind, pod_specs, text};
 use serde_json::{Value, json};
-use support::{local, render};
 
 fn all_pods(test: impl Fn(&str, &Value)) {
-    for chart in [Chart::minimal().set("scan.javaDatabase.enabled=true"), Chart::full(), local()] {
+    for chart in [
+        Chart::minimal().set("scan.javaDatabase.enabled=true"),
+        Chart::full(),
+        local(),
+    ] {
         let objects = render(&chart);
         let pods = pod_specs(&objects);
-        assert!(pods.len() >= 4, "operator, credentials, scanner and the job of its Java database");
+        assert!(
+            pods.len() >= 4,
+            "operator, credentials, scanner and the job of its Java database"
+        );
         pods.into_iter().for_each(|(owner, pod)| test(&owner, pod));
     }
 }
@@ -39,9 +53,17 @@ fn every_pod_passes_the_restricted_profile_with_a_read_only_root() {
             assert_eq!(container["securityContext"], expected, "{owner}");
         }
         for volume in list(pod, "/volumes") {
-            let kinds: Vec<&String> = volume.as_object().unwrap().keys().filter(|key| *key != "name").collect();
+            let kinds: Vec<&String> = volume
+                .as_object()
+                .unwrap()
+                .keys()
+                .filter(|key| *key != "name")
+                .collect();
             let allowed = ["configMap", "secret", "emptyDir", "persistentVolumeClaim", "projected"];
-            assert!(kinds.len() == 1 && allowed.contains(&kinds[0].as_str()), "{owner} {volume}");
+            assert!(
+                kinds.len() == 1 && allowed.contains(&kinds[0].as_str()),
+                "{owner} {volume}"
+            );
         }
     });
 }
@@ -82,9 +104,15 @@ fn names_in_a_pod_are_unique_as_server_side_apply_wants_them() {
 #[test]
 fn what_is_mounted_is_a_volume_of_the_pod() {
     all_pods(|owner, pod| {
-        let volumes: BTreeSet<&str> = list(pod, "/volumes").iter().map(|volume| text(volume, "/name")).collect();
-        let mounted: BTreeSet<&str> =
-            containers(pod).into_iter().flat_map(|container| list(container, "/volumeMounts")).map(|mount| text(mount, "/name")).collect();
+        let volumes: BTreeSet<&str> = list(pod, "/volumes")
+            .iter()
+            .map(|volume| text(volume, "/name"))
+            .collect();
+        let mounted: BTreeSet<&str> = containers(pod)
+            .into_iter()
+            .flat_map(|container| list(container, "/volumeMounts"))
+            .map(|mount| text(mount, "/name"))
+            .collect();
         assert_eq!(volumes, mounted, "{owner}");
     });
 }
@@ -110,7 +138,11 @@ fn the_operator_mounts_no_secret_and_credentials_only_the_source_of_what_it_plac
             .map(|variable| text(variable, "/valueFrom/secretKeyRef/name"))
             .filter(|name| !name.is_empty())
             .collect();
-        let expected: &[&str] = if owner.ends_with("image-factory-trivy") { &["imagefactory-trivy-token"] } else { &[] };
+        let expected: &[&str] = if owner.ends_with("image-factory-trivy") {
+            &["imagefactory-trivy-token"]
+        } else {
+            &[]
+        };
         assert_eq!(reads, expected, "{owner}");
     }
 }
@@ -121,12 +153,26 @@ fn the_scanner_never_starts_without_its_token_and_holds_no_account() {
     let server = find(&objects, "Deployment", "image-factory-trivy").unwrap();
     let pod = &server["spec"]["template"]["spec"];
     assert_eq!(pod["automountServiceAccountToken"], false);
-    let token = list(pod, "/containers/0/env").iter().find(|variable| variable["name"] == "TRIVY_TOKEN").unwrap();
+    let token = list(pod, "/containers/0/env")
+        .iter()
+        .find(|variable| variable["name"] == "TRIVY_TOKEN")
+        .unwrap();
     let reference = json!({"secretKeyRef": {"name": "imagefactory-trivy-token", "key": "token"}});
     assert_eq!(token["valueFrom"], reference, "required, not optional");
-    let arguments: Vec<&str> = list(pod, "/containers/0/args").iter().filter_map(Value::as_str).collect();
-    assert!(arguments.starts_with(&["server", "--listen=0.0.0.0:4954", "--cache-dir=/cache"]), "{arguments:?}");
-    assert!(arguments.iter().any(|argument| argument.starts_with("--db-repository=")), "{arguments:?}");
+    let arguments: Vec<&str> = list(pod, "/containers/0/args")
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    assert!(
+        arguments.starts_with(&["server", "--listen=0.0.0.0:4954", "--cache-dir=/cache"]),
+        "{arguments:?}"
+    );
+    assert!(
+        arguments
+            .iter()
+            .any(|argument| argument.starts_with("--db-repository=")),
+        "{arguments:?}"
+    );
 }
 
 #[test]
@@ -136,7 +182,10 @@ fn two_replicas_spread_over_nodes() {
     assert_eq!(deployment["spec"]["replicas"], 2);
     let spread = &deployment["spec"]["template"]["spec"]["topologySpreadConstraints"][0];
     assert_eq!(spread["topologyKey"], "kubernetes.io/hostname");
-    assert_eq!(spread["labelSelector"]["matchLabels"], deployment["spec"]["selector"]["matchLabels"]);
+    assert_eq!(
+        spread["labelSelector"]["matchLabels"],
+        deployment["spec"]["selector"]["matchLabels"]
+    );
 }
 
 #[test]
@@ -144,7 +193,11 @@ fn placement_reaches_every_pod() {
     let objects = render(&Chart::full());
     for (owner, pod) in pod_specs(&objects) {
         assert_eq!(pod["nodeSelector"], json!({"kubernetes.io/os": "linux"}), "{owner}");
-        assert_eq!(pod["tolerations"], json!([{"key": "x", "operator": "Exists"}]), "{owner}");
+        assert_eq!(
+            pod["tolerations"],
+            json!([{"key": "x", "operator": "Exists"}]),
+            "{owner}"
+        );
         assert!(pod["affinity"].is_object(), "{owner}");
         assert_eq!(pod["priorityClassName"], "system-cluster-critical", "{owner}");
     }
@@ -154,7 +207,13 @@ fn placement_reaches_every_pod() {
 fn the_work_namespace_enforces_the_restricted_profile_and_outlives_the_release() {
     let objects = render(&Chart::minimal());
     let namespace = find(&objects, "Namespace", "image-factory-work").unwrap();
-    assert_eq!(text(namespace, "/metadata/labels/pod-security.kubernetes.io~1enforce"), "restricted");
-    assert_eq!(text(namespace, "/metadata/annotations/helm.sh~1resource-policy"), "keep");
+    assert_eq!(
+        text(namespace, "/metadata/labels/pod-security.kubernetes.io~1enforce"),
+        "restricted"
+    );
+    assert_eq!(
+        text(namespace, "/metadata/annotations/helm.sh~1resource-policy"),
+        "keep"
+    );
     assert_eq!(of_kind(&render(&local()), "Namespace").count(), 0);
 }

@@ -1,15 +1,25 @@
 //! The settings that the chart renders are those that the operator reads, with the operator's own type.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test says why it ends"
+)]
 
-mod support;
+mod chart_support;
 
-use imagefactory_core::settings::Settings;
+use chart_support::{local, render};
+use imagefactory_core::settings::{CredentialScope, Settings};
 use imagefactory_tests::chart::Chart;
-use imagefactory_tests::chart::object::{list, of_kind, text};
+use imagefactory_tests::chart::object::{find, list, of_kind, text};
 use serde_json::Value;
-use support::{local, render};
 
 fn settings(objects: &[Value]) -> Settings {
-    let maps: Vec<&str> = of_kind(objects, "ConfigMap").map(|map| text(map, "/data/config.yaml")).filter(|data| !data.is_empty()).collect();
+    let maps: Vec<&str> = of_kind(objects, "ConfigMap")
+        .map(|map| text(map, "/data/config.yaml"))
+        .filter(|data| !data.is_empty())
+        .collect();
     assert_eq!(maps.len(), 2, "one for the operator, one for the credentials role");
     assert_eq!(maps[0], maps[1]);
     serde_yaml::from_str(maps[0]).unwrap_or_else(|error| panic!("{error}\n{}", maps[0]))
@@ -35,25 +45,40 @@ fn the_operator_reads_the_settings_of_every_set_of_values() {
 fn the_defaults_are_closed_where_they_can_be() {
     let settings = settings(&render(&Chart::minimal()));
     assert!(settings.require_user_namespaces);
+    assert_eq!(
+        [settings.staging.scope, settings.output.scope],
+        [CredentialScope::PerTenant; 2]
+    );
     assert!(!settings.onboarding.build);
     assert_eq!(settings.default_policy.as_deref(), Some("default"));
     assert!(settings.tenants.egress.allow.is_empty());
-    for range in ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16"] {
-        assert!(settings.tenants.egress.except.iter().any(|closed| closed == range), "{range} is open");
+    for range in [
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "100.64.0.0/10",
+        "169.254.0.0/16",
+    ] {
+        assert!(
+            settings.tenants.egress.except.iter().any(|closed| closed == range),
+            "{range} is open"
+        );
     }
 }
 
 #[test]
 fn every_value_reaches_the_settings() {
     let settings = settings(&render(&Chart::full()));
-    assert_eq!(settings.images.worker, "mirror.example.com:5000/x/worker@sha256:".to_owned() + &"1".repeat(64));
+    assert_eq!(
+        settings.images.worker,
+        "mirror.example.com:5000/x/worker@sha256:".to_owned() + &"1".repeat(64)
+    );
     assert_eq!(settings.images.pull_policy, "Always");
     assert_eq!(settings.images.pull_secrets, ["mirror-pull", "other-pull"]);
     assert_eq!(settings.work_namespace, "img-work");
     assert_eq!(settings.cluster_role_prefix, "img");
     assert_eq!(settings.scan.server_url, "http://img-trivy.img-work.svc:4954");
     assert_eq!(settings.scan.token_secret, "token");
-    assert_eq!(settings.scan.java_database_claim.as_deref(), Some("img-java-database"));
     assert_eq!(settings.staging.prefix, "registry.example.com:5000/staging");
     assert_eq!(settings.staging.secret, "stage");
     assert_eq!(settings.output.secret, "out");
@@ -70,9 +95,21 @@ fn every_value_reaches_the_settings() {
 }
 
 #[test]
+fn the_claim_of_the_java_database_exists_and_is_named_only_where_it_is_wanted() {
+    for chart in [Chart::full(), local()] {
+        let objects = render(&chart);
+        let claim = settings(&objects).scan.java_database_claim.unwrap();
+        assert!(find(&objects, "PersistentVolumeClaim", &claim).is_some(), "{claim}");
+    }
+    assert_eq!(settings(&render(&Chart::minimal())).scan.java_database_claim, None);
+}
+
+#[test]
 fn a_ca_bundle_reaches_jobs_and_the_scanner_of_the_work_namespace() {
     let objects = render(&Chart::full());
-    let map = of_kind(&objects, "ConfigMap").find(|map| text(map, "/metadata/name") == "imagefactory-ca").unwrap();
+    let map = of_kind(&objects, "ConfigMap")
+        .find(|map| text(map, "/metadata/name") == "imagefactory-ca")
+        .unwrap();
     assert_eq!(text(map, "/metadata/namespace"), "img-work");
     assert!(text(map, "/data/ca.crt").contains("BEGIN CERTIFICATE"));
     let none = render(&Chart::minimal());

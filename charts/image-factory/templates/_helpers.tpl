@@ -72,8 +72,13 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- printf "system:serviceaccount:%s:%s" .Values.workNamespace.name (include "image-factory.credentialsServiceAccount" .) -}}
 {{- end -}}
 
+{{/*
+Another repository or another Trivy is another database and gets another claim: Trivy would keep what lies in the old one
+for days.
+*/}}
 {{- define "image-factory.javaDatabaseClaim" -}}
-{{- printf "%s-java-database" (include "image-factory.fullname" .) -}}
+{{- $source := list (include "image-factory.image" (list . "trivy")) .Values.scan.javaDatabase.repositories | toJson -}}
+{{- printf "%s-java-database-%s" (include "image-factory.fullname" .) ($source | sha256sum | trunc 8) -}}
 {{- end -}}
 
 {{/* Pod security: passes the profile "restricted". */}}

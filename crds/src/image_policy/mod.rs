@@ -13,7 +13,9 @@ bounded_strings! {
     /// An SPDX licence identifier, as in `AGPL-3.0-only`, or a name as scanners report it.
     LicenceName { min: 1, max: 64, pattern: r"^[A-Za-z0-9][A-Za-z0-9 ._+()-]*$" }
     /// A package: its name, as in `telnet`, or a package URL without a version, as in `pkg:npm/event-stream`.
-    DeniedPackage { min: 1, max: 128, pattern: r"^[A-Za-z0-9@][A-Za-z0-9@._+/:%~-]*$" }
+    DeniedPackage { min: 1, max: 128, pattern: r"^[A-Za-z0-9@][A-Za-z0-9@._+/:%~-]*$", rules: [
+        ("!self.contains('..')", "must not contain '..'")
+    ] }
 }
 
 /// What an image must be like to be published.

@@ -33,12 +33,17 @@ pub struct ApplyError {
     verb: Verb,
     kind: String,
     name: String,
-    source: Box<Error>,
+    source: Error,
 }
 
 impl ApplyError {
     pub(super) fn of<K: Resource<DynamicType = ()>>(verb: Verb, name: &str, source: Error) -> Self {
-        Self { verb, kind: K::kind(&()).into_owned(), name: name.to_owned(), source: Box::new(source) }
+        Self {
+            verb,
+            kind: K::kind(&()).into_owned(),
+            name: name.to_owned(),
+            source,
+        }
     }
 
     /// What the client said.

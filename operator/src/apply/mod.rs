@@ -56,12 +56,15 @@ pub enum Created<K> {
 pub async fn apply<K: Writable>(api: &Api<K>, object: &K) -> Result<K, ApplyError> {
     let name = object.name_any();
     let params = PatchParams::apply(FIELD_MANAGER).force();
-    api.patch(&name, &params, &Patch::Apply(object)).await.map_err(|source| ApplyError::of::<K>(Verb::Apply, &name, source))
+    api.patch(&name, &params, &Patch::Apply(object))
+        .await
+        .map_err(|source| ApplyError::of::<K>(Verb::Apply, &name, source))
 }
 
 /// Writes the status of `object` if it differs from `current`, by one server-side apply.
 ///
-/// The object's uid goes along, so that a new object of the same name never gets an old one's status.
+/// The resourceVersion that was read goes along, so that nothing is written over what this process has not seen. A uid
+/// would not protect: the API server takes it from the stored object in status updates (docs/decisions/0003).
 ///
 /// # Errors
 /// When the API server refuses it or can't be asked.
@@ -78,14 +81,15 @@ pub async fn apply_status<K: Writable, S: Serialize + PartialEq>(
     let patch = json!({
         "apiVersion": K::api_version(&()),
         "kind": K::kind(&()),
-        "metadata": {"name": name, "uid": object.uid()},
+        "metadata": {"name": name, "resourceVersion": object.resource_version()},
         "status": desired,
     });
     let params = PatchParams::apply(FIELD_MANAGER).force();
     match api.patch_status(&name, &params, &Patch::Apply(patch)).await {
         Ok(_) => Ok(Write::Written),
-        // A forced apply conflicts with nothing but the uid.
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(Write::Gone),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(Write::Gone),
+        // A forced apply conflicts with nothing but the resourceVersion.
+        Err(kube::Error::Api(status)) if status.is_conflict() => Ok(Write::Outdated),
         Err(source) => Err(ApplyError::of::<K>(Verb::ApplyStatus, &name, source)),
     }
 }
@@ -95,7 +99,10 @@ pub async fn apply_status<K: Writable, S: Serialize + PartialEq>(
 /// # Errors
 /// When the API server refuses it or can't be asked.
 pub async fn create_if_absent<K: Writable>(api: &Api<K>, object: &K) -> Result<Created<K>, ApplyError> {
-    let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+    let params = PostParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
+    };
     match api.create(&params, object).await {
         Ok(created) => Ok(Created::New(Box::new(created))),
         Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(Created::Existing),
@@ -110,7 +117,10 @@ pub async fn create_if_absent<K: Writable>(api: &Api<K>, object: &K) -> Result<C
 pub async fn delete_if_present<K: Writable>(api: &Api<K>, object: &K) -> Result<Write, ApplyError> {
     let name = object.name_any();
     let params = DeleteParams {
-        preconditions: Some(Preconditions { uid: object.uid(), resource_version: None }),
+        preconditions: Some(Preconditions {
+            uid: object.uid(),
+            resource_version: None,
+        }),
         propagation_policy: Some(PropagationPolicy::Background),
         ..DeleteParams::default()
     };
@@ -126,7 +136,12 @@ pub async fn delete_if_present<K: Writable>(api: &Api<K>, object: &K) -> Result<
 /// # Errors
 /// When the API server refuses it or can't be asked.
 pub async fn patch_deadline(api: &Api<Pod>, pod: &Pod, seconds: i64) -> Result<Write, ApplyError> {
-    if pod.spec.as_ref().and_then(|spec| spec.active_deadline_seconds).is_some_and(|deadline| deadline <= seconds) {
+    if pod
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.active_deadline_seconds)
+        .is_some_and(|deadline| deadline <= seconds)
+    {
         return Ok(Write::Unchanged);
     }
     let name = pod.name_any();
@@ -134,7 +149,10 @@ pub async fn patch_deadline(api: &Api<Pod>, pod: &Pod, seconds: i64) -> Result<W
         "metadata": {"uid": pod.uid(), "resourceVersion": pod.resource_version()},
         "spec": {"activeDeadlineSeconds": seconds},
     });
-    let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let params = PatchParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
     match api.patch(&name, &params, &Patch::Merge(patch)).await {
         Ok(_) => Ok(Write::Written),
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(Write::Gone),

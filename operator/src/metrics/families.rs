@@ -10,8 +10,9 @@ use prometheus_client::metrics::histogram::Histogram;
 /// Buckets for what should take milliseconds, in seconds.
 pub(super) const SHORT: Buckets = Buckets(&[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]);
 /// Buckets for what takes minutes, in seconds.
-pub(super) const LONG: Buckets =
-    Buckets(&[10.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0]);
+pub(super) const LONG: Buckets = Buckets(&[
+    10.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0,
+]);
 
 /// Upper bounds of a histogram's buckets.
 #[derive(Clone, Copy)]

@@ -17,14 +17,16 @@ use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::watches::Heartbeats;
-use families::{BuildLabels, ControllerLabels, DurationLabels, KindLabels, OutcomeLabels, RequestLabels, Seconds, seconds};
+use families::{
+    BuildLabels, ControllerLabels, DurationLabels, KindLabels, OutcomeLabels, RequestLabels, Seconds, seconds,
+};
 use requests::Request;
 
 /// Content type of what [`Metrics::encode`] writes.
@@ -58,7 +60,10 @@ impl Default for Metrics {
             registry: Mutex::default(),
         };
         metrics.register(&mut registry);
-        Self { registry: Mutex::new(registry), ..metrics }
+        Self {
+            registry: Mutex::new(registry),
+            ..metrics
+        }
     }
 }
 
@@ -66,16 +71,32 @@ impl Metrics {
     fn register(&self, registry: &mut Registry) {
         let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "Version of the running program", version);
-        registry.register("leader", "1 while this process is the one that acts, else 0", self.leader.clone());
-        registry.register("reconcile", "Reconciles by controller and outcome", self.reconciles.clone());
+        registry.register(
+            "leader",
+            "1 while this process is the one that acts, else 0",
+            self.leader.clone(),
+        );
+        registry.register(
+            "reconcile",
+            "Reconciles by controller and outcome",
+            self.reconciles.clone(),
+        );
         registry.register_with_unit(
             "reconcile_duration",
             "Time that a reconcile took",
             Unit::Seconds,
             self.reconcile_duration.clone(),
         );
-        registry.register("api_requests", "Requests to the API server by verb, resource and class of answer", self.requests.clone());
-        registry.register("builds", "Builds that ended, by tenant, project, method and result", self.builds.clone());
+        registry.register(
+            "api_requests",
+            "Requests to the API server by verb, resource and class of answer",
+            self.requests.clone(),
+        );
+        registry.register(
+            "builds",
+            "Builds that ended, by tenant, project, method and result",
+            self.builds.clone(),
+        );
         registry.register_with_unit(
             "build_duration",
             "Time from dispatch to the end of a build, by method and result",
@@ -92,7 +113,10 @@ impl Metrics {
 
     /// Adds gauges that are computed on scrape.
     pub fn add_collector(&self, collector: impl Collector) {
-        self.registry.lock().unwrap_or_else(PoisonError::into_inner).register_collector(Box::new(collector));
+        self.registry
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .register_collector(Box::new(collector));
     }
 
     /// When each watch was last heard of.
@@ -108,30 +132,50 @@ impl Metrics {
 
     /// A reconcile ended. `outcome` is one of a fixed set of words.
     pub fn reconciled(&self, controller: &'static str, outcome: &'static str, took: Duration) {
-        self.reconciles.get_or_create(&OutcomeLabels { controller, outcome }).inc();
-        self.reconcile_duration.get_or_create(&ControllerLabels { controller }).observe(took.as_secs_f64());
+        self.reconciles
+            .get_or_create(&OutcomeLabels { controller, outcome })
+            .inc();
+        self.reconcile_duration
+            .get_or_create(&ControllerLabels { controller })
+            .observe(took.as_secs_f64());
     }
 
     /// The API server answered a request; `code` is the class of its answer.
     pub fn requested(&self, request: &Request, code: &'static str) {
         let Request { verb, resource } = *request;
-        self.requests.get_or_create(&RequestLabels { verb, resource, code }).inc();
+        self.requests
+            .get_or_create(&RequestLabels { verb, resource, code })
+            .inc();
     }
 
     /// A build came to its end. To be called once for each build, when its end was written into its status;
     /// `took` is absent where the build was never dispatched.
     pub fn build_settled(&self, build: SettledBuild<'_>, took: Option<Duration>) {
-        let SettledBuild { tenant, project, method, result } = build;
-        let labels = BuildLabels { tenant: tenant.to_owned(), project: project.to_owned(), method, result };
+        let SettledBuild {
+            tenant,
+            project,
+            method,
+            result,
+        } = build;
+        let labels = BuildLabels {
+            tenant: tenant.to_owned(),
+            project: project.to_owned(),
+            method,
+            result,
+        };
         self.builds.get_or_create(&labels).inc();
         if let Some(took) = took {
-            self.build_duration.get_or_create(&DurationLabels { method, result }).observe(took.as_secs_f64());
+            self.build_duration
+                .get_or_create(&DurationLabels { method, result })
+                .observe(took.as_secs_f64());
         }
     }
 
     /// An object of this kind (plural) does not parse.
     pub fn malformed_object(&self, kind: &str) {
-        self.malformed.get_or_create(&KindLabels { kind: kind.to_owned() }).inc();
+        self.malformed
+            .get_or_create(&KindLabels { kind: kind.to_owned() })
+            .inc();
     }
 
     /// Everything in OpenMetrics' text form.

@@ -53,7 +53,11 @@ impl Request {
     #[must_use]
     pub fn of<B>(request: &http::Request<B>) -> Self {
         let (resource, named) = target(request.uri().path());
-        let content = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let content = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         let query = request.uri().query().unwrap_or_default();
         let watches = query.split('&').any(|pair| matches!(pair, "watch=true" | "watch=1"));
         let verb = match *request.method() {
@@ -71,7 +75,7 @@ impl Request {
     }
 
     fn fills_a_cache(self) -> bool {
-        matches!(self.verb, "list" | "watch")
+        matches!(self.verb, "list" | "watch") && !matches!(self.resource, "leases" | "other")
     }
 }
 
@@ -79,14 +83,16 @@ impl Request {
 fn target(path: &str) -> (&'static str, bool) {
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
     let rest = match segments.as_slice() {
-        ["api", _version, rest @ ..] | ["apis", _, _, rest @ ..] => rest,
+        ["api", _, rest @ ..] | ["apis", _, _, rest @ ..] => rest,
         _ => return ("other", true),
     };
     let rest = match rest {
         ["namespaces", _namespace, resource, rest @ ..] => [&[*resource], rest].concat(),
         rest => rest.to_vec(),
     };
-    let known = rest.first().and_then(|resource| RESOURCES.into_iter().find(|known| known == resource));
+    let known = rest
+        .first()
+        .and_then(|resource| RESOURCES.into_iter().find(|known| known == resource));
     (known.unwrap_or("other"), rest.len() > 1)
 }
 
@@ -106,7 +112,10 @@ impl<S> Layer<S> for CountRequests {
     type Service = Counted<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Counted { inner, metrics: self.0.clone() }
+        Counted {
+            inner,
+            metrics: self.0.clone(),
+        }
     }
 }
 
@@ -136,10 +145,16 @@ where
         let answer = self.inner.call(request);
         Box::pin(async move {
             let answer = answer.await;
-            metrics.requested(&counted, answer.as_ref().map_or("error", |answer| class(answer.status())));
+            metrics.requested(
+                &counted,
+                answer.as_ref().map_or("error", |answer| class(answer.status())),
+            );
             let answer = answer?;
             let heard = counted.fills_a_cache() && answer.status().is_success();
-            Ok(answer.map(|body| Heard { body, heard_of: heard.then(|| (metrics, counted.resource)) }))
+            Ok(answer.map(|body| Heard {
+                body,
+                heard_of: heard.then_some((metrics, counted.resource)),
+            }))
         })
     }
 }

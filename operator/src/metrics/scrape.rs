@@ -22,8 +22,9 @@ pub struct Silence(pub Heartbeats);
 
 impl Collector for Silence {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
-        let help = "Time since the API server was last heard of about a watched resource: event, bookmark or list";
-        let mut family = encoder.encode_descriptor("watch_last_event", help, Some(&Unit::Seconds), MetricType::Gauge)?;
+        let help = "Time since the API server was last heard of about a watched resource: event, bookmark or list.";
+        let mut family =
+            encoder.encode_descriptor("watch_last_event", help, Some(&Unit::Seconds), MetricType::Gauge)?;
         for (resource, silence) in self.0.all() {
             let gauge = ConstGauge::new(silence.as_secs_f64());
             gauge.encode(family.encode_family(&[("resource", resource)])?)?;
@@ -46,11 +47,17 @@ impl Collector for BuildsByPhase {
         let mut counts = BTreeMap::<(String, &'static str), i64>::new();
         for build in self.0.state() {
             let namespace = build.namespace().unwrap_or_default();
-            let Some(tenant) = tenant_of_namespace(&namespace) else { continue };
-            let phase = build.status.as_ref().and_then(|status| status.phase).map_or("New", Phase::as_str);
+            let Some(tenant) = tenant_of_namespace(&namespace) else {
+                continue;
+            };
+            let phase = build
+                .status
+                .as_ref()
+                .and_then(|status| status.phase)
+                .map_or("New", Phase::as_str);
             *counts.entry((tenant.to_owned(), phase)).or_default() += 1;
         }
-        let help = "Builds that exist, by tenant and phase";
+        let help = "Builds that exist, by tenant and phase.";
         let mut family = encoder.encode_descriptor("builds_current", help, None, MetricType::Gauge)?;
         for ((tenant, phase), count) in counts {
             let labels = [("tenant", tenant.as_str()), ("phase", phase)];
@@ -66,7 +73,7 @@ pub struct Health(pub Gates);
 
 impl Collector for Health {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
-        let help = "1 while a part of the process is well, 0 while it waits for something";
+        let help = "1 while a part of the process is well, 0 while it waits for something.";
         let mut family = encoder.encode_descriptor("component_healthy", help, None, MetricType::Gauge)?;
         for gate in self.0.states() {
             let gauge = ConstGauge::new(i64::from(gate.waits_for.is_none()));

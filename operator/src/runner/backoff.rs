@@ -26,7 +26,10 @@ impl<T: Eq + Hash> Backoffs<T> {
     /// Notes a failure; says whether it is the first of its category in a row.
     pub(super) fn failed(&self, key: T, category: &'static str) -> bool {
         let mut streaks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let streak = streaks.entry(key).or_insert(Streak { failures: 0, category: "" });
+        let streak = streaks.entry(key).or_insert(Streak {
+            failures: 0,
+            category: "",
+        });
         streak.failures = streak.failures.saturating_add(1);
         std::mem::replace(&mut streak.category, category) != category
     }
@@ -57,14 +60,20 @@ mod tests {
     #[test]
     fn the_wait_doubles_from_one_second_to_five_minutes() {
         let seconds = |failures| delay(failures, 0.0).as_secs();
-        assert_eq!([1, 2, 3, 8, 9, 10, u32::MAX].map(seconds), [1, 2, 4, 128, 256, 300, 300]);
+        assert_eq!(
+            [1, 2, 3, 8, 9, 10, u32::MAX].map(seconds),
+            [1, 2, 4, 128, 256, 300, 300]
+        );
     }
 
     #[test]
     fn jitter_takes_at_most_a_quarter_off() {
         for failures in 1..12 {
             let (full, jittered) = (delay(failures, 0.0), delay(failures, 1.0));
-            assert!(jittered < full && jittered >= full.mul_f64(0.749), "{full:?} {jittered:?}");
+            assert!(
+                jittered < full && jittered >= full.mul_f64(0.749),
+                "{full:?} {jittered:?}"
+            );
         }
     }
 

@@ -27,7 +27,9 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
 /// The text, at most `limit` bytes long, cut between characters.
 #[must_use]
 pub fn cut(text: &str, limit: usize) -> &str {
-    let end = (0..=limit.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    let end = (0..=limit.min(text.len()))
+        .rev()
+        .find(|end| text.is_char_boundary(*end));
     text.get(..end.unwrap_or_default()).unwrap_or_default()
 }
 
@@ -42,7 +44,10 @@ mod tests {
     #[test]
     fn what_the_server_said_stands_in_the_chain_once() {
         let status = kube::core::Status::failure("exceeded quota", "Forbidden").with_code(403);
-        assert_eq!(chain(&Outer(kube::Error::Api(Box::new(status)))), "could not apply the quota: exceeded quota");
+        assert_eq!(
+            chain(&Outer(kube::Error::Api(Box::new(status)))),
+            "could not apply the quota: exceeded quota"
+        );
     }
 
     #[test]

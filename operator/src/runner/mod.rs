@@ -11,6 +11,7 @@ mod report;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use backoff::delay;
 pub use chain::{chain, cut};
 
 use std::convert::Infallible;
@@ -53,25 +54,37 @@ impl Outcome {
     /// Something was written.
     #[must_use]
     pub fn changed() -> Self {
-        Self { work: Work::Changed, again: None }
+        Self {
+            work: Work::Changed,
+            again: None,
+        }
     }
 
     /// All was as it should be.
     #[must_use]
     pub fn unchanged() -> Self {
-        Self { work: Work::Unchanged, again: None }
+        Self {
+            work: Work::Unchanged,
+            again: None,
+        }
     }
 
     /// Something else has to happen first.
     #[must_use]
     pub fn waiting() -> Self {
-        Self { work: Work::Waiting, again: None }
+        Self {
+            work: Work::Waiting,
+            again: None,
+        }
     }
 
     /// Looks again after this time even if nothing changes.
     #[must_use]
     pub fn again_after(self, delay: Duration) -> Self {
-        Self { again: Some(delay), ..self }
+        Self {
+            again: Some(delay),
+            ..self
+        }
     }
 
     fn label(self) -> &'static str {
@@ -117,7 +130,12 @@ impl<K: Watched> Wiring<K> {
     #[must_use]
     pub fn new(name: &'static str, objects: &Hub<K>) -> Self {
         let config = Config::default().concurrency(CONCURRENCY);
-        Self { name, objects: objects.clone(), triggers: Vec::new(), config }
+        Self {
+            name,
+            objects: objects.clone(),
+            triggers: Vec::new(),
+            config,
+        }
     }
 
     /// Wakes it for these objects too. See [`Hub::leads_to`].
@@ -150,7 +168,12 @@ where
     F: Fn(Arc<K>, Arc<Context>) -> R + Send + Sync + 'static,
     R: Future<Output = Result<Outcome, E>> + Send + 'static,
 {
-    let Wiring { name, objects, triggers, config } = wiring;
+    let Wiring {
+        name,
+        objects,
+        triggers,
+        config,
+    } = wiring;
     info!(controller = name, "controller starts");
     let reporter = Arc::new(Reporter::<K>::new(name, context.clone()));
     let malformed = reporter.clone().report_malformed(objects.malformed_objects());

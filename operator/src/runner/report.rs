@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use k8s_openapi::api::core::v1::ObjectReference;
+use kube::ResourceExt;
 use kube::core::DynamicObject;
 use kube::runtime::controller::Action;
 use kube::runtime::events::{Event, EventType};
@@ -75,7 +76,12 @@ impl<E: ErrorCategory> std::error::Error for Failure<E> {
 
 impl<K: Watched> Reporter<K> {
     pub(super) fn new(name: &'static str, context: Arc<Context>) -> Self {
-        Self { name, context, backoffs: Backoffs::default(), kind: std::marker::PhantomData }
+        Self {
+            name,
+            context,
+            backoffs: Backoffs::default(),
+            kind: std::marker::PhantomData,
+        }
     }
 
     pub(super) fn name(&self) -> &'static str {
@@ -94,7 +100,11 @@ impl<K: Watched> Reporter<K> {
         reconcile: impl Future<Output = Result<Outcome, E>> + Send,
     ) -> Result<Action, Failure<E>> {
         let key: Key = (object.namespace(), object.name_any());
-        let mut timer = Timer { reporter: &self, started: Instant::now(), outcome: "abandoned" };
+        let mut timer = Timer {
+            reporter: &self,
+            started: Instant::now(),
+            outcome: "abandoned",
+        };
         let cause = match timeout(RECONCILE_TIMEOUT, reconcile).await {
             Ok(Ok(outcome)) => {
                 timer.outcome = outcome.label();
@@ -114,13 +124,20 @@ impl<K: Watched> Reporter<K> {
 
     /// When the object is tried again.
     pub(super) fn retry<E: ErrorCategory>(&self, failure: &Failure<E>) -> Action {
-        if failure.is_permanent() { Action::await_change() } else { Action::requeue(self.backoffs.delay(&failure.key)) }
+        if failure.is_permanent() {
+            Action::await_change()
+        } else {
+            Action::requeue(self.backoffs.delay(&failure.key))
+        }
     }
 
     /// Tells users of objects that do not parse. Never ends.
     pub(super) async fn report_malformed(self: Arc<Self>, mut objects: BoxStream<'static, Malformed>) {
         while let Some(malformed) = objects.next().await {
-            let note = format!("The object does not parse and nothing is done for it until it changes: {}", malformed.error);
+            let note = format!(
+                "The object does not parse and nothing is done for it until it changes: {}",
+                malformed.error
+            );
             self.publish("Malformed", &note, &malformed.reference).await;
         }
     }
@@ -135,7 +152,7 @@ impl<K: Watched> Reporter<K> {
             name = object.name.as_deref(),
             category,
             permanent = failure.is_permanent(),
-            ?error,
+            error = %error.escape_debug(),
             "reconcile failed"
         );
         if is_news {
@@ -153,7 +170,11 @@ impl<K: Watched> Reporter<K> {
         };
         // An event is a courtesy: what keeps it from being written must not keep work from being done.
         if let Err(error) = self.context.recorder.publish(&event, object).await {
-            debug!(controller = self.name, error = chain(&error), "event could not be written");
+            debug!(
+                controller = self.name,
+                error = chain(&error),
+                "event could not be written"
+            );
         }
     }
 }
@@ -167,6 +188,9 @@ struct Timer<'a, K: Watched> {
 
 impl<K: Watched> Drop for Timer<'_, K> {
     fn drop(&mut self) {
-        self.reporter.context.metrics.reconciled(self.reporter.name, self.outcome, self.started.elapsed());
+        self.reporter
+            .context
+            .metrics
+            .reconciled(self.reporter.name, self.outcome, self.started.elapsed());
     }
 }

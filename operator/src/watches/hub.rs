@@ -3,20 +3,20 @@
 //! The store holds what parses. An object that does not parse is taken out of it (nobody acts on a stale version),
 //! kept apart in [`Hub::malformed`], and told to [`Hub::malformed_objects`].
 
-use std::collections::HashMap;
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
-use k8s_openapi::api::core::v1::ObjectReference;
-use kube::core::{DeserializeGuard, error_boundary::InvalidObject};
+use kube::Resource;
+use kube::core::DeserializeGuard;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::Event;
-use kube::{Resource, ResourceExt};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use super::feed::{Feed, Malformed, describe};
 
 /// What a watched kind must be. Every typed Kubernetes object is.
 pub trait Watched: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static {}
@@ -30,29 +30,13 @@ pub struct Hub<K: Watched> {
     feed: Arc<Mutex<Feed<K>>>,
 }
 
-/// An object that does not parse.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Malformed {
-    /// The object, as events name it.
-    pub reference: ObjectReference,
-    /// Its metadata.generation.
-    pub generation: i64,
-    /// What the parser said.
-    pub error: String,
-}
-
-struct Feed<K: Watched> {
-    writer: Writer<K>,
-    subscribers: Vec<UnboundedSender<Arc<K>>>,
-    malformed: HashMap<ObjectRef<K>, Malformed>,
-    /// What the list that is being read has shown so far that does not parse.
-    malformed_in_list: HashMap<ObjectRef<K>, Malformed>,
-    malformed_subscribers: Vec<UnboundedSender<Malformed>>,
-}
-
 impl<K: Watched> Clone for Hub<K> {
     fn clone(&self) -> Self {
-        Self { store: self.store.clone(), synced: self.synced.clone(), feed: self.feed.clone() }
+        Self {
+            store: self.store.clone(),
+            synced: self.synced.clone(),
+            feed: self.feed.clone(),
+        }
     }
 }
 
@@ -60,14 +44,12 @@ impl<K: Watched> Default for Hub<K> {
     fn default() -> Self {
         let writer = Writer::<K>::new(());
         let store = writer.as_reader();
-        let feed = Feed {
-            writer,
-            subscribers: Vec::new(),
-            malformed: HashMap::new(),
-            malformed_in_list: HashMap::new(),
-            malformed_subscribers: Vec::new(),
-        };
-        Self { store, synced: Arc::default(), feed: Arc::new(Mutex::new(feed)) }
+        let feed = Feed::new(writer);
+        Self {
+            store,
+            synced: Arc::default(),
+            feed: Arc::new(Mutex::new(feed)),
+        }
     }
 }
 
@@ -105,7 +87,9 @@ impl<K: Watched> Hub<K> {
         I: IntoIterator<Item = ObjectRef<T>> + 'static,
         I::IntoIter: Send,
     {
-        self.changes().flat_map(move |object| futures::stream::iter(map(object))).boxed()
+        self.changes()
+            .flat_map(move |object| futures::stream::iter(map(object)))
+            .boxed()
     }
 
     /// Objects that do not parse, now.
@@ -143,8 +127,10 @@ impl<K: Watched> Hub<K> {
                 feed.is_news(&key, &malformed).then_some(malformed)
             }
             Event::InitDone => {
-                feed.finish_list(&self.store);
+                let news = feed.finish_list(&self.store);
+                // Before anybody is told: who is woken may look.
                 self.synced.store(true, Ordering::Release);
+                feed.tell_news(&news);
                 None
             }
             Event::Apply(DeserializeGuard(Ok(object))) => {
@@ -162,103 +148,6 @@ impl<K: Watched> Hub<K> {
     fn lock(&self) -> MutexGuard<'_, Feed<K>> {
         self.feed.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-impl<K: Watched> Feed<K> {
-    fn subscribe(&mut self) -> UnboundedReceiver<Arc<K>> {
-        let (sender, receiver) = unbounded_channel();
-        self.subscribers.push(sender);
-        receiver
-    }
-
-    fn tell(&mut self, object: &Arc<K>) {
-        self.subscribers.retain(|subscriber| subscriber.send(object.clone()).is_ok());
-    }
-
-    fn apply(&mut self, object: K, store: &Store<K>) {
-        let key = ObjectRef::from_obj(&object);
-        self.malformed.remove(&key);
-        self.writer.apply_watcher_event(&Event::Apply(object));
-        if let Some(object) = store.get(&key) {
-            self.tell(&object);
-        }
-    }
-
-    fn apply_malformed(&mut self, invalid: InvalidObject, store: &Store<K>) -> Option<Malformed> {
-        let (key, malformed) = describe::<K>(invalid);
-        if let Some(last_good) = store.get(&key) {
-            self.writer.apply_watcher_event(&Event::Delete((*last_good).clone()));
-            self.tell(&last_good);
-        }
-        let news = self.is_news(&key, &malformed);
-        self.malformed.insert(key, malformed.clone());
-        if news {
-            self.tell_malformed(&malformed);
-        }
-        news.then_some(malformed)
-    }
-
-    fn delete(&mut self, object: Result<K, InvalidObject>, store: &Store<K>) {
-        let (key, last_known) = match object {
-            Ok(object) => (ObjectRef::from_obj(&object), Some(Arc::new(object))),
-            Err(invalid) => {
-                let key = describe::<K>(invalid).0;
-                let last_known = store.get(&key);
-                (key, last_known)
-            }
-        };
-        self.malformed.remove(&key);
-        if let Some(last_known) = last_known {
-            self.writer.apply_watcher_event(&Event::Delete((*last_known).clone()));
-            self.tell(&last_known);
-        }
-    }
-
-    /// Swaps in the list, and tells of what came, changed or went while nobody was listening.
-    fn finish_list(&mut self, store: &Store<K>) {
-        let before: HashMap<_, _> = store.state().into_iter().map(|object| (ObjectRef::from_obj(&*object), object)).collect();
-        self.writer.apply_watcher_event(&Event::InitDone);
-        let mut gone = before.clone();
-        for object in store.state() {
-            let key = ObjectRef::from_obj(&*object);
-            gone.remove(&key);
-            let version = |object: &Arc<K>| (object.uid(), object.resource_version());
-            if before.get(&key).map(version) != Some(version(&object)) {
-                self.tell(&object);
-            }
-        }
-        gone.values().for_each(|object| self.tell(object));
-        let listed = std::mem::take(&mut self.malformed_in_list);
-        for (key, malformed) in &listed {
-            if self.is_news(key, malformed) {
-                self.tell_malformed(malformed);
-            }
-        }
-        self.malformed = listed;
-    }
-
-    fn tell_malformed(&mut self, malformed: &Malformed) {
-        self.malformed_subscribers.retain(|subscriber| subscriber.send(malformed.clone()).is_ok());
-    }
-
-    fn is_news(&self, key: &ObjectRef<K>, malformed: &Malformed) -> bool {
-        self.malformed.get(key).is_none_or(|known| {
-            (&known.reference.uid, known.generation) != (&malformed.reference.uid, malformed.generation)
-        })
-    }
-}
-
-/// Longest parser message that is kept, in characters: it can quote what a tenant wrote.
-const MAX_PARSE_ERROR: usize = 512;
-
-fn describe<K: Watched>(invalid: InvalidObject) -> (ObjectRef<K>, Malformed) {
-    let InvalidObject { error, metadata } = invalid;
-    let guard = DeserializeGuard::<K>(Err(InvalidObject { error: String::new(), metadata }));
-    let reference = guard.object_ref(&());
-    let mut key = ObjectRef::new(&guard.name_any());
-    key.namespace = guard.namespace();
-    let generation = guard.meta().generation.unwrap_or_default();
-    (key, Malformed { reference, generation, error: error.chars().take(MAX_PARSE_ERROR).collect() })
 }
 
 fn stream_of<T>(mut receiver: UnboundedReceiver<T>) -> impl Stream<Item = T> {

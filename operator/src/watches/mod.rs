@@ -3,16 +3,18 @@
 //! [`Hubs`] holds one [`Hub`] per kind: a store to read from and streams to be woken by. Watches run on followers too,
 //! so that a process that becomes leader starts with warm caches.
 
+mod feed;
 mod heartbeat;
 mod hub;
 mod pump;
-mod trim;
+pub mod trim;
 
 #[cfg(test)]
 mod tests;
 
+pub use feed::Malformed;
 pub use heartbeat::Heartbeats;
-pub use hub::{Hub, Malformed, Watched};
+pub use hub::{Hub, Watched};
 pub use pump::{Selection, watch};
 
 use std::sync::Arc;
@@ -110,11 +112,36 @@ impl Hubs {
     /// Starts every watch as a task.
     pub fn start(&self, client: &Client, metrics: &Arc<Metrics>, tasks: &mut JoinSet<()>) {
         let ours = format!("{LABEL_MANAGED_BY}={MANAGED_BY}");
-        tasks.spawn(watch(client, self.tenants.clone(), Selection::all(trim::object), metrics.clone()));
-        tasks.spawn(watch(client, self.tenant_settings.clone(), Selection::all(trim::object), metrics.clone()));
-        tasks.spawn(watch(client, self.projects.clone(), Selection::all(trim::object), metrics.clone()));
-        tasks.spawn(watch(client, self.builds.clone(), Selection::all(trim::object), metrics.clone()));
-        tasks.spawn(watch(client, self.policies.clone(), Selection::all(trim::object), metrics.clone()));
+        tasks.spawn(watch(
+            client,
+            self.tenants.clone(),
+            Selection::all(trim::object),
+            metrics.clone(),
+        ));
+        tasks.spawn(watch(
+            client,
+            self.tenant_settings.clone(),
+            Selection::all(trim::object),
+            metrics.clone(),
+        ));
+        tasks.spawn(watch(
+            client,
+            self.projects.clone(),
+            Selection::all(trim::object),
+            metrics.clone(),
+        ));
+        tasks.spawn(watch(
+            client,
+            self.builds.clone(),
+            Selection::all(trim::object),
+            metrics.clone(),
+        ));
+        tasks.spawn(watch(
+            client,
+            self.policies.clone(),
+            Selection::all(trim::object),
+            metrics.clone(),
+        ));
         let of_tenants = Selection::labelled(LABEL_TENANT, trim::object);
         tasks.spawn(watch(client, self.namespaces.clone(), of_tenants, metrics.clone()));
         let managed = Selection::labelled(ours, trim::object);

@@ -9,8 +9,10 @@ use kube::{Api, Client};
 use serde::de::DeserializeOwned;
 use tracing::{debug, info, warn};
 
-use super::hub::{Hub, Malformed, Watched};
+use super::feed::Malformed;
+use super::hub::{Hub, Watched};
 use crate::metrics::Metrics;
+use crate::runner::chain;
 
 /// Which objects of a kind are watched, and what of them is kept.
 pub struct Selection<K> {
@@ -28,25 +30,36 @@ impl<K> Selection<K> {
     /// Objects with these labels.
     #[must_use]
     pub fn labelled(labels: impl Into<String>, trim: fn(&mut K)) -> Self {
-        Self { labels: Some(labels.into()), trim }
+        Self {
+            labels: Some(labels.into()),
+            trim,
+        }
     }
 }
 
 /// Watches a kind in all namespaces and never ends: errors are logged and tried again with back-off. A kind whose
 /// CustomResourceDefinition is missing is asked for until it is there.
-pub fn watch<K>(client: &Client, hub: Hub<K>, what: Selection<K>, metrics: Arc<Metrics>) -> impl Future<Output = ()> + use<K>
+pub fn watch<K>(
+    client: &Client,
+    hub: Hub<K>,
+    what: Selection<K>,
+    metrics: Arc<Metrics>,
+) -> impl Future<Output = ()> + use<K>
 where
     K: Watched + DeserializeOwned,
 {
     let api = Api::<DeserializeGuard<K>>::all(client.clone());
-    let config = watcher::Config { label_selector: what.labels, ..watcher::Config::default() };
+    let config = watcher::Config {
+        label_selector: what.labels,
+        ..watcher::Config::default()
+    };
     let events = watcher(api, config).default_backoff();
     async move {
         pin_mut!(events);
         while let Some(event) = events.next().await {
             match event {
                 Ok(event) => take(&hub, event, what.trim, &metrics),
-                Err(error) => warn!(watch = &*K::plural(&()), %error, "watch failed, will be tried again"),
+                Err(error) => report_error(&K::plural(&()), error),
             }
         }
     }
@@ -69,15 +82,32 @@ fn take<K: Watched>(hub: &Hub<K>, event: watcher::Event<DeserializeGuard<K>>, tr
     }
 }
 
+fn report_error(kind: &str, error: watcher::Error) {
+    match error {
+        // Happens to every watch now and then: the list is read again.
+        watcher::Error::WatchError(status) if status.code == 410 => info!(watch = kind, "watch starts anew"),
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => {
+            warn!(watch = kind, error = chain(&error), "watch failed, will be tried again");
+        }
+        error => warn!(watch = kind, %error, "watch failed, will be tried again"),
+    }
+}
+
 fn report_malformed<K: Watched>(malformed: &Malformed, metrics: &Metrics) {
-    let Malformed { reference, generation, error } = malformed;
+    let Malformed {
+        reference,
+        generation,
+        error,
+    } = malformed;
     warn!(
         kind = &*K::kind(&()),
         namespace = reference.namespace.as_deref(),
         name = reference.name.as_deref(),
         generation,
         // Quotes what a tenant may have written, so control characters are escaped.
-        ?error,
+        error = %error.escape_debug(),
         "object does not parse, waiting for a change"
     );
     metrics.malformed_object(&K::plural(&()));

@@ -1,0 +1,289 @@
+//! What subscribers hear, and what the store holds, whatever the API server sends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
+use imagefactory_crds::Project;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use kube::core::DeserializeGuard;
+use kube::runtime::reflector::ObjectRef;
+use kube::runtime::watcher::Event;
+use kube::{Resource, ResourceExt};
+use serde_json::{Value, json};
+
+use super::{Hub, Selection, trim, watch};
+use crate::metrics::Metrics;
+use crate::testing::{object, project, server};
+
+fn good(name: &str, version: u32) -> DeserializeGuard<Project> {
+    object(project(name, version))
+}
+
+fn bad(name: &str, generation: u32) -> DeserializeGuard<Project> {
+    let mut value = project(name, 1);
+    value["metadata"]["generation"] = generation.into();
+    value["spec"]["archived"] = "per\nhaps".into();
+    object(value)
+}
+
+/// Names that were told so far, sorted.
+fn told(stream: &mut BoxStream<'static, Arc<Project>>) -> Vec<String> {
+    let mut names = Vec::new();
+    while let Some(Some(object)) = stream.next().now_or_never() {
+        names.push(object.name_any());
+    }
+    names.sort();
+    names
+}
+
+fn list(hub: &Hub<Project>, objects: Vec<DeserializeGuard<Project>>) -> usize {
+    let events = objects.into_iter().map(Event::InitApply);
+    let events = std::iter::once(Event::Init).chain(events).chain([Event::InitDone]);
+    events.filter_map(|event| hub.take(event)).count()
+}
+
+fn stored(hub: &Hub<Project>) -> Vec<String> {
+    let mut names: Vec<_> = hub.store().state().iter().map(|object| object.name_any()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn who_comes_late_hears_first_what_is_there() {
+    let hub = Hub::default();
+    list(&hub, vec![good("a", 1), good("b", 1)]);
+    let (mut all, mut changes) = (hub.subscribe(), hub.changes());
+    assert_eq!(
+        (told(&mut all), told(&mut changes)),
+        (vec!["a".to_owned(), "b".to_owned()], vec![])
+    );
+    hub.take(Event::Apply(good("b", 2)));
+    assert_eq!(
+        (told(&mut all), told(&mut changes)),
+        (vec!["b".to_owned()], vec!["b".to_owned()])
+    );
+}
+
+#[test]
+fn a_deletion_is_told_with_the_object() {
+    let hub = Hub::default();
+    list(&hub, vec![good("a", 1)]);
+    let mut changes = hub.changes();
+    hub.take(Event::Delete(good("a", 2)));
+    assert_eq!(told(&mut changes), ["a"]);
+    assert!(hub.store().is_empty());
+}
+
+#[test]
+fn a_second_list_tells_what_came_changed_and_went_and_nothing_else() {
+    let hub = Hub::default();
+    list(&hub, vec![good("same", 1), good("changed", 1), good("gone", 1)]);
+    let mut changes = hub.changes();
+    list(&hub, vec![good("same", 1), good("changed", 2), good("new", 1)]);
+    assert_eq!(told(&mut changes), ["changed", "gone", "new"]);
+    assert_eq!(stored(&hub), ["changed", "new", "same"]);
+}
+
+#[test]
+fn a_hub_is_synced_after_its_first_list_and_not_before() {
+    let hub = Hub::<Project>::default();
+    hub.take(Event::Init);
+    hub.take(Event::InitApply(good("a", 1)));
+    assert!(!hub.is_synced() && hub.store().is_empty());
+    hub.take(Event::InitDone);
+    assert!(hub.is_synced());
+    hub.take(Event::Init);
+    assert!(
+        hub.is_synced() && stored(&hub) == ["a"],
+        "a list that is being read takes nothing away"
+    );
+}
+
+#[test]
+fn who_is_woken_by_the_first_list_finds_the_hub_synced() {
+    let hub = Hub::<Project>::default();
+    let (mut touched, looked) = (hub.subscribe(), hub.clone());
+    let woken = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(touched.next());
+        looked.is_synced()
+    });
+    list(&hub, vec![good("a", 1)]);
+    assert!(woken.join().unwrap());
+}
+
+#[test]
+fn an_object_that_does_not_parse_leaves_the_store_and_comes_back_when_it_does() {
+    let hub = Hub::default();
+    list(&hub, vec![good("a", 1), good("b", 1)]);
+    let mut changes = hub.changes();
+    let malformed = hub.take(Event::Apply(bad("a", 2))).unwrap();
+    assert_eq!(malformed.reference.name.as_deref(), Some("a"));
+    assert_eq!(
+        (malformed.generation, malformed.reference.kind.as_deref()),
+        (2, Some("Project"))
+    );
+    assert_eq!(
+        (stored(&hub), told(&mut changes)),
+        (vec!["b".to_owned()], vec!["a".to_owned()])
+    );
+    assert_eq!(hub.malformed().len(), 1);
+    hub.take(Event::Apply(good("a", 3)));
+    assert_eq!((stored(&hub).len(), hub.malformed().len()), (2, 0));
+}
+
+#[test]
+fn a_malformed_object_is_news_once_for_each_generation() {
+    let hub = Hub::default();
+    let mut objects = hub.malformed_objects();
+    assert_eq!(list(&hub, vec![good("a", 1), bad("b", 1)]), 1);
+    assert_eq!(list(&hub, vec![good("a", 1), bad("b", 1)]), 0);
+    assert!(hub.take(Event::Apply(bad("b", 1))).is_none());
+    assert!(hub.take(Event::Apply(bad("b", 2))).is_some());
+    let mut told = Vec::new();
+    while let Some(Some(malformed)) = objects.next().now_or_never() {
+        told.push(malformed.generation);
+    }
+    assert_eq!((told, stored(&hub)), (vec![1, 2], vec!["a".to_owned()]));
+}
+
+#[test]
+fn a_malformed_object_that_is_deleted_is_forgotten() {
+    let hub = Hub::default();
+    list(&hub, vec![bad("a", 1)]);
+    assert!(hub.take(Event::Delete(bad("a", 1))).is_none());
+    assert!(hub.malformed().is_empty());
+}
+
+#[test]
+fn a_subscriber_that_went_away_hinders_nobody() {
+    let hub = Hub::default();
+    drop(hub.changes());
+    let mut changes = hub.changes();
+    hub.take(Event::Apply(good("a", 1)));
+    assert_eq!(told(&mut changes), ["a"]);
+}
+
+#[test]
+fn touched_objects_lead_to_others() {
+    let hub = Hub::<Project>::default();
+    let mut tenants = hub.leads_to(|project| vec![ObjectRef::<Project>::new(&format!("of-{}", project.name_any()))]);
+    hub.take(Event::Apply(good("a", 1)));
+    assert_eq!(tenants.next().now_or_never().flatten().unwrap().name, "of-a");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_malformed_object_in_a_page_does_not_stop_the_watch() {
+    let (client, mut api) = server();
+    let (hub, metrics) = (Hub::<Project>::default(), Arc::new(Metrics::default()));
+    tokio::spawn(watch(
+        &client,
+        hub.clone(),
+        Selection::all(trim::object),
+        metrics.clone(),
+    ));
+    let mut broken = project("broken", 1);
+    broken["spec"]["archived"] = json!({"not": "a boolean"});
+    let page = |items: Vec<Value>, next: &str| {
+        json!({
+            "apiVersion": "imagefactory.dev/v1alpha1", "kind": "ProjectList",
+            "metadata": {"resourceVersion": "5", "continue": next}, "items": items,
+        })
+    };
+    let first = api.expect("GET /apis/imagefactory.dev/v1alpha1/projects").await;
+    assert!(first.query.contains("limit=500"), "{}", first.query);
+    first.answer(200, &page(vec![project("a", 1), broken], "more"));
+    let second = api.asked().await;
+    assert!(second.query.contains("continue=more"), "{}", second.query);
+    second.answer(200, &page(vec![project("b", 2)], ""));
+    let watch = api.asked().await;
+    assert!(
+        watch.query.contains("watch=true") && watch.query.contains("allowWatchBookmarks=true"),
+        "{}",
+        watch.query
+    );
+    assert_eq!(
+        (stored(&hub), hub.malformed().len()),
+        (vec!["a".to_owned(), "b".to_owned()], 1)
+    );
+    assert!(
+        metrics
+            .encode()
+            .unwrap()
+            .contains("imagefactory_malformed_objects_total{kind=\"projects\"} 1")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_whose_definition_is_missing_is_asked_for_again() {
+    let (client, mut api) = server();
+    let hub = Hub::<Project>::default();
+    tokio::spawn(watch(
+        &client,
+        hub.clone(),
+        Selection::labelled("a=b", trim::object),
+        Arc::default(),
+    ));
+    for _ in 0..3 {
+        let asked = api.asked().await;
+        assert!(asked.query.contains("labelSelector=a%3Db"), "{}", asked.query);
+        asked.fail(404, "NotFound", "the server could not find the requested resource");
+    }
+    assert!(!hub.is_synced());
+    assert!(!api.is_quiet_for(Duration::from_secs(60)).await);
+}
+
+#[test]
+fn what_nobody_reads_of_a_pod_is_not_kept() {
+    let mut pod: Pod = object(json!({
+        "metadata": {
+            "name": "p", "labels": {"a": "b"}, "managedFields": [{"manager": "x"}],
+            "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}", "kept": "yes"},
+        },
+        "spec": {
+            "nodeName": "n", "activeDeadlineSeconds": 9, "hostUsers": false, "volumes": [{"name": "v"}],
+            "initContainers": [{"name": "i", "env": [{"name": "SECRET", "value": "x"}]}],
+            "containers": [{"name": "c", "image": "img", "args": ["x"], "env": [{"name": "A", "value": "B"}]}],
+        },
+        "status": {"phase": "Running", "containerStatuses": []},
+    }));
+    trim::pod(&mut pod);
+    let kept: Value = serde_json::to_value(&pod).unwrap();
+    assert_eq!(
+        kept["spec"],
+        json!({
+            "nodeName": "n", "activeDeadlineSeconds": 9, "hostUsers": false,
+            "initContainers": [{"name": "i"}], "containers": [{"name": "c", "image": "img"}],
+        })
+    );
+    assert_eq!(
+        kept["metadata"],
+        json!({"name": "p", "labels": {"a": "b"}, "annotations": {"kept": "yes"}})
+    );
+    assert_eq!(pod.status.unwrap().phase.as_deref(), Some("Running"));
+}
+
+#[test]
+fn a_job_keeps_its_deadline_and_its_status() {
+    let mut job: Job = object(json!({
+        "metadata": {"name": "j", "managedFields": [{"manager": "x"}]},
+        "spec": {
+            "activeDeadlineSeconds": 60, "backoffLimit": 0,
+            "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "env": [{"name": "A"}]}], "volumes": [{"name": "v"}]}},
+        },
+        "status": {"succeeded": 1, "conditions": [{"type": "Complete", "status": "True"}]},
+    }));
+    trim::job(&mut job);
+    assert!(job.meta().managed_fields.as_ref().is_none_or(Vec::is_empty));
+    let kept = serde_json::to_value(job).unwrap();
+    assert_eq!(
+        kept["spec"],
+        json!({
+            "activeDeadlineSeconds": 60, "backoffLimit": 0, "template": {"spec": {"containers": [{"name": "c"}]}},
+        })
+    );
+    assert_eq!(kept["status"]["succeeded"], 1);
+}

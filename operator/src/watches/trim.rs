@@ -9,7 +9,8 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// Drops what nobody reads of any kind.
 pub fn object<K: ResourceExt>(object: &mut K) {
-    object.managed_fields_mut().clear();
+    // None and not an empty list: applied to the API server, that would take every manager's fields away.
+    object.meta_mut().managed_fields = None;
     object.annotations_mut().remove(LAST_APPLIED);
 }
 
@@ -27,7 +28,10 @@ pub fn job(job: &mut Job) {
         backoff_limit: spec.backoff_limit,
         suspend: spec.suspend,
         ttl_seconds_after_finished: spec.ttl_seconds_after_finished,
-        template: PodTemplateSpec { metadata: None, spec: spec.template.spec.map(pod_spec) },
+        template: PodTemplateSpec {
+            metadata: None,
+            spec: spec.template.spec.map(pod_spec),
+        },
         ..JobSpec::default()
     });
 }
@@ -37,7 +41,9 @@ fn pod_spec(spec: PodSpec) -> PodSpec {
         active_deadline_seconds: spec.active_deadline_seconds,
         containers: spec.containers.into_iter().map(container).collect(),
         host_users: spec.host_users,
-        init_containers: spec.init_containers.map(|list| list.into_iter().map(container).collect()),
+        init_containers: spec
+            .init_containers
+            .map(|list| list.into_iter().map(container).collect()),
         node_name: spec.node_name,
         restart_policy: spec.restart_policy,
         ..PodSpec::default()
@@ -45,5 +51,9 @@ fn pod_spec(spec: PodSpec) -> PodSpec {
 }
 
 fn container(container: Container) -> Container {
-    Container { name: container.name, image: container.image, ..Container::default() }
+    Container {
+        name: container.name,
+        image: container.image,
+        ..Container::default()
+    }
 }

@@ -39,12 +39,12 @@ pub enum CaError {
         /// The file.
         path: String,
     },
-    /// The build's own bundle has something in it that is no certificate, or nothing at all.
-    #[error("{path} holds no certificate, or one that can't be read")]
-    Malformed {
-        /// The file.
-        path: String,
-    },
+    /// The platform's bundle has something in it that is no certificate, or nothing at all.
+    #[error("the platform's CA bundle holds no certificate, or one that can't be read")]
+    Platform,
+    /// The same of the bundle that the build names.
+    #[error("the build's CA bundle holds no certificate, or one that can't be read")]
+    Build,
     /// The file for other programs can't be written.
     #[error("certificate authorities can't be written to {path}")]
     Write {
@@ -56,9 +56,11 @@ pub enum CaError {
     },
 }
 
+type Certificates = Vec<CertificateDer<'static>>;
+
 /// Certificate authorities that our clients trust.
 #[derive(Clone, Debug, Default)]
-pub struct Roots(Vec<CertificateDer<'static>>);
+pub struct Roots(Certificates);
 
 impl Roots {
     /// Public and platform authorities, and with `build` the build's own; each where it is mounted. A public
@@ -67,22 +69,21 @@ impl Roots {
     /// # Errors
     /// A file can't be read, or holds something else than certificates.
     pub fn collect(places: &Places, build: bool) -> Result<Self, CaError> {
-        let mut found = certificates(&places.path(SYSTEM))?.unwrap_or_default();
+        let mut found = certificates(&places.path(SYSTEM))?.flatten().unwrap_or_default();
         found.retain(is_usable);
-        let platform = places.path(paths::PLATFORM_CA).join(CA_KEY);
-        let own = build.then(|| places.path(paths::BUILD_CA).join(CA_KEY));
-        for path in [Some(platform), own].into_iter().flatten() {
-            let Some(given) = certificates(&path)? else { continue };
-            if given.is_empty() || !given.iter().all(is_usable) {
-                return Err(CaError::Malformed { path: path.display().to_string() });
+        let platform = (paths::PLATFORM_CA, CaError::Platform);
+        let own = (paths::BUILD_CA, CaError::Build);
+        for (folder, malformed) in std::iter::once(platform).chain(build.then_some(own)) {
+            match certificates(&places.path(folder).join(CA_KEY))? {
+                None => {}
+                Some(Some(given)) if !given.is_empty() && given.iter().all(is_usable) => found.extend(given),
+                Some(_) => return Err(malformed),
             }
-            found.extend(given);
         }
         Ok(Self(found))
     }
 
     /// A client's builder that trusts these authorities and no others; those of the system where there are none.
-    #[must_use]
     pub fn client(&self) -> reqwest::ClientBuilder {
         let builder = reqwest::Client::builder();
         if self.0.is_empty() {
@@ -112,7 +113,10 @@ impl Roots {
     /// # Errors
     /// The file can't be written.
     pub fn write(&self, file: &Path) -> Result<(), CaError> {
-        let failed = |source| CaError::Write { path: file.display().to_string(), source };
+        let failed = |source| CaError::Write {
+            path: file.display().to_string(),
+            source,
+        };
         fs::write(file, self.to_pem()).map_err(failed)
     }
 }
@@ -130,8 +134,8 @@ pub fn install(places: &Places, build: bool) -> Result<Roots, CaError> {
     Ok(roots)
 }
 
-/// The certificates of a PEM file; none where there is no file.
-fn certificates(path: &Path) -> Result<Option<Vec<CertificateDer<'static>>>, CaError> {
+/// A file's certificates; the inner none where it is not PEM, the outer where there is no file.
+fn certificates(path: &Path) -> Result<Option<Option<Certificates>>, CaError> {
     let shown = || path.display().to_string();
     let mut bytes = Vec::new();
     match File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes)) {
@@ -142,8 +146,9 @@ fn certificates(path: &Path) -> Result<Option<Vec<CertificateDer<'static>>>, CaE
     if bytes.len() as u64 > MAX_FILE {
         return Err(CaError::TooLarge { path: shown() });
     }
-    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
-    read.map(Some).map_err(|_| CaError::Malformed { path: shown() })
+    Ok(Some(
+        CertificateDer::pem_slice_iter(&bytes).collect::<Result<_, _>>().ok(),
+    ))
 }
 
 fn is_usable(certificate: &CertificateDer<'static>) -> bool {
@@ -166,18 +171,27 @@ mod tests {
     }
 
     fn authority(name: &str) -> String {
-        rcgen::generate_simple_self_signed([name.to_owned()]).unwrap().cert.pem()
+        rcgen::generate_simple_self_signed([name.to_owned()])
+            .unwrap()
+            .cert
+            .pem()
     }
 
     #[test]
     fn the_bundle_holds_each_mounted_authority_and_nothing_else() {
         let (system, platform, build) = (authority("s"), authority("p"), authority("b"));
         let noise = format!("comment\n-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n{build}");
-        let (_root, places) = places(&[(SYSTEM, &system), ("/ca/platform/ca.crt", &platform), ("/ca/build/ca.crt", &noise)]);
+        let (_root, places) = places(&[
+            (SYSTEM, &system),
+            ("/ca/platform/ca.crt", &platform),
+            ("/ca/build/ca.crt", &noise),
+        ]);
         let with_build = Roots::collect(&places, true).unwrap();
         assert_eq!(with_build.0.len(), 3);
         assert!(!with_build.to_pem().contains("PRIVATE KEY") && !with_build.to_pem().contains("comment"));
-        let again = CertificateDer::pem_slice_iter(with_build.to_pem().as_bytes()).collect::<Result<Vec<_>, _>>().unwrap();
+        let again = CertificateDer::pem_slice_iter(with_build.to_pem().as_bytes())
+            .collect::<Result<Vec<_>, _>>()
+            .unwrap();
         assert_eq!(again, with_build.0);
         assert_eq!(Roots::collect(&places, false).unwrap().0.len(), 2);
     }
@@ -191,9 +205,14 @@ mod tests {
     #[test]
     fn a_given_bundle_that_holds_no_certificate_is_refused() {
         let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-        for text in ["", "not pem", broken, "-----BEGIN CERTIFICATE-----\n???\n-----END CERTIFICATE-----\n"] {
+        for text in [
+            "",
+            "not pem",
+            broken,
+            "-----BEGIN CERTIFICATE-----\n???\n-----END CERTIFICATE-----\n",
+        ] {
             let (_root, places) = places(&[("/ca/build/ca.crt", text)]);
-            assert!(matches!(Roots::collect(&places, true), Err(CaError::Malformed { .. })), "{text:?}");
+            assert!(matches!(Roots::collect(&places, true), Err(CaError::Build)), "{text:?}");
             assert!(Roots::collect(&places, false).is_ok());
         }
     }

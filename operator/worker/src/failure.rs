@@ -13,7 +13,12 @@ const MAX_NEXT: usize = 512;
 /// A failure, its texts cut to what a status holds and free of control characters: parts may be a tenant's.
 #[must_use]
 pub fn failure(class: FailureClass, reason: &str, message: &str, next: &str) -> StepFailure {
-    StepFailure { class, reason: reason.to_owned(), message: cut(message, MAX_MESSAGE), next: cut(next, MAX_NEXT) }
+    StepFailure {
+        class,
+        reason: reason.to_owned(),
+        message: cut(message, MAX_MESSAGE),
+        next: cut(next, MAX_NEXT),
+    }
 }
 
 /// A failure at a registry.
@@ -25,12 +30,15 @@ pub fn registry_failure(class: FailureClass, error: &RegistryError) -> StepFailu
 /// A failure of the certificate authorities that were given.
 #[must_use]
 pub fn ca_failure(error: &CaError) -> StepFailure {
-    let (class, reason) = match error {
-        CaError::Malformed { path } if path.contains("build") => (FailureClass::Source, "InvalidCaBundle"),
-        CaError::Malformed { .. } | CaError::TooLarge { .. } => (FailureClass::Infrastructure, "InvalidCaBundle"),
-        CaError::Read { .. } | CaError::Write { .. } => (FailureClass::Infrastructure, "CaBundleFailed"),
+    let (class, whose) = match error {
+        CaError::Build => (FailureClass::Source, "the ConfigMap that caBundle names"),
+        _ => (
+            FailureClass::Infrastructure,
+            "the platform's CA bundle (ask your administrator)",
+        ),
     };
-    failure(class, reason, &chain(error), "Give the CA bundle as PEM certificates, one after the other.")
+    let next = format!("Correct {whose}: PEM certificates, one after the other.");
+    failure(class, "InvalidCaBundle", &chain(error), &next)
 }
 
 fn cut(text: &str, limit: usize) -> String {

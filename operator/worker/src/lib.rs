@@ -2,7 +2,10 @@
 //! staging, `evaluate` judges what the scanner wrote, `publish` gives an image its name. They run no tenant code,
 //! and take everything that tenant code wrote as hostile.
 
+pub mod beneath;
 pub mod ca;
+pub mod entry;
+pub mod evaluate;
 pub mod failure;
 pub mod layout;
 pub mod manifest;

@@ -25,7 +25,10 @@ pub const MAX_MANIFESTS: usize = 64;
 /// Most layers in an image. The kernel's overlay takes fewer.
 pub const MAX_LAYERS: usize = 512;
 
-const CONFIGS: [&str; 2] = ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
+const CONFIGS: [&str; 2] = [
+    "application/vnd.oci.image.config.v1+json",
+    "application/vnd.docker.container.image.v1+json",
+];
 const LAYERS: [&str; 5] = [
     "application/vnd.oci.image.layer.v1.tar",
     "application/vnd.oci.image.layer.v1.tar+gzip",
@@ -154,7 +157,10 @@ impl Document {
         }
         match &raw.subject {
             Some(named) if named.digest == subject.as_str() => raw.into_image(&[], &[]),
-            Some(named) => Err(DocumentError::Malformed(format!("it refers to {}, not to {subject}", cut(&named.digest)))),
+            Some(named) => Err(DocumentError::Malformed(format!(
+                "it refers to {}, not to {subject}",
+                cut(&named.digest)
+            ))),
             None => Err(DocumentError::Malformed("it refers to no image".to_owned())),
         }
     }
@@ -171,17 +177,22 @@ impl Document {
 
 impl Raw {
     fn parse(bytes: &[u8], media_type: &str) -> Result<Self, DocumentError> {
-        let raw: Self = serde_json::from_slice(bytes).map_err(|error| DocumentError::Malformed(cut(&error.to_string())))?;
+        let raw: Self =
+            serde_json::from_slice(bytes).map_err(|error| DocumentError::Malformed(cut(&error.to_string())))?;
         if raw.schema_version != 2 {
-            return Err(DocumentError::Malformed(format!("its schema version is {}, not 2", raw.schema_version)));
+            return Err(DocumentError::Malformed(format!(
+                "its schema version is {}, not 2",
+                raw.schema_version
+            )));
         }
         if raw.fs_layers.is_some() || raw.blobs.is_some() {
             return Err(DocumentError::Both);
         }
         match &raw.media_type {
-            Some(own) if own != media_type => {
-                Err(DocumentError::Ambiguous { own: cut(own), named: cut(media_type) })
-            }
+            Some(own) if own != media_type => Err(DocumentError::Ambiguous {
+                own: cut(own),
+                named: cut(media_type),
+            }),
             _ => Ok(raw),
         }
     }
@@ -190,7 +201,9 @@ impl Raw {
         if self.config.is_some() || self.layers.is_some() {
             return Err(DocumentError::Both);
         }
-        let manifests = self.manifests.ok_or_else(|| DocumentError::Malformed("an index without manifests".to_owned()))?;
+        let manifests = self
+            .manifests
+            .ok_or_else(|| DocumentError::Malformed("an index without manifests".to_owned()))?;
         if manifests.len() > MAX_MANIFESTS {
             return Err(DocumentError::TooMany(MAX_MANIFESTS));
         }
@@ -202,7 +215,10 @@ impl Raw {
         if manifests.is_empty() {
             return Err(DocumentError::NotOne(0));
         }
-        let children: Result<Vec<_>, _> = manifests.into_iter().map(|raw| raw.check(&[OCI_MANIFEST, DOCKER_MANIFEST])).collect();
+        let children: Result<Vec<_>, _> = manifests
+            .into_iter()
+            .map(|raw| raw.check(&[OCI_MANIFEST, DOCKER_MANIFEST]))
+            .collect();
         children.map(Document::Index)
     }
 
@@ -211,13 +227,21 @@ impl Raw {
         if self.manifests.is_some() {
             return Err(DocumentError::Both);
         }
-        let config = self.config.ok_or_else(|| DocumentError::Malformed("an image without config".to_owned()))?.check(configs)?;
-        let layers = self.layers.ok_or_else(|| DocumentError::Malformed("an image without layers".to_owned()))?;
+        let config = self
+            .config
+            .ok_or_else(|| DocumentError::Malformed("an image without config".to_owned()))?
+            .check(configs)?;
+        let layers = self
+            .layers
+            .ok_or_else(|| DocumentError::Malformed("an image without layers".to_owned()))?;
         if layers.len() > MAX_LAYERS {
             return Err(DocumentError::TooMany(MAX_LAYERS));
         }
         let layers: Result<Vec<_>, _> = layers.into_iter().map(|raw| raw.check(layer_types)).collect();
-        Ok(Document::Image { config, layers: layers? })
+        Ok(Document::Image {
+            config,
+            layers: layers?,
+        })
     }
 }
 
@@ -228,10 +252,18 @@ impl RawDescriptor {
         }
         if !allowed.is_empty() && !allowed.contains(&self.media_type.as_str()) {
             let is_index = matches!(self.media_type.as_str(), OCI_INDEX | DOCKER_INDEX);
-            return Err(if is_index { DocumentError::Depth } else { DocumentError::MediaType(cut(&self.media_type)) });
+            return Err(if is_index {
+                DocumentError::Depth
+            } else {
+                DocumentError::MediaType(cut(&self.media_type))
+            });
         }
         let digest = Digest::parse(&self.digest).ok_or_else(|| DocumentError::Digest(cut(&self.digest)))?;
-        Ok(Descriptor { media_type: self.media_type, digest, size: self.size })
+        Ok(Descriptor {
+            media_type: self.media_type,
+            digest,
+            size: self.size,
+        })
     }
 }
 

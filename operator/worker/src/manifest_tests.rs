@@ -26,8 +26,13 @@ fn images_and_indexes_of_both_kinds_are_taken() {
         assert_eq!(read.blobs().len(), 2);
         assert!(Document::parse(image("", layer).as_bytes(), DOCKER_MANIFEST).is_ok());
     }
-    let entry = format!(r#"{{"mediaType":"{OCI_MANIFEST}","digest":"{}","size":9,"platform":{{"os":"linux"}}}}"#, digest("m"));
-    assert!(matches!(Document::parse(index(&entry).as_bytes(), OCI_INDEX), Ok(Document::Index(children)) if children.len() == 1));
+    let entry = format!(
+        r#"{{"mediaType":"{OCI_MANIFEST}","digest":"{}","size":9,"platform":{{"os":"linux"}}}}"#,
+        digest("m")
+    );
+    assert!(
+        matches!(Document::parse(index(&entry).as_bytes(), OCI_INDEX), Ok(Document::Index(children)) if children.len() == 1)
+    );
     assert!(Document::parse(index(&entry).as_bytes(), DOCKER_INDEX).is_ok());
 }
 
@@ -40,7 +45,10 @@ fn what_is_not_on_the_list_is_refused() {
         assert!(matches!(read, Err(DocumentError::MediaType(_))), "{layer}");
     }
     let schema_1 = "application/vnd.docker.distribution.manifest.v1+prettyjws";
-    assert!(matches!(Document::parse(image("", LAYERS[0]).as_bytes(), schema_1), Err(DocumentError::MediaType(_))));
+    assert!(matches!(
+        Document::parse(image("", LAYERS[0]).as_bytes(), schema_1),
+        Err(DocumentError::MediaType(_))
+    ));
 }
 
 #[test]
@@ -49,12 +57,18 @@ fn a_document_is_one_thing_only() {
     assert_eq!(Document::parse(both.as_bytes(), OCI_MANIFEST), Err(DocumentError::Both));
     assert_eq!(Document::parse(both.as_bytes(), OCI_INDEX), Err(DocumentError::Both));
     let other = image(&format!(r#","mediaType":"{OCI_INDEX}""#), LAYERS[0]);
-    assert!(matches!(Document::parse(other.as_bytes(), OCI_MANIFEST), Err(DocumentError::Ambiguous { .. })));
+    assert!(matches!(
+        Document::parse(other.as_bytes(), OCI_MANIFEST),
+        Err(DocumentError::Ambiguous { .. })
+    ));
     let old = image(r#","fsLayers":[]"#, LAYERS[0]);
     assert_eq!(Document::parse(old.as_bytes(), OCI_MANIFEST), Err(DocumentError::Both));
     // Written twice, a field has two meanings: which one counts would depend on the reader.
     let twice = image(r#","layers":[]"#, LAYERS[0]);
-    assert!(matches!(Document::parse(twice.as_bytes(), OCI_MANIFEST), Err(DocumentError::Malformed(_))));
+    assert!(matches!(
+        Document::parse(twice.as_bytes(), OCI_MANIFEST),
+        Err(DocumentError::Malformed(_))
+    ));
 }
 
 #[test]
@@ -66,26 +80,49 @@ fn layers_that_lie_elsewhere_are_refused() {
 #[test]
 fn an_index_in_an_index_is_refused() {
     let entry = format!(r#"{{"mediaType":"{OCI_INDEX}","digest":"{}","size":9}}"#, digest("m"));
-    assert_eq!(Document::parse(index(&entry).as_bytes(), OCI_INDEX), Err(DocumentError::Depth));
+    assert_eq!(
+        Document::parse(index(&entry).as_bytes(), OCI_INDEX),
+        Err(DocumentError::Depth)
+    );
 }
 
 #[test]
 fn a_layout_names_exactly_one_image() {
     let entry = |kind: &str| format!(r#"{{"mediaType":"{kind}","digest":"{}","size":9}}"#, digest("m"));
     for kind in [OCI_MANIFEST, DOCKER_MANIFEST, OCI_INDEX, DOCKER_INDEX] {
-        assert_eq!(Document::parse_layout_index(index(&entry(kind)).as_bytes()).unwrap().media_type, kind);
+        assert_eq!(
+            Document::parse_layout_index(index(&entry(kind)).as_bytes())
+                .unwrap()
+                .media_type,
+            kind
+        );
     }
-    assert_eq!(Document::parse_layout_index(index("").as_bytes()), Err(DocumentError::NotOne(0)));
+    assert_eq!(
+        Document::parse_layout_index(index("").as_bytes()),
+        Err(DocumentError::NotOne(0))
+    );
     let two = format!("{0},{0}", entry(OCI_MANIFEST));
-    assert_eq!(Document::parse_layout_index(index(&two).as_bytes()), Err(DocumentError::NotOne(2)));
-    assert_eq!(Document::parse(index("").as_bytes(), OCI_INDEX), Err(DocumentError::NotOne(0)));
+    assert_eq!(
+        Document::parse_layout_index(index(&two).as_bytes()),
+        Err(DocumentError::NotOne(2))
+    );
+    assert_eq!(
+        Document::parse(index("").as_bytes(), OCI_INDEX),
+        Err(DocumentError::NotOne(0))
+    );
 }
 
 #[test]
 fn entries_are_bounded() {
-    let entry = format!(r#"{{"mediaType":"{OCI_MANIFEST}","digest":"{}","size":9}}"#, digest("m"));
+    let entry = format!(
+        r#"{{"mediaType":"{OCI_MANIFEST}","digest":"{}","size":9}}"#,
+        digest("m")
+    );
     let many = vec![entry; 10_000].join(",");
-    assert_eq!(Document::parse(index(&many).as_bytes(), OCI_INDEX), Err(DocumentError::TooMany(MAX_MANIFESTS)));
+    assert_eq!(
+        Document::parse(index(&many).as_bytes(), OCI_INDEX),
+        Err(DocumentError::TooMany(MAX_MANIFESTS))
+    );
 }
 
 #[test]
@@ -98,7 +135,10 @@ fn digests_and_sizes_must_be_well_formed() {
         (r#""size":3"#.to_owned(), r#""size":1e30"#.to_owned()),
         (r#""schemaVersion":2"#.to_owned(), r#""schemaVersion":1"#.to_owned()),
     ] {
-        assert!(Document::parse(text.replace(&from, &to).as_bytes(), OCI_MANIFEST).is_err(), "{to}");
+        assert!(
+            Document::parse(text.replace(&from, &to).as_bytes(), OCI_MANIFEST).is_err(),
+            "{to}"
+        );
     }
 }
 

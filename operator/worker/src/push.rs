@@ -11,7 +11,9 @@ use crate::ca::Roots;
 use crate::failure::{failure, registry_failure};
 use crate::layout::{Layout, LayoutError};
 use crate::places::Places;
-use crate::registry::{Blob, BodyFault, Credentials, Digest, Registry, RegistryError, Repository, chain, check};
+use crate::registry::{
+    Blob, BodyFault, Credentials, Digest, Reference, Registry, RegistryError, Repository, chain, check,
+};
 
 /// Blobs that are sent at a time.
 const PARALLEL: usize = 3;
@@ -51,9 +53,12 @@ impl From<PushError> for StepFailure {
     fn from(error: PushError) -> Self {
         let told = chain(&error);
         match &error {
-            PushError::Layout(LayoutError::TooLarge { .. }) => {
-                failure(FailureClass::Build, "ImageTooLarge", &told, "Make the image smaller, or ask your administrator for a higher limit.")
-            }
+            PushError::Layout(LayoutError::TooLarge { .. }) => failure(
+                FailureClass::Build,
+                "ImageTooLarge",
+                &told,
+                "Make the image smaller, or ask your administrator for a higher limit.",
+            ),
             PushError::Layout(_) | PushError::Blob { .. } => failure(
                 FailureClass::Build,
                 "InvalidLayout",
@@ -61,9 +66,12 @@ impl From<PushError> for StepFailure {
                 "A step of the build may have written to the builder's output: check the Dockerfile, then build again.",
             ),
             PushError::Registry(source) => registry_failure(FailureClass::Publish, source),
-            PushError::ReadBack { .. } => {
-                failure(FailureClass::Publish, "ReadBackFailed", &told, "Ask who runs the staging registry.")
-            }
+            PushError::ReadBack { .. } => failure(
+                FailureClass::Publish,
+                "ReadBackFailed",
+                &told,
+                "Ask who runs the staging registry.",
+            ),
             PushError::Interrupted => failure(FailureClass::Infrastructure, "Interrupted", &told, "Build again."),
         }
     }
@@ -79,6 +87,7 @@ pub async fn run(step: &PushStep, places: &Places, roots: &Roots) -> Result<Push
 
 async fn push(step: &PushStep, places: &Places, roots: &Roots) -> Result<Pushed, PushError> {
     let repository = Repository::parse(&step.repository).map_err(RegistryError::from)?;
+    let tagged = Reference::parse(&format!("{repository}:{}", step.tag)).map_err(RegistryError::from)?;
     let credentials = Credentials::load(&[places.staging_credentials()]).map_err(RegistryError::from)?;
     let registry = Registry::new(credentials.bound_to(vec![step.credential_prefix.clone()]), roots)?;
     let (path, max_bytes) = (places.layout(), step.max_bytes);
@@ -86,12 +95,19 @@ async fn push(step: &PushStep, places: &Places, roots: &Roots) -> Result<Pushed,
     let layout = Arc::new(reading.await.map_err(|_| PushError::Interrupted)??);
     tracing::info!(digest = %layout.top.digest, platforms = ?layout.platforms, blobs = layout.blobs.len(), bytes = layout.size, "layout is well formed");
     send(&registry, &repository, &layout).await?;
+    // Registries collect what has no tag. From here on the image is named by its digest alone.
+    registry
+        .put_by_tag(&repository, &layout.top, tagged.tag.as_deref().unwrap_or(&step.tag))
+        .await?;
     let digest = layout.top.digest.clone();
     if !registry.manifest_exists(&repository, &digest).await? {
         return Err(PushError::ReadBack { repository, digest });
     }
     tracing::info!(%repository, %digest, "image is in staging");
-    Ok(Pushed { digest: digest.to_string(), size: i64::try_from(layout.size).unwrap_or(i64::MAX) })
+    Ok(Pushed {
+        digest: digest.to_string(),
+        size: i64::try_from(layout.size).unwrap_or(i64::MAX),
+    })
 }
 
 /// Blobs first, then the manifests that name them, the top one last: a registry never has a manifest without its parts.
@@ -107,11 +123,19 @@ async fn send(registry: &Registry, repository: &Repository, layout: &Layout) -> 
     Ok(())
 }
 
-async fn send_blob(registry: &Registry, repository: &Repository, layout: &Layout, blob: Blob<'_>) -> Result<(), PushError> {
+async fn send_blob(
+    registry: &Registry,
+    repository: &Repository,
+    layout: &Layout,
+    blob: Blob<'_>,
+) -> Result<(), PushError> {
     let source = layout.open_blob(blob.digest, blob.size)?;
-    let wrong = |source| PushError::Blob { digest: blob.digest.clone(), source };
+    let wrong = |source| PushError::Blob {
+        digest: blob.digest.clone(),
+        source,
+    };
     // What the registry has is not sent again, but hashed all the same: a layout gets no blob by merely naming it.
-    if registry.blob_size(repository, blob.digest).await? == Some(blob.size) {
+    if registry.has_blob(repository, blob).await? {
         return check(&source, blob.digest, blob.size).await.map_err(wrong);
     }
     match registry.upload_blob(repository, blob, &source).await {

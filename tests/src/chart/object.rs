@@ -11,7 +11,11 @@ pub fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
 /// List at a JSON pointer; empty where there is none.
 #[must_use]
 pub fn list<'a>(object: &'a Value, pointer: &str) -> &'a [Value] {
-    object.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+    object
+        .pointer(pointer)
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default()
 }
 
 /// Kind of an object.
@@ -29,7 +33,12 @@ pub fn name(object: &Value) -> &str {
 /// `Kind namespace/name`, for messages.
 #[must_use]
 pub fn title(object: &Value) -> String {
-    format!("{} {}/{}", kind(object), text(object, "/metadata/namespace"), name(object))
+    format!(
+        "{} {}/{}",
+        kind(object),
+        text(object, "/metadata/namespace"),
+        name(object)
+    )
 }
 
 /// All objects of a kind.
@@ -63,5 +72,8 @@ pub fn pod_specs(objects: &[Value]) -> Vec<(String, &Value)> {
 /// All containers of a pod's spec, init containers included.
 #[must_use]
 pub fn containers(pod: &Value) -> Vec<&Value> {
-    list(pod, "/initContainers").iter().chain(list(pod, "/containers")).collect()
+    list(pod, "/initContainers")
+        .iter()
+        .chain(list(pod, "/containers"))
+        .collect()
 }

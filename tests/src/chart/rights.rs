@@ -24,10 +24,24 @@ pub struct Right {
 
 impl fmt::Display for Right {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let group = if self.group.is_empty() { String::new() } else { format!(".{}", self.group) };
-        let names = if self.names.is_empty() { String::new() } else { format!(" [{}]", self.names.join(" ")) };
+        let group = if self.group.is_empty() {
+            String::new()
+        } else {
+            format!(".{}", self.group)
+        };
+        let names = if self.names.is_empty() {
+            String::new()
+        } else {
+            format!(" [{}]", self.names.join(" "))
+        };
         let verbs: Vec<&str> = self.verbs.iter().map(String::as_str).collect();
-        write!(formatter, "{} | {}{group}{names} | {}", self.role, self.resource, verbs.join(" "))
+        write!(
+            formatter,
+            "{} | {}{group}{names} | {}",
+            self.role,
+            self.resource,
+            verbs.join(" ")
+        )
     }
 }
 
@@ -35,7 +49,10 @@ impl fmt::Display for Right {
 #[must_use]
 pub fn granted(objects: &[Value]) -> Vec<Right> {
     let mut verbs_of: BTreeMap<(String, String, String, Vec<String>), BTreeSet<String>> = BTreeMap::new();
-    for role in objects.iter().filter(|object| matches!(kind(object), "ClusterRole" | "Role")) {
+    for role in objects
+        .iter()
+        .filter(|object| matches!(kind(object), "ClusterRole" | "Role"))
+    {
         let title = match text(role, "/metadata/namespace") {
             "" => name(role).to_owned(),
             namespace => format!("{} in {namespace}", name(role)),
@@ -49,7 +66,13 @@ pub fn granted(objects: &[Value]) -> Vec<Right> {
     }
     verbs_of
         .into_iter()
-        .map(|((role, group, resource, names), verbs)| Right { role, group, resource, names, verbs })
+        .map(|((role, group, resource, names), verbs)| Right {
+            role,
+            group,
+            resource,
+            names,
+            verbs,
+        })
         .collect()
 }
 
@@ -60,18 +83,43 @@ pub fn forbidden(right: &Right) -> Vec<&'static str> {
     let named = !right.names.is_empty();
     let reads = ["get", "list", "watch", "update", "delete", "deletecollection"];
     let checks = [
-        (right.group == "*" || right.resource.contains('*') || verb("*"), "no wildcards"),
-        (verb("impersonate") || verb("escalate"), "neither impersonation nor escalation"),
+        (
+            right.group == "*" || right.resource.contains('*') || verb("*"),
+            "no wildcards",
+        ),
+        (
+            verb("impersonate") || verb("escalate"),
+            "neither impersonation nor escalation",
+        ),
         (verb("bind") && !named, "bind only by name"),
-        (right.resource == "secrets" && reads.iter().any(|read| verb(read)), "the content of no Secret"),
-        (right.resource == "secrets" && verb("patch") && !named, "a patch returns the Secret: by name only"),
-        (matches!(right.resource.as_str(), "pods/exec" | "pods/attach" | "pods/portforward" | "pods/proxy"), "nobody enters pods"),
+        (
+            right.resource == "secrets" && reads.iter().any(|read| verb(read)),
+            "the content of no Secret",
+        ),
+        (
+            right.resource == "secrets" && verb("patch") && !named,
+            "a patch returns the Secret: by name only",
+        ),
+        (
+            matches!(
+                right.resource.as_str(),
+                "pods/exec" | "pods/attach" | "pods/portforward" | "pods/proxy"
+            ),
+            "nobody enters pods",
+        ),
         (right.resource == "pods/ephemeralcontainers", "nobody enters pods"),
         (right.resource == "serviceaccounts/token", "no tokens of others"),
         (right.group == "admissionregistration.k8s.io", "nobody moves the walls"),
-        (right.resource == "nodes" || right.resource.starts_with("nodes/"), "nothing of nodes"),
+        (
+            right.resource == "nodes" || right.resource.starts_with("nodes/"),
+            "nothing of nodes",
+        ),
     ];
-    checks.into_iter().filter(|(found, _)| *found).map(|(_, why)| why).collect()
+    checks
+        .into_iter()
+        .filter(|(found, _)| *found)
+        .map(|(_, why)| why)
+        .collect()
 }
 
 fn pairs(rule: &Value) -> Vec<(String, String)> {
@@ -83,7 +131,11 @@ fn pairs(rule: &Value) -> Vec<(String, String)> {
 }
 
 fn strings(object: &Value, pointer: &str) -> Vec<String> {
-    list(object, pointer).iter().filter_map(Value::as_str).map(str::to_owned).collect()
+    list(object, pointer)
+        .iter()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect()
 }
 
 #[cfg(test)]
@@ -111,7 +163,10 @@ mod tests {
             ("rbac.authorization.k8s.io", "clusterroles", ["bind"], &[]),
             ("rbac.authorization.k8s.io", "clusterroles", ["escalate"], &["x"]),
         ] {
-            assert!(!right(group, resource, &verbs, names).is_empty(), "{group}/{resource} {verbs:?} {names:?}");
+            assert!(
+                !right(group, resource, &verbs, names).is_empty(),
+                "{group}/{resource} {verbs:?} {names:?}"
+            );
         }
         assert!(right("", "secrets", &["create"], &[]).is_empty());
         assert!(right("", "secrets", &["patch"], &["imagefactory-staging"]).is_empty());

@@ -39,29 +39,37 @@ pub fn faults(object: &Value) -> Vec<String> {
             through::<ValidatingAdmissionPolicyBinding>
         }
         ("imagefactory.dev/v1alpha1", "ImagePolicy") => through::<ImagePolicy>,
-        (version, kind) => return vec![format!("{version} {kind} is not a kind that this chart is known to install")],
+        (version, kind) => {
+            return vec![format!(
+                "{version} {kind} is not a kind that this chart is known to install"
+            )];
+        }
     };
     read(object)
 }
 
 fn through<K: DeserializeOwned + Serialize>(object: &Value) -> Vec<String> {
     match serde_json::from_value::<K>(object.clone()).and_then(serde_json::to_value) {
-        Ok(again) => {
-            let mut lost = Vec::new();
-            compare(object, &again, "", &mut lost);
-            lost
-        }
+        Ok(again) => differences(object, &again),
         Err(error) => vec![error.to_string()],
     }
 }
 
+/// What of `written` is not in `read`, by path. What is only in `read` does not count.
+#[must_use]
+pub fn differences(written: &Value, read: &Value) -> Vec<String> {
+    let mut lost = Vec::new();
+    compare(written, read, "", &mut lost);
+    lost
+}
+
 fn compare(written: &Value, read: &Value, path: &str, lost: &mut Vec<String>) {
     match (written, read) {
-        // Server-side apply takes a null for a wish to remove.
-        (Value::Null, _) => lost.push(format!("{path} is null")),
         (Value::Object(written), Value::Object(read)) => {
             for (key, value) in written {
                 match read.get(key) {
+                    // Server-side apply takes a null for a wish to remove.
+                    _ if value.is_null() => lost.push(format!("{path}/{key} is null")),
                     Some(again) => compare(value, again, &format!("{path}/{key}"), lost),
                     None => lost.push(format!("{path}/{key} is not a field of this kind")),
                 }
@@ -79,7 +87,8 @@ fn compare(written: &Value, read: &Value, path: &str, lost: &mut Vec<String>) {
 
 /// Numbers compare by value: a schema's bound of 1 is read as 1.0.
 fn same(written: &Value, read: &Value) -> bool {
-    written == read || matches!((written.as_f64(), read.as_f64()), (Some(one), Some(other)) if one.to_bits() == other.to_bits())
+    written == read
+        || matches!((written.as_f64(), read.as_f64()), (Some(one), Some(other)) if one.to_bits() == other.to_bits())
 }
 
 #[cfg(test)]
@@ -90,9 +99,13 @@ mod tests {
 
     #[test]
     fn a_misspelt_field_a_wrong_type_and_a_null_are_told() {
-        let service = |spec: Value| json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "x"}, "spec": spec});
+        let service =
+            |spec: Value| json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "x"}, "spec": spec});
         assert_eq!(faults(&service(json!({"ports": [{"port": 80}]}))), Vec::<String>::new());
-        assert_eq!(faults(&service(json!({"ports": [{"prot": 80, "port": 80}]}))), ["/spec/ports/0/prot is not a field of this kind"]);
+        assert_eq!(
+            faults(&service(json!({"ports": [{"prot": 80, "port": 80}]}))),
+            ["/spec/ports/0/prot is not a field of this kind"]
+        );
         assert_eq!(faults(&service(json!({"type": null}))), ["/spec/type is null"]);
         assert!(!faults(&service(json!({"ports": [{"port": "http"}]}))).is_empty());
         assert!(!faults(&json!({"apiVersion": "v1", "kind": "Pod"})).is_empty());

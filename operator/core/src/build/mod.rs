@@ -10,6 +10,7 @@ pub mod objects;
 pub mod observed;
 pub mod plan;
 pub mod status;
+pub mod sweep;
 pub mod validated;
 
 #[cfg(test)]

@@ -18,36 +18,39 @@ struct Listed<'a> {
 
 /// Which denied packages and licences are there, one cause for each kind.
 pub(super) fn found(policy: &ImagePolicySpec, report: Option<&Report>, sbom: Option<&Sbom>) -> Vec<String> {
-    let packages: HashSet<String> = policy.denied_packages.iter().map(|denied| denied_key(denied)).collect();
-    let licences: HashSet<String> = policy
+    let packages = packages(policy, everything(report, sbom));
+    let licences = licences(policy, everything(report, sbom));
+    [packages, licences].into_iter().flatten().collect()
+}
+
+fn packages<'a>(policy: &ImagePolicySpec, everything: impl Iterator<Item = Listed<'a>>) -> Option<String> {
+    let denied: HashSet<String> = policy.denied_packages.iter().map(|denied| denied_key(denied)).collect();
+    let mut found = BTreeMap::new();
+    let is_denied = |listed: &Listed<'_>| package_keys(listed).iter().any(|key| denied.contains(key));
+    for listed in everything.filter(|listed| !denied.is_empty() && is_denied(listed)) {
+        add(&mut found, &listed, causes::named(listed.name, listed.version));
+    }
+    counted(found, ["denied package", "denied packages"])
+}
+
+fn licences<'a>(policy: &ImagePolicySpec, everything: impl Iterator<Item = Listed<'a>>) -> Option<String> {
+    let denied: HashSet<String> = policy
         .denied_licences
         .iter()
         .map(|denied| licence_key(denied))
         .collect();
-    let (mut denied_packages, mut denied_licences) = (BTreeMap::new(), BTreeMap::new());
-    for listed in everything(report, sbom) {
-        let name = causes::named(listed.name, listed.version);
-        for text in listed
-            .licences
-            .iter()
-            .filter(|text| licence_keys(text).any(|key| licences.contains(&key)))
-        {
-            add(&mut denied_licences, &listed, format!("{name}: {}", causes::word(text)));
-        }
-        if package_keys(&listed).iter().any(|key| packages.contains(key)) {
-            add(&mut denied_packages, &listed, name);
+    let mut found = BTreeMap::new();
+    let is_denied = |text: &&String| !denied.is_empty() && licence_keys(text).any(|key| denied.contains(&key));
+    for listed in everything {
+        for text in listed.licences.iter().filter(is_denied) {
+            let name = causes::named(listed.name, listed.version);
+            add(&mut found, &listed, format!("{name}: {}", causes::word(text)));
         }
     }
-    [
-        counted(denied_packages, ["denied package", "denied packages"]),
-        counted(
-            denied_licences,
-            ["package with a denied licence", "packages with a denied licence"],
-        ),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    counted(
+        found,
+        ["package with a denied licence", "packages with a denied licence"],
+    )
 }
 
 /// Report and SBOM call one package by different names, with its group and without. It is told by its last word and

@@ -154,16 +154,26 @@ fn findings_without_a_fix_can_be_left_out_of_limits_and_score() {
 }
 
 #[test]
-fn a_finding_that_is_said_to_be_fixed_has_a_fix_even_if_no_version_is_named() {
-    let mut report = report();
-    report.findings.truncate(1);
-    report.findings[0].status = scan::FixStatus::Fixed;
-    assert_eq!(report.findings[0].fixed_version, None);
-    let verdict = judge(
-        &complete(&report, &sbom()),
-        &[policy("maxCvss: '0'\nignoreUnfixed: true")],
-    );
-    assert_eq!(verdict.result, Judgement::Fail);
+fn a_finding_has_a_fix_if_a_version_is_named_or_the_distributor_says_so() {
+    for (version, status, has_fix) in [
+        (None, scan::FixStatus::Affected, false),
+        (None, scan::FixStatus::WillNotFix, false),
+        (None, scan::FixStatus::Fixed, true),
+        (Some("1.2"), scan::FixStatus::Affected, true),
+        (Some("1.2"), scan::FixStatus::Unknown, true),
+    ] {
+        let mut report = report();
+        report.findings.truncate(1);
+        report.findings[0].fixed_version = version.map(str::to_owned);
+        report.findings[0].status = status;
+        let verdict = judge(
+            &complete(&report, &sbom()),
+            &[policy("maxCvss: '0'\nignoreUnfixed: true")],
+        );
+        let expected = if has_fix { Judgement::Fail } else { Judgement::Pass };
+        assert_eq!(verdict.result, expected, "{version:?} {status:?}");
+        assert_eq!(scan::counts(&report).fixable, u32::from(has_fix));
+    }
 }
 
 #[test]

@@ -34,7 +34,10 @@ pub fn count<'a>(builds: impl Iterator<Item = &'a Build>) -> Counted {
             newest = Some(build);
         }
     }
-    Counted { builds: counts, last_build: newest.and_then(describe) }
+    Counted {
+        builds: counts,
+        last_build: newest.and_then(describe),
+    }
 }
 
 enum State {
@@ -45,7 +48,9 @@ enum State {
 }
 
 fn state(build: &Build) -> State {
-    let Some(status) = &build.status else { return State::Queued };
+    let Some(status) = &build.status else {
+        return State::Queued;
+    };
     match find(&status.conditions, SUCCEEDED).map(|condition| condition.status.as_str()) {
         Some("True") => State::Succeeded,
         Some("False") => State::Failed,
@@ -56,7 +61,10 @@ fn state(build: &Build) -> State {
 
 /// Creation times are whole seconds, so the name decides between builds made together.
 fn age(build: &Build) -> impl Ord + use<> {
-    (build.metadata.creation_timestamp.as_ref().map(|time| time.0), build.metadata.name.clone())
+    (
+        build.metadata.creation_timestamp.as_ref().map(|time| time.0),
+        build.metadata.name.clone(),
+    )
 }
 
 fn describe(build: &Build) -> Option<LastBuild> {

@@ -20,6 +20,8 @@ pub struct Situation<'a> {
     pub project: &'a Project,
     /// Whether it lies in the namespace of a Tenant.
     pub has_tenant: bool,
+    /// Whether its namespace is going away, and everything in it.
+    pub is_leaving: bool,
     /// Whether the ImagePolicy exists that it names, if it names one.
     pub has_policy: bool,
     /// Its builds, where it is time to count them.
@@ -32,7 +34,13 @@ pub struct Situation<'a> {
 /// do not wait for that.
 #[must_use]
 pub fn status(situation: Situation<'_>, readiness: &Readiness) -> ProjectStatus {
-    let Situation { project, has_tenant, counted, now, .. } = situation;
+    let Situation {
+        project,
+        has_tenant,
+        counted,
+        now,
+        ..
+    } = situation;
     let old = project.status.clone().unwrap_or_default();
     let (builds, last_build) = match counted {
         _ if !has_tenant => (None, None),
@@ -47,11 +55,17 @@ pub fn status(situation: Situation<'_>, readiness: &Readiness) -> ProjectStatus 
     }
 }
 
-/// Where the project stands. None for one that is being deleted: nothing is said of it any more.
+/// Where the project stands. None for one that is being deleted, alone or with its namespace: nothing is said of it any more.
 #[must_use]
 pub fn readiness(situation: Situation<'_>) -> Option<Readiness> {
-    let Situation { project, has_tenant, has_policy, now, .. } = situation;
-    if project.metadata.deletion_timestamp.is_some() {
+    let Situation {
+        project,
+        has_tenant,
+        has_policy,
+        now,
+        ..
+    } = situation;
+    if situation.is_leaving || project.metadata.deletion_timestamp.is_some() {
         return None;
     }
     if !has_tenant {

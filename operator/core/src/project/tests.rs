@@ -27,13 +27,23 @@ fn project(spec: ProjectSpec) -> Project {
 }
 
 fn situation(project: &Project) -> Situation<'_> {
-    Situation { project, has_tenant: true, has_policy: true, counted: None, now: at(1000) }
+    Situation {
+        project,
+        has_tenant: true,
+        is_leaving: false,
+        has_policy: true,
+        counted: None,
+        now: at(1000),
+    }
 }
 
 fn build(name: &str, created: i64, succeeded: Option<ConditionStatus>, started: bool) -> Build {
     let mut build = Build::new(name, BuildSpec::default());
     build.metadata.creation_timestamp = Some(Time(at(created)));
-    let mut status = BuildStatus { start_time: started.then(|| Time(at(created))), ..BuildStatus::default() };
+    let mut status = BuildStatus {
+        start_time: started.then(|| Time(at(created))),
+        ..BuildStatus::default()
+    };
     if let Some(succeeded) = succeeded {
         let statement = Statement {
             type_: SUCCEEDED,
@@ -59,7 +69,13 @@ fn builds_are_counted_by_their_conditions() {
         build("bad", 4, Some(ConditionStatus::False), true),
         build("refused", 5, Some(ConditionStatus::False), false),
     ];
-    let expected = BuildCounts { total: 6, queued: 2, running: 1, succeeded: 1, failed: 2 };
+    let expected = BuildCounts {
+        total: 6,
+        queued: 2,
+        running: 1,
+        succeeded: 1,
+        failed: 2,
+    };
     assert_eq!(count(builds.iter()).builds, expected);
 }
 
@@ -74,7 +90,11 @@ fn the_phase_is_shown_and_decides_nothing() {
 
 #[test]
 fn the_newest_build_is_the_last_created_and_of_those_the_last_by_name() {
-    let builds = [build("b", 5, None, false), build("z", 1, None, false), build("a", 5, None, false)];
+    let builds = [
+        build("b", 5, None, false),
+        build("z", 1, None, false),
+        build("a", 5, None, false),
+    ];
     assert_eq!(count(builds.iter()).last_build.unwrap().name.as_str(), "b");
     assert_eq!(count(builds.iter().rev()).last_build.unwrap().name.as_str(), "b");
     assert_eq!(count(std::iter::empty()), Counted::default());
@@ -128,9 +148,14 @@ fn counting_is_due_at_first_and_ten_seconds_after_the_last_time() {
 
 #[test]
 fn the_reason_says_why_builds_can_or_can_not_start() {
-    let archived = ProjectSpec { archived: true, ..ProjectSpec::default() };
-    let with_policy =
-        ProjectSpec { policy_ref: Some(imagefactory_crds::common::LocalRef::to("strict")), ..ProjectSpec::default() };
+    let archived = ProjectSpec {
+        archived: true,
+        ..ProjectSpec::default()
+    };
+    let with_policy = ProjectSpec {
+        policy_ref: Some(imagefactory_crds::common::LocalRef::to("strict")),
+        ..ProjectSpec::default()
+    };
     for (spec, has_tenant, has_policy, standing, reason) in [
         (ProjectSpec::default(), true, true, Standing::Ready, "Active"),
         (ProjectSpec::default(), true, false, Standing::Ready, "Active"),
@@ -141,8 +166,18 @@ fn the_reason_says_why_builds_can_or_can_not_start() {
         (with_policy, false, false, Standing::Stalled, "NotATenantNamespace"),
     ] {
         let project = project(spec);
-        let found = readiness(Situation { has_tenant, has_policy, ..situation(&project) }).unwrap();
-        assert_eq!((found.standing, found.reason.as_str()), (standing, reason), "{:?}", project.spec);
+        let found = readiness(Situation {
+            has_tenant,
+            has_policy,
+            ..situation(&project)
+        })
+        .unwrap();
+        assert_eq!(
+            (found.standing, found.reason.as_str()),
+            (standing, reason),
+            "{:?}",
+            project.spec
+        );
     }
 }
 
@@ -151,11 +186,29 @@ fn nothing_is_said_of_a_project_that_is_being_deleted() {
     let mut project = project(ProjectSpec::default());
     project.metadata.deletion_timestamp = Some(Time(at(1)));
     assert_eq!(readiness(situation(&project)), None);
+    project.metadata.deletion_timestamp = None;
+    let leaving = Situation {
+        is_leaving: true,
+        has_tenant: false,
+        ..situation(&project)
+    };
+    assert_eq!(readiness(leaving), None);
 }
 
 fn counted() -> Counted {
-    let last_build = LastBuild { name: "b".into(), phase: Phase::Building, completion_time: None };
-    Counted { builds: BuildCounts { total: 3, running: 3, ..BuildCounts::default() }, last_build: Some(last_build) }
+    let last_build = LastBuild {
+        name: "b".into(),
+        phase: Phase::Building,
+        completion_time: None,
+    };
+    Counted {
+        builds: BuildCounts {
+            total: 3,
+            running: 3,
+            ..BuildCounts::default()
+        },
+        last_build: Some(last_build),
+    }
 }
 
 fn status_of(situation: Situation<'_>) -> ProjectStatus {
@@ -166,7 +219,10 @@ fn status_of(situation: Situation<'_>) -> ProjectStatus {
 fn conditions_go_at_once_and_counts_wait_for_their_time() {
     let mut project = project(ProjectSpec::default());
     let counted = counted();
-    project.status = Some(status_of(Situation { counted: Some(&counted), ..situation(&project) }));
+    project.status = Some(status_of(Situation {
+        counted: Some(&counted),
+        ..situation(&project)
+    }));
     project.spec.archived = true;
     let now = status_of(situation(&project));
     assert_eq!(now.builds, Some(counted.builds));
@@ -177,17 +233,37 @@ fn conditions_go_at_once_and_counts_wait_for_their_time() {
 fn a_look_that_finds_the_same_gives_the_same_status() {
     let mut project = project(ProjectSpec::default());
     let counted = counted();
-    let first = status_of(Situation { counted: Some(&counted), ..situation(&project) });
+    let first = status_of(Situation {
+        counted: Some(&counted),
+        ..situation(&project)
+    });
     project.status = Some(first.clone());
-    assert_eq!(status_of(Situation { counted: Some(&counted), now: at(2000), ..situation(&project) }), first);
-    assert_eq!(status_of(Situation { now: at(3000), ..situation(&project) }), first);
+    assert_eq!(
+        status_of(Situation {
+            counted: Some(&counted),
+            now: at(2000),
+            ..situation(&project)
+        }),
+        first
+    );
+    assert_eq!(
+        status_of(Situation {
+            now: at(3000),
+            ..situation(&project)
+        }),
+        first
+    );
 }
 
 #[test]
 fn outside_a_tenants_namespace_nothing_is_counted() {
     let project = project(ProjectSpec::default());
     let counted = counted();
-    let status = status_of(Situation { has_tenant: false, counted: Some(&counted), ..situation(&project) });
+    let status = status_of(Situation {
+        has_tenant: false,
+        counted: Some(&counted),
+        ..situation(&project)
+    });
     assert_eq!((status.builds, status.last_build), (None, None));
     assert!(is_true(&status.conditions, "Stalled"));
 }

@@ -14,16 +14,26 @@ pub(super) fn same(left: &Quantity, right: &Quantity) -> bool {
 
 /// The amount in billionths.
 pub(super) fn nano(text: &str) -> Option<i128> {
-    let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !(c.is_ascii_digit() || c == '.'))
+        .unwrap_or(text.len());
     let (number, suffix) = text.split_at_checked(end)?;
     let scale = scale(suffix)?;
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if whole.is_empty() && fraction.is_empty() || fraction.len() > 18 {
         return None;
     }
-    let parse = |digits: &str| if digits.is_empty() { Some(0) } else { digits.parse::<i128>().ok() };
+    let parse = |digits: &str| {
+        if digits.is_empty() {
+            Some(0)
+        } else {
+            digits.parse::<i128>().ok()
+        }
+    };
     let tenths = 10_i128.pow(u32::try_from(fraction.len()).ok()?);
-    let amount = parse(whole)?.saturating_mul(scale).saturating_add(parse(fraction)?.saturating_mul(scale) / tenths);
+    let amount = parse(whole)?
+        .saturating_mul(scale)
+        .saturating_add(parse(fraction)?.saturating_mul(scale) / tenths);
     Some(amount.min(GREATEST))
 }
 
@@ -82,7 +92,11 @@ mod tests {
             ("-1", "1", false),
         ] {
             let quantity = |text: &str| Quantity(text.to_owned());
-            assert_eq!(same(&quantity(left), &quantity(right)), expected, "{left:?} and {right:?}");
+            assert_eq!(
+                same(&quantity(left), &quantity(right)),
+                expected,
+                "{left:?} and {right:?}"
+            );
         }
     }
 }

@@ -56,16 +56,26 @@ impl Wanted for RoleBinding {
 impl Wanted for ResourceQuota {
     fn drift(&self, actual: &Self) -> Drift {
         let none = ResourceQuotaSpec::default();
-        let (wanted, there) = (self.spec.as_ref().unwrap_or(&none), actual.spec.as_ref().unwrap_or(&none));
-        let (wanted_hard, there_hard) = (wanted.hard.clone().unwrap_or_default(), there.hard.clone().unwrap_or_default());
+        let (wanted, there) = (
+            self.spec.as_ref().unwrap_or(&none),
+            actual.spec.as_ref().unwrap_or(&none),
+        );
+        let (wanted_hard, there_hard) = (
+            wanted.hard.clone().unwrap_or_default(),
+            there.hard.clone().unwrap_or_default(),
+        );
         let scoped = there.scopes.as_ref().is_some_and(|scopes| !scopes.is_empty()) || there.scope_selector.is_some();
         // A limit of ours that is not wanted any more, or that somebody else set. Limits of other things are left:
         // they only narrow what there is.
-        let superfluous = LIMITED.iter().any(|name| there_hard.contains_key(*name) && !wanted_hard.contains_key(*name));
+        let superfluous = LIMITED
+            .iter()
+            .any(|name| there_hard.contains_key(*name) && !wanted_hard.contains_key(*name));
         if scoped || superfluous {
             return Drift::Recreate;
         }
-        let holds = wanted_hard.iter().all(|(name, amount)| there_hard.get(name).is_some_and(|there| same(amount, there)));
+        let holds = wanted_hard
+            .iter()
+            .all(|(name, amount)| there_hard.get(name).is_some_and(|there| same(amount, there)));
         apply_if(!holds || !is_marked(&self.metadata, &actual.metadata))
     }
 }
@@ -74,7 +84,8 @@ impl Wanted for LimitRange {
     fn drift(&self, actual: &Self) -> Drift {
         let items = |range: &Self| range.spec.as_ref().map(|spec| spec.limits.clone()).unwrap_or_default();
         let (wanted, there) = (items(self), items(actual));
-        let equal = wanted.len() == there.len() && wanted.iter().zip(&there).all(|(left, right)| same_limits(left, right));
+        let equal =
+            wanted.len() == there.len() && wanted.iter().zip(&there).all(|(left, right)| same_limits(left, right));
         apply_if(!equal || !is_marked(&self.metadata, &actual.metadata))
     }
 }
@@ -95,7 +106,11 @@ impl Wanted for ServiceAccount {
 impl Wanted for ConfigMap {
     fn drift(&self, actual: &Self) -> Drift {
         let there = actual.data.clone().unwrap_or_default();
-        let holds = self.data.iter().flatten().all(|(key, text)| there.get(key) == Some(text));
+        let holds = self
+            .data
+            .iter()
+            .flatten()
+            .all(|(key, text)| there.get(key) == Some(text));
         match holds {
             false if actual.immutable == Some(true) => Drift::Recreate,
             holds => apply_if(!holds || !is_marked(&self.metadata, &actual.metadata)),
@@ -106,14 +121,20 @@ impl Wanted for ConfigMap {
 /// Whether every label that is wanted is there. Others may be: somebody else's labels are theirs.
 fn is_marked(wanted: &ObjectMeta, actual: &ObjectMeta) -> bool {
     let there = actual.labels.as_ref();
-    wanted.labels.iter().flatten().all(|(key, value)| there.and_then(|labels| labels.get(key)) == Some(value))
+    wanted
+        .labels
+        .iter()
+        .flatten()
+        .all(|(key, value)| there.and_then(|labels| labels.get(key)) == Some(value))
 }
 
 /// Whether every owner that is wanted owns it. What else stands in the reference is nobody's harm.
 fn is_owned(wanted: &ObjectMeta, actual: &ObjectMeta) -> bool {
     let there = actual.owner_references.as_deref().unwrap_or_default();
     let names = |owner: &OwnerReference| {
-        there.iter().any(|other| other.uid == owner.uid && other.controller == owner.controller)
+        there
+            .iter()
+            .any(|other| other.uid == owner.uid && other.controller == owner.controller)
     };
     wanted.owner_references.iter().flatten().all(names)
 }
@@ -127,7 +148,14 @@ fn subjects(binding: &RoleBinding) -> Vec<[&str; 4]> {
         .subjects
         .iter()
         .flatten()
-        .map(|Subject { api_group, kind, name, namespace }| [kind.as_str(), name, text(namespace), text(api_group)])
+        .map(
+            |Subject {
+                 api_group,
+                 kind,
+                 name,
+                 namespace,
+             }| [kind.as_str(), name, text(namespace), text(api_group)],
+        )
         .collect();
     subjects.sort_unstable();
     subjects
@@ -135,16 +163,26 @@ fn subjects(binding: &RoleBinding) -> Vec<[&str; 4]> {
 
 fn same_limits(left: &LimitRangeItem, right: &LimitRangeItem) -> bool {
     type Amounts = Option<BTreeMap<String, Quantity>>;
-    let parts: [fn(&LimitRangeItem) -> &Amounts; 5] =
-        [|i| &i.default, |i| &i.default_request, |i| &i.max, |i| &i.min, |i| &i.max_limit_request_ratio];
-    left.type_ == right.type_ && parts.iter().all(|part| same_amounts(part(left).as_ref(), part(right).as_ref()))
+    let parts: [fn(&LimitRangeItem) -> &Amounts; 5] = [
+        |i| &i.default,
+        |i| &i.default_request,
+        |i| &i.max,
+        |i| &i.min,
+        |i| &i.max_limit_request_ratio,
+    ];
+    left.type_ == right.type_
+        && parts
+            .iter()
+            .all(|part| same_amounts(part(left).as_ref(), part(right).as_ref()))
 }
 
 fn same_amounts(left: Option<&BTreeMap<String, Quantity>>, right: Option<&BTreeMap<String, Quantity>>) -> bool {
     let none = BTreeMap::new();
     let (left, right) = (left.unwrap_or(&none), right.unwrap_or(&none));
     left.len() == right.len()
-        && left.iter().all(|(name, amount)| right.get(name).is_some_and(|other| same(amount, other)))
+        && left
+            .iter()
+            .all(|(name, amount)| right.get(name).is_some_and(|other| same(amount, other)))
 }
 
 /// The whole spec as JSON, where a list that is empty and one that is not there are one. Everything in it is

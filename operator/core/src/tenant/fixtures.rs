@@ -6,15 +6,26 @@ use imagefactory_crds::common::{Subject, SubjectKind};
 use crate::settings::Settings;
 
 pub(crate) fn user(name: &str) -> Subject {
-    Subject { kind: SubjectKind::User, name: name.into(), namespace: None }
+    Subject {
+        kind: SubjectKind::User,
+        name: name.into(),
+        namespace: None,
+    }
 }
 
 pub(crate) fn group(name: &str) -> Subject {
-    Subject { kind: SubjectKind::Group, ..user(name) }
+    Subject {
+        kind: SubjectKind::Group,
+        ..user(name)
+    }
 }
 
 pub(crate) fn service_account(name: &str, namespace: &str) -> Subject {
-    Subject { kind: SubjectKind::ServiceAccount, namespace: Some(namespace.into()), ..user(name) }
+    Subject {
+        kind: SubjectKind::ServiceAccount,
+        namespace: Some(namespace.into()),
+        ..user(name)
+    }
 }
 
 pub(crate) fn tenant() -> Tenant {
@@ -45,8 +56,8 @@ pub(crate) fn settings() -> Settings {
         credentialsServiceAccount: image-factory-credentials
         images: {worker: worker, kaniko: kaniko, trivy: trivy, pullPolicy: IfNotPresent}
         onboarding: {build: true}
-        staging: {prefix: registry.example.com/staging, secret: staging}
-        output: {prefix: registry.example.com/images, secret: output}
+        staging: {prefix: registry.example.com/staging, secret: staging, scope: Shared}
+        output: {prefix: registry.example.com/images, secret: output, scope: Shared}
         caBundle: |
           -----BEGIN CERTIFICATE-----
           AAAA

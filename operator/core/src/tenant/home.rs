@@ -43,7 +43,11 @@ mod tests {
     fn namespace(name: &str, label: Option<&str>) -> Namespace {
         let labels = label.map(|value| [(LABEL_TENANT.to_owned(), value.to_owned())].into());
         Namespace {
-            metadata: ObjectMeta { name: Some(name.to_owned()), labels, ..ObjectMeta::default() },
+            metadata: ObjectMeta {
+                name: Some(name.to_owned()),
+                labels,
+                ..ObjectMeta::default()
+            },
             ..Namespace::default()
         }
     }

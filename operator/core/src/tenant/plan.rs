@@ -77,11 +77,18 @@ pub fn plan(situation: Situation<'_>) -> TenantPlan {
 
 fn is_of_former_tenant(found: &Namespace, tenant: &Tenant) -> bool {
     let owners = found.metadata.owner_references.iter().flatten();
-    owners.filter(|owner| owner.kind == "Tenant").any(|owner| Some(&owner.uid) != tenant.metadata.uid.as_ref())
+    owners
+        .filter(|owner| owner.kind == "Tenant")
+        .any(|owner| Some(&owner.uid) != tenant.metadata.uid.as_ref())
 }
 
 fn converge(situation: Situation<'_>) -> Convergence {
-    let Situation { tenant, observed, settings, .. } = situation;
+    let Situation {
+        tenant,
+        observed,
+        settings,
+        ..
+    } = situation;
     let name = situation.name();
     let owners = admit(tenant.spec.owners.iter(), &Rules::of(tenant));
     let mut steps = namespace_steps(tenant, observed.namespace.as_ref());
@@ -91,18 +98,29 @@ fn converge(situation: Situation<'_>) -> Convergence {
     if !unfinished {
         steps.extend(binding_steps(role_bindings::credentials(name, settings), observed));
         let owner = role_bindings::owner(name, settings, owners.allowed);
-        steps.extend(keep(owner, observed.role_binding(role_bindings::OWNER), Object::RoleBinding, name));
+        steps.extend(keep(
+            owner,
+            observed.role_binding(role_bindings::OWNER),
+            Object::RoleBinding,
+            name,
+        ));
         steps.extend(inside_steps(situation));
     }
     if !observed.has_settings {
         steps.push(Step::CreateSettings(Box::new(settings_object::tenant_settings(name))));
     }
-    Convergence { steps, unfinished, refused_owners: owners.refused }
+    Convergence {
+        steps,
+        unfinished,
+        refused_owners: owners.refused,
+    }
 }
 
 fn namespace_steps(tenant: &Tenant, found: Option<&Namespace>) -> Vec<Step> {
     let mut wanted = namespace::namespace(tenant);
-    let Some(found) = found else { return vec![Step::CreateNamespace(Box::new(wanted))] };
+    let Some(found) = found else {
+        return vec![Step::CreateNamespace(Box::new(wanted))];
+    };
     wanted.metadata.uid.clone_from(&found.metadata.uid);
     put_right(wanted, Some(found), Object::Namespace)
 }
@@ -115,18 +133,34 @@ fn binding_steps(wanted: RoleBinding, observed: &Observed) -> Vec<Step> {
 /// The walls first. The service account comes last: no build pod can be created without it, so none starts before the
 /// walls are up.
 fn inside_steps(situation: Situation<'_>) -> Vec<Step> {
-    let (name, namespaces, inside) = (situation.name(), &situation.settings.tenants, &situation.observed.inside);
+    let (name, namespaces, inside) = (
+        situation.name(),
+        &situation.settings.tenants,
+        &situation.observed.inside,
+    );
     let own_quota = situation.tenant.spec.quota.as_ref();
     let quota = resource_quota::resource_quota(name, own_quota, &namespaces.default_quota);
     let limits = limit_range::limit_range(name, namespaces);
     let authorities = ca_config_map::ca_config_map(name, situation.settings.ca_bundle.as_deref());
     [
-        put_right(network_policies::deny_ingress(name), inside.deny_ingress.as_ref(), Object::NetworkPolicy),
-        put_right(network_policies::egress(name, &namespaces.egress), inside.egress.as_ref(), Object::NetworkPolicy),
+        put_right(
+            network_policies::deny_ingress(name),
+            inside.deny_ingress.as_ref(),
+            Object::NetworkPolicy,
+        ),
+        put_right(
+            network_policies::egress(name, &namespaces.egress),
+            inside.egress.as_ref(),
+            Object::NetworkPolicy,
+        ),
         keep(quota, inside.resource_quota.as_ref(), Object::ResourceQuota, name),
         keep(limits, inside.limit_range.as_ref(), Object::LimitRange, name),
         keep(authorities, inside.ca_config_map.as_ref(), Object::ConfigMap, name),
-        put_right(service_account::service_account(name), inside.service_account.as_ref(), Object::ServiceAccount),
+        put_right(
+            service_account::service_account(name),
+            inside.service_account.as_ref(),
+            Object::ServiceAccount,
+        ),
     ]
     .into_iter()
     .flatten()

@@ -21,11 +21,21 @@ use crate::settings::{EgressRule, Settings};
 const DAMAGES: &[fn(&mut Observed)] = &[
     |o| o.role_bindings.clear(),
     |o| o.role_bindings.truncate(1),
-    |o| o.role_bindings.iter_mut().for_each(|b| b.role_ref.name = "cluster-admin".to_owned()),
+    |o| {
+        o.role_bindings
+            .iter_mut()
+            .for_each(|b| b.role_ref.name = "cluster-admin".to_owned());
+    },
     |o| o.role_bindings.iter_mut().for_each(|b| b.subjects = None),
     |o| {
-        let eve = RbacSubject { kind: "User".to_owned(), name: "eve".to_owned(), ..RbacSubject::default() };
-        o.role_bindings.iter_mut().for_each(|b| b.subjects.get_or_insert_default().push(eve.clone()));
+        let eve = RbacSubject {
+            kind: "User".to_owned(),
+            name: "eve".to_owned(),
+            ..RbacSubject::default()
+        };
+        o.role_bindings
+            .iter_mut()
+            .for_each(|b| b.subjects.get_or_insert_default().push(eve.clone()));
     },
     |o| o.has_settings = false,
     |o| o.inside = Default::default(),
@@ -38,7 +48,10 @@ const DAMAGES: &[fn(&mut Observed)] = &[
     },
     |o| {
         if let Some(policy) = o.inside.egress.as_mut().and_then(|p| p.spec.as_mut()) {
-            policy.egress.get_or_insert_default().push(NetworkPolicyEgressRule::default());
+            policy
+                .egress
+                .get_or_insert_default()
+                .push(NetworkPolicyEgressRule::default());
             policy.pod_selector.get_or_insert_default().match_labels = Some([("a".to_owned(), "b".to_owned())].into());
         }
     },
@@ -55,7 +68,8 @@ const DAMAGES: &[fn(&mut Observed)] = &[
     },
     |o| {
         if let Some(quota) = o.inside.resource_quota.as_mut().and_then(|q| q.spec.as_mut()) {
-            let more = ["pods", "requests.cpu", "count/secrets"].map(|key| (key.to_owned(), Quantity("999".to_owned())));
+            let more =
+                ["pods", "requests.cpu", "count/secrets"].map(|key| (key.to_owned(), Quantity("999".to_owned())));
             quota.hard.get_or_insert_default().extend(more);
         }
     },
@@ -66,13 +80,23 @@ const DAMAGES: &[fn(&mut Observed)] = &[
     },
     |o| {
         if let Some(map) = &mut o.inside.ca_config_map {
-            map.data = Some([("ca.crt".to_owned(), "evil".to_owned()), ("more".to_owned(), String::new())].into());
+            map.data = Some(
+                [
+                    ("ca.crt".to_owned(), "evil".to_owned()),
+                    ("more".to_owned(), String::new()),
+                ]
+                .into(),
+            );
             map.immutable = Some(true);
         }
     },
     |o| {
         if let Some(namespace) = &mut o.namespace {
-            label(&mut namespace.metadata, "pod-security.kubernetes.io/enforce", "privileged");
+            label(
+                &mut namespace.metadata,
+                "pod-security.kubernetes.io/enforce",
+                "privileged",
+            );
             label(&mut namespace.metadata, "team", "a");
         }
     },
@@ -104,53 +128,78 @@ fn quantity() -> impl Strategy<Value = Option<WrittenQuantity>> {
 }
 
 fn quota() -> impl Strategy<Value = Quota> {
-    (quantity(), quantity(), quantity(), prop::option::of(0..10_000_u32))
-        .prop_map(|(cpu, memory, ephemeral_storage, pods)| Quota { cpu, memory, ephemeral_storage, pods })
+    (quantity(), quantity(), quantity(), prop::option::of(0..10_000_u32)).prop_map(
+        |(cpu, memory, ephemeral_storage, pods)| Quota {
+            cpu,
+            memory,
+            ephemeral_storage,
+            pods,
+        },
+    )
 }
 
 fn resources() -> impl Strategy<Value = ResourceList> {
-    (quantity(), quantity(), quantity())
-        .prop_map(|(cpu, memory, ephemeral_storage)| ResourceList { cpu, memory, ephemeral_storage })
+    (quantity(), quantity(), quantity()).prop_map(|(cpu, memory, ephemeral_storage)| ResourceList {
+        cpu,
+        memory,
+        ephemeral_storage,
+    })
 }
 
 fn tenant() -> impl Strategy<Value = Tenant> {
-    (subjects(), prop::option::of(quota()), any::<bool>(), any::<bool>()).prop_map(|(owners, quota, suspended, named)| {
-        let mut tenant = fixtures::tenant();
-        tenant.spec.owners = owners;
-        tenant.spec.quota = quota;
-        tenant.spec.suspended = suspended;
-        if !named {
-            tenant.spec.service_account_namespaces.clear();
-        }
-        tenant
-    })
+    (subjects(), prop::option::of(quota()), any::<bool>(), any::<bool>()).prop_map(
+        |(owners, quota, suspended, named)| {
+            let mut tenant = fixtures::tenant();
+            tenant.spec.owners = owners;
+            tenant.spec.quota = quota;
+            tenant.spec.suspended = suspended;
+            if !named {
+                tenant.spec.service_account_namespaces.clear();
+            }
+            tenant
+        },
+    )
 }
 
 fn settings() -> impl Strategy<Value = Settings> {
     let cidr = "(10\\.[0-9]\\.0\\.0/16|fd0[0-9]::/16)";
     let allow = (cidr, prop::collection::vec(any::<u16>(), 0..3)).prop_map(|(cidr, ports)| EgressRule { cidr, ports });
     let egress = (prop::collection::vec(cidr, 0..4), prop::collection::vec(allow, 0..3));
-    (quota(), resources(), resources(), egress, prop::option::of("[a-z ]{0,4}")).prop_map(
-        |(default_quota, default_requests, default_limits, (except, allow), ca_bundle)| {
-            let mut settings = fixtures::settings();
-            settings.tenants.default_quota = default_quota;
-            settings.tenants.default_requests = default_requests;
-            settings.tenants.default_limits = default_limits;
-            settings.tenants.egress = crate::settings::EgressSettings { except, allow };
-            settings.ca_bundle = ca_bundle;
-            settings
-        },
+    (
+        quota(),
+        resources(),
+        resources(),
+        egress,
+        prop::option::of("[a-z ]{0,4}"),
     )
+        .prop_map(
+            |(default_quota, default_requests, default_limits, (except, allow), ca_bundle)| {
+                let mut settings = fixtures::settings();
+                settings.tenants.default_quota = default_quota;
+                settings.tenants.default_requests = default_requests;
+                settings.tenants.default_limits = default_limits;
+                settings.tenants.egress = crate::settings::EgressSettings { except, allow };
+                settings.ca_bundle = ca_bundle;
+                settings
+            },
+        )
 }
 
 fn look(tenant: &Tenant, world: &World, settings: &Settings) -> TenantPlan {
-    plan(Situation { tenant, observed: &world.observed, settings, now: Timestamp::UNIX_EPOCH })
+    plan(Situation {
+        tenant,
+        observed: &world.observed,
+        settings,
+        now: Timestamp::UNIX_EPOCH,
+    })
 }
 
 /// Plans and carries out until nothing is left to do. Three looks are enough: rights, the rest, and nothing.
 fn settle(tenant: &Tenant, world: &mut World, settings: &Settings) {
     for _ in 0..3 {
-        let done = world.carry_out(look(tenant, world, settings)).expect("the namespace is ours");
+        let done = world
+            .carry_out(look(tenant, world, settings))
+            .expect("the namespace is ours");
         if done.steps.is_empty() {
             assert!(!done.unfinished, "waits for nothing");
             return;
@@ -161,7 +210,12 @@ fn settle(tenant: &Tenant, world: &mut World, settings: &Settings) {
 
 /// What trust.md promises of a tenant's namespace.
 fn assert_walls_stand(world: &World) {
-    let Observed { namespace, role_bindings, inside, .. } = &world.observed;
+    let Observed {
+        namespace,
+        role_bindings,
+        inside,
+        ..
+    } = &world.observed;
     let labels = namespace.as_ref().unwrap().metadata.labels.as_ref().unwrap();
     assert_eq!(labels["pod-security.kubernetes.io/enforce"], "baseline");
     let account = inside.service_account.as_ref().unwrap();

@@ -32,7 +32,11 @@ impl Readiness {
     /// A readiness of these parts.
     #[must_use]
     pub fn new(standing: Standing, reason: &str, message: impl Into<String>) -> Self {
-        Self { standing, reason: reason.to_owned(), message: message.into() }
+        Self {
+            standing,
+            reason: reason.to_owned(),
+            message: message.into(),
+        }
     }
 
     /// The conditions that say so: `Ready` always, `Reconciling` and `Stalled` only while true.
@@ -59,7 +63,12 @@ impl Readiness {
     #[must_use]
     pub fn conditions(&self, before: &[Condition], object: &ObjectMeta, now: Timestamp) -> Vec<Condition> {
         let mut conditions = before.to_vec();
-        conditions::set(&mut conditions, &self.statements(), object.generation.unwrap_or_default(), now);
+        conditions::set(
+            &mut conditions,
+            &self.statements(),
+            object.generation.unwrap_or_default(),
+            now,
+        );
         conditions
     }
 }
@@ -75,7 +84,11 @@ pub struct Trouble {
 
 impl From<&Trouble> for Readiness {
     fn from(trouble: &Trouble) -> Self {
-        Self::new(Standing::Retrying, &trouble.reason, format!("{}. It is tried again.", trouble.message))
+        Self::new(
+            Standing::Retrying,
+            &trouble.reason,
+            format!("{}. It is tried again.", trouble.message),
+        )
     }
 }
 
@@ -86,8 +99,15 @@ pub const GRACE: SignedDuration = SignedDuration::from_secs(15);
 /// The readiness of an object that lacks something which only a person can bring.
 #[must_use]
 pub fn lacking(object: &ObjectMeta, now: Timestamp, reason: &str, message: impl Into<String>) -> Readiness {
-    let young = object.creation_timestamp.as_ref().is_some_and(|created| now.duration_since(created.0) < GRACE);
-    Readiness::new(if young { Standing::Retrying } else { Standing::Stalled }, reason, message)
+    let young = object
+        .creation_timestamp
+        .as_ref()
+        .is_some_and(|created| now.duration_since(created.0) < GRACE);
+    Readiness::new(
+        if young { Standing::Retrying } else { Standing::Stalled },
+        reason,
+        message,
+    )
 }
 
 /// `Stalled` as it is now, where the object has come to a halt, or for another reason than before: worth an Event.
@@ -107,7 +127,12 @@ mod tests {
 
     fn conditions(standing: Standing, reason: &str) -> Vec<Condition> {
         let mut conditions = Vec::new();
-        set(&mut conditions, &Readiness::new(standing, reason, "m").statements(), 1, Timestamp::UNIX_EPOCH);
+        set(
+            &mut conditions,
+            &Readiness::new(standing, reason, "m").statements(),
+            1,
+            Timestamp::UNIX_EPOCH,
+        );
         conditions
     }
 
@@ -115,12 +140,18 @@ mod tests {
     fn each_standing_has_the_conditions_that_kstatus_expects() {
         for (standing, expected) in [
             (Standing::Ready, vec![("Ready", "True")]),
-            (Standing::InProgress, vec![("Ready", "Unknown"), ("Reconciling", "True")]),
+            (
+                Standing::InProgress,
+                vec![("Ready", "Unknown"), ("Reconciling", "True")],
+            ),
             (Standing::Retrying, vec![("Ready", "False"), ("Reconciling", "True")]),
             (Standing::Stalled, vec![("Ready", "False"), ("Stalled", "True")]),
         ] {
             let conditions = conditions(standing, "A");
-            let said: Vec<_> = conditions.iter().map(|c| (c.type_.as_str(), c.status.as_str())).collect();
+            let said: Vec<_> = conditions
+                .iter()
+                .map(|c| (c.type_.as_str(), c.status.as_str()))
+                .collect();
             assert_eq!(said, expected, "{standing:?}");
         }
     }
@@ -141,7 +172,10 @@ mod tests {
     #[test]
     fn what_is_missing_at_first_may_still_come() {
         let created = Timestamp::from_second(1000).unwrap();
-        let object = ObjectMeta { creation_timestamp: Some(Time(created)), ..ObjectMeta::default() };
+        let object = ObjectMeta {
+            creation_timestamp: Some(Time(created)),
+            ..ObjectMeta::default()
+        };
         let standing = |later: i64| {
             let now = created + SignedDuration::from_secs(later);
             lacking(&object, now, "PolicyNotFound", "m").standing

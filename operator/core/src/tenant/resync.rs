@@ -14,7 +14,14 @@ pub fn resync_after(resync_seconds: u64, tenants: usize, jitter: f64) -> Duratio
     let all = u64::try_from(tenants).unwrap_or(u64::MAX).div_ceil(TENANTS_PER_SECOND);
     // A day bounds what a wrong setting can do, and keeps the product within what a Duration holds.
     let base = Duration::from_secs(resync_seconds.max(all).clamp(1, 86_400));
-    base.mul_f64(1.0 + JITTER * if jitter.is_finite() { jitter.clamp(0.0, 1.0) } else { 0.0 })
+    base.mul_f64(
+        1.0 + JITTER
+            * if jitter.is_finite() {
+                jitter.clamp(0.0, 1.0)
+            } else {
+                0.0
+            },
+    )
 }
 
 #[cfg(test)]
@@ -23,10 +30,19 @@ mod tests {
 
     #[test]
     fn the_setting_is_the_shortest_time_and_many_tenants_stretch_it() {
-        for (setting, tenants, expected) in
-            [(60, 0, 60), (60, 1, 60), (60, 600, 60), (60, 3000, 300), (0, 0, 1), (u64::MAX, 1, 86_400)]
-        {
-            assert_eq!(resync_after(setting, tenants, 0.0), Duration::from_secs(expected), "{setting} s, {tenants} tenants");
+        for (setting, tenants, expected) in [
+            (60, 0, 60),
+            (60, 1, 60),
+            (60, 600, 60),
+            (60, 3000, 300),
+            (0, 0, 1),
+            (u64::MAX, 1, 86_400),
+        ] {
+            assert_eq!(
+                resync_after(setting, tenants, 0.0),
+                Duration::from_secs(expected),
+                "{setting} s, {tenants} tenants"
+            );
         }
     }
 

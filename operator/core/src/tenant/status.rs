@@ -29,8 +29,14 @@ pub const POLICY_NOT_FOUND: &str = "PolicyNotFound";
 /// The status that says where the tenant stands; none for one that is being deleted.
 #[must_use]
 pub fn status(situation: Situation<'_>, plan: &TenantPlan, readiness: &Readiness) -> TenantStatus {
-    let Situation { tenant, settings, now, .. } = situation;
-    let before = tenant.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let Situation {
+        tenant, settings, now, ..
+    } = situation;
+    let before = tenant
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice())
+        .unwrap_or_default();
     let namespace = tenant_namespace(situation.name());
     TenantStatus {
         observed_generation: tenant.metadata.generation.unwrap_or_default(),
@@ -48,9 +54,7 @@ pub fn readiness(situation: Situation<'_>, plan: &TenantPlan, trouble: Option<&T
         TenantPlan::Leave => return None,
         TenantPlan::Refuse(Refusal::NamespaceNotOurs) => namespace_not_ours(situation.name()),
         TenantPlan::Wait(waiting) => namespace_goes_away(situation.name(), *waiting),
-        TenantPlan::Converge(convergence) => {
-            trouble.map_or_else(|| in_place(situation, convergence), Readiness::from)
-        }
+        TenantPlan::Converge(convergence) => trouble.map_or_else(|| in_place(situation, convergence), Readiness::from),
     })
 }
 
@@ -81,7 +85,12 @@ fn namespace_goes_away(name: &str, waiting: Waiting) -> Readiness {
 }
 
 fn in_place(situation: Situation<'_>, convergence: &Convergence) -> Readiness {
-    let Situation { tenant, observed, settings, now } = situation;
+    let Situation {
+        tenant,
+        observed,
+        settings,
+        now,
+    } = situation;
     let namespace = tenant_namespace(situation.name());
     let policy = policy_of(tenant, settings);
     if convergence.unfinished {
@@ -96,7 +105,12 @@ fn in_place(situation: Situation<'_>, convergence: &Convergence) -> Readiness {
         return Readiness::new(Standing::Stalled, SUBJECT_NOT_ALLOWED, message);
     }
     if let Some(policy) = policy.filter(|_| !observed.has_policy) {
-        return lacking(&tenant.metadata, now, POLICY_NOT_FOUND, policy_not_found(situation, policy));
+        return lacking(
+            &tenant.metadata,
+            now,
+            POLICY_NOT_FOUND,
+            policy_not_found(situation, policy),
+        );
     }
     let mut message = format!("Namespace {namespace} and all that belongs in it are in place.");
     if policy.is_none() {
@@ -111,7 +125,11 @@ fn in_place(situation: Situation<'_>, convergence: &Convergence) -> Readiness {
 
 fn policy_not_found(situation: Situation<'_>, policy: &str) -> String {
     let own = situation.tenant.spec.policy_ref.is_some();
-    let place = if own { "in spec.policyRef" } else { "as default in the chart's values" };
+    let place = if own {
+        "in spec.policyRef"
+    } else {
+        "as default in the chart's values"
+    };
     format!("ImagePolicy {policy}, named {place}, does not exist, so nothing is published. Create it, or name another.")
 }
 

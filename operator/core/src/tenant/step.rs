@@ -71,7 +71,11 @@ pub(crate) fn put_right<K: Wanted + Clone>(wanted: K, actual: Option<&K>, wrap: 
     match actual.map_or(Drift::Apply, |actual| wanted.drift(actual)) {
         Drift::None => Vec::new(),
         Drift::Apply => vec![Step::Apply(Box::new(wrap(wanted)))],
-        Drift::Recreate => actual.map(delete).into_iter().chain([Step::Apply(Box::new(wrap(wanted)))]).collect(),
+        Drift::Recreate => actual
+            .map(delete)
+            .into_iter()
+            .chain([Step::Apply(Box::new(wrap(wanted)))])
+            .collect(),
     }
 }
 

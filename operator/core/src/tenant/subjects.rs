@@ -33,7 +33,10 @@ impl Rules {
     pub fn of(tenant: &Tenant) -> Self {
         let own_namespace = tenant_namespace(tenant.metadata.name.as_deref().unwrap_or_default());
         let named = tenant.spec.service_account_namespaces.iter().map(|name| name.0.clone());
-        Self { service_account_namespaces: named.chain([own_namespace.clone()]).collect(), own_namespace }
+        Self {
+            service_account_namespaces: named.chain([own_namespace.clone()]).collect(),
+            own_namespace,
+        }
     }
 }
 
@@ -62,7 +65,10 @@ pub fn admit<'a>(subjects: impl Iterator<Item = &'a Subject>, rules: &Rules) -> 
     for subject in subjects.collect::<BTreeSet<_>>() {
         match fault(subject, rules) {
             None => admitted.allowed.push(to_rbac(subject)),
-            Some(why) => admitted.refused.push(Refused { subject: subject.clone(), why }),
+            Some(why) => admitted.refused.push(Refused {
+                subject: subject.clone(),
+                why,
+            }),
         }
     }
     admitted
@@ -131,12 +137,23 @@ pub fn describe(refused: &[Refused]) -> String {
         .take(NAMED)
         .map(|refused| {
             let Subject { kind, name, namespace } = &refused.subject;
-            let place = namespace.as_ref().map(|namespace| format!(" of namespace {:?}", namespace.as_str()));
-            format!("{kind:?} {:?}{} {}", name.as_str(), place.unwrap_or_default(), refused.why)
+            let place = namespace
+                .as_ref()
+                .map(|namespace| format!(" of namespace {:?}", namespace.as_str()));
+            format!(
+                "{kind:?} {:?}{} {}",
+                name.as_str(),
+                place.unwrap_or_default(),
+                refused.why
+            )
         })
         .collect();
     let rest = refused.len().saturating_sub(NAMED);
-    let more = if rest > 0 { format!("; {rest} more") } else { String::new() };
+    let more = if rest > 0 {
+        format!("; {rest} more")
+    } else {
+        String::new()
+    };
     format!("{}{more}", named.join("; "))
 }
 
@@ -171,8 +188,14 @@ mod tests {
             user(""),
             user("a\nb"),
             user(&"a".repeat(254)),
-            Subject { namespace: Some("tenant-acme".into()), ..user("alice") },
-            Subject { namespace: None, ..service_account("ci", "acme-ci") },
+            Subject {
+                namespace: Some("tenant-acme".into()),
+                ..user("alice")
+            },
+            Subject {
+                namespace: None,
+                ..service_account("ci", "acme-ci")
+            },
             service_account("ci", "tenant-other"),
             service_account("ci", "kube-system"),
             service_account("ci", ""),
@@ -208,7 +231,10 @@ mod tests {
     fn the_message_quotes_what_was_left_out_and_stays_short() {
         let subjects: Vec<_> = (0..8).map(|n| user(&format!("system:{n}\u{202e}"))).collect();
         let text = describe(&admit(subjects.iter(), &Rules::of(&fixtures::tenant())).refused);
-        assert!(text.starts_with(r#"User "system:0\u{202e}" belongs to Kubernetes; "#), "{text}");
+        assert!(
+            text.starts_with(r#"User "system:0\u{202e}" belongs to Kubernetes; "#),
+            "{text}"
+        );
         assert!(text.ends_with("; 3 more"), "{text}");
     }
 }

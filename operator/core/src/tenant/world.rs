@@ -23,7 +23,9 @@ pub(crate) struct World {
 impl World {
     /// Carries a plan out and returns it for a look.
     pub(crate) fn carry_out(&mut self, plan: TenantPlan) -> Option<Convergence> {
-        let TenantPlan::Converge(convergence) = plan else { return None };
+        let TenantPlan::Converge(convergence) = plan else {
+            return None;
+        };
         self.carry_out_steps(&convergence.steps);
         Some(convergence)
     }
@@ -50,9 +52,17 @@ impl World {
 
     fn apply(&mut self, object: &Object) {
         if !matches!(object, Object::Namespace(_) | Object::RoleBinding(_)) {
-            assert!(self.observed.role_binding(role_bindings::OPERATOR).is_some(), "Forbidden: {object:?}");
+            assert!(
+                self.observed.role_binding(role_bindings::OPERATOR).is_some(),
+                "Forbidden: {object:?}"
+            );
         }
-        let Observed { namespace, role_bindings, inside, .. } = &mut self.observed;
+        let Observed {
+            namespace,
+            role_bindings,
+            inside,
+            ..
+        } = &mut self.observed;
         match object {
             Object::Namespace(wanted) => {
                 let found = namespace.as_ref().expect("an apply must not create the namespace");
@@ -60,19 +70,32 @@ impl World {
                 *namespace = Some(applied(Some(found), wanted));
             }
             Object::RoleBinding(wanted) => {
-                let position = role_bindings.iter().position(|found| found.metadata.name == wanted.metadata.name);
+                let position = role_bindings
+                    .iter()
+                    .position(|found| found.metadata.name == wanted.metadata.name);
                 let found = position.map(|position| role_bindings.remove(position));
-                assert!(found.as_ref().is_none_or(|found| found.role_ref == wanted.role_ref), "Invalid: roleRef");
+                assert!(
+                    found.as_ref().is_none_or(|found| found.role_ref == wanted.role_ref),
+                    "Invalid: roleRef"
+                );
                 role_bindings.push(applied(found.as_ref(), wanted));
             }
             Object::ResourceQuota(wanted) => put(&mut inside.resource_quota, wanted),
             Object::LimitRange(wanted) => put(&mut inside.limit_range, wanted),
-            Object::NetworkPolicy(wanted) if object.name() == network_policies::EGRESS => put(&mut inside.egress, wanted),
+            Object::NetworkPolicy(wanted) if object.name() == network_policies::EGRESS => {
+                put(&mut inside.egress, wanted);
+            }
             Object::NetworkPolicy(wanted) => put(&mut inside.deny_ingress, wanted),
             Object::ServiceAccount(wanted) => put(&mut inside.service_account, wanted),
             Object::ConfigMap(wanted) => {
-                let frozen = inside.ca_config_map.as_ref().is_some_and(|found| found.immutable == Some(true));
-                let same = inside.ca_config_map.as_ref().is_some_and(|found| found.data == wanted.data);
+                let frozen = inside
+                    .ca_config_map
+                    .as_ref()
+                    .is_some_and(|found| found.immutable == Some(true));
+                let same = inside
+                    .ca_config_map
+                    .as_ref()
+                    .is_some_and(|found| found.data == wanted.data);
                 assert!(!frozen || same, "Invalid: immutable");
                 put(&mut inside.ca_config_map, wanted);
             }
@@ -84,7 +107,9 @@ impl World {
         let inside = &mut self.observed.inside;
         match object {
             Object::RoleBinding(found) => {
-                self.observed.role_bindings.retain(|binding| binding.metadata.name != found.metadata.name);
+                self.observed
+                    .role_bindings
+                    .retain(|binding| binding.metadata.name != found.metadata.name);
             }
             Object::ResourceQuota(_) => inside.resource_quota = None,
             Object::LimitRange(_) => inside.limit_range = None,
@@ -97,7 +122,10 @@ impl World {
 
     /// Whether everything in it with a name of the factory carries the tenant's labels.
     pub(crate) fn is_all_ours(&self, tenant: &str) -> bool {
-        self.observed.role_bindings.iter().all(|binding| is_ours(binding.meta(), tenant))
+        self.observed
+            .role_bindings
+            .iter()
+            .all(|binding| is_ours(binding.meta(), tenant))
     }
 }
 
@@ -130,7 +158,9 @@ fn merge(found: &mut Value, wanted: Value) {
 }
 
 fn merge_by_uid(found: &mut Value, wanted: &Value) {
-    let (Value::Array(found), Value::Array(wanted)) = (found, wanted) else { panic!("owners are lists") };
+    let (Value::Array(found), Value::Array(wanted)) = (found, wanted) else {
+        panic!("owners are lists")
+    };
     for owner in wanted {
         match found.iter_mut().find(|other| other["uid"] == owner["uid"]) {
             Some(other) => merge(other, owner.clone()),
@@ -143,11 +173,18 @@ fn merge_by_uid(found: &mut Value, wanted: &Value) {
 fn as_stored(value: Value) -> Value {
     match value {
         Value::Object(fields) => {
-            let stored = fields.into_iter().filter(|(_, field)| *field != json!([])).map(|(key, field)| {
-                let amounts = matches!(key.as_str(), "hard" | "default" | "defaultRequest");
-                let field = if amounts { in_canonical_writing(field) } else { as_stored(field) };
-                (key, field)
-            });
+            let stored = fields
+                .into_iter()
+                .filter(|(_, field)| *field != json!([]))
+                .map(|(key, field)| {
+                    let amounts = matches!(key.as_str(), "hard" | "default" | "defaultRequest");
+                    let field = if amounts {
+                        in_canonical_writing(field)
+                    } else {
+                        as_stored(field)
+                    };
+                    (key, field)
+                });
             Value::Object(stored.collect::<Map<_, _>>())
         }
         Value::Array(items) => items.into_iter().map(as_stored).collect(),
@@ -156,17 +193,25 @@ fn as_stored(value: Value) -> Value {
 }
 
 fn in_canonical_writing(amounts: Value) -> Value {
-    let Value::Object(amounts) = amounts else { return amounts };
+    let Value::Object(amounts) = amounts else {
+        return amounts;
+    };
     let write = |amount: Value| match amount.as_str().and_then(nano) {
         Some(nano) if nano % 1_000_000_000 == 0 => json!((nano / 1_000_000_000).to_string()),
         Some(nano) if nano % 1_000_000 == 0 => json!(format!("{}m", nano / 1_000_000)),
         Some(nano) => json!(format!("{nano}n")),
         None => amount,
     };
-    amounts.into_iter().map(|(name, amount)| (name, write(amount))).collect()
+    amounts
+        .into_iter()
+        .map(|(name, amount)| (name, write(amount)))
+        .collect()
 }
 
 /// Sets a label, as somebody with kubectl would.
 pub(crate) fn label(metadata: &mut ObjectMeta, key: &str, value: &str) {
-    metadata.labels.get_or_insert_default().insert(key.to_owned(), value.to_owned());
+    metadata
+        .labels
+        .get_or_insert_default()
+        .insert(key.to_owned(), value.to_owned());
 }

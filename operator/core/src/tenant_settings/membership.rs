@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use imagefactory_crds::common::Subject;
-use imagefactory_crds::tenant_settings::{Permission, RoleCount};
+use imagefactory_crds::tenant_settings::RoleCount;
 use imagefactory_crds::{Tenant, TenantSettingsSpec};
 use k8s_openapi::api::rbac::v1::Subject as RbacSubject;
 
@@ -54,7 +54,9 @@ pub fn membership(spec: &TenantSettingsSpec, tenant: &Tenant) -> Membership {
             held.entry(given).or_default().extend(subjects.iter().copied());
         }
     }
-    let admitted = held.into_iter().map(|(role, subjects)| (role, admit(subjects.into_iter(), &rules).allowed));
+    let admitted = held
+        .into_iter()
+        .map(|(role, subjects)| (role, admit(subjects.into_iter(), &rules).allowed));
     membership.holders = admitted.filter(|(_, allowed)| !allowed.is_empty()).collect();
     membership
 }
@@ -64,7 +66,10 @@ impl Membership {
         let subjects = u32::try_from(subjects).unwrap_or(u32::MAX);
         match self.counts.iter_mut().find(|count| count.role == role) {
             Some(count) => count.count = count.count.saturating_add(subjects),
-            None => self.counts.push(RoleCount { role: role.to_owned(), count: subjects }),
+            None => self.counts.push(RoleCount {
+                role: role.to_owned(),
+                count: subjects,
+            }),
         }
     }
 }
@@ -78,24 +83,37 @@ fn roles_of(name: &str, spec: &TenantSettingsSpec) -> BTreeSet<MemberRole> {
         "Owner" => BTreeSet::new(),
         custom => {
             let roles = spec.roles.iter().filter(|role| role.name.as_str() == custom);
-            roles.flat_map(|role| &role.permissions).copied().map(MemberRole::Permission).collect()
+            roles
+                .flat_map(|role| &role.permissions)
+                .copied()
+                .map(MemberRole::Permission)
+                .collect()
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use imagefactory_crds::tenant_settings::{CustomRole, Member};
+    use imagefactory_crds::tenant_settings::{CustomRole, Member, Permission};
 
     use super::*;
     use crate::tenant::fixtures::{self, group, service_account, user};
 
     fn member(subject: Subject, role: &str) -> Member {
-        Member { subject, role: role.into() }
+        Member {
+            subject,
+            role: role.into(),
+        }
     }
 
     fn holders(membership: &Membership, role: MemberRole) -> Vec<&str> {
-        membership.holders.get(&role).into_iter().flatten().map(|subject| subject.name.as_str()).collect()
+        membership
+            .holders
+            .get(&role)
+            .into_iter()
+            .flatten()
+            .map(|subject| subject.name.as_str())
+            .collect()
     }
 
     fn spec(members: Vec<Member>) -> TenantSettingsSpec {
@@ -107,15 +125,29 @@ mod tests {
             role("release", &[Permission::ViewProjects, Permission::CancelBuilds]),
             role("auditor", &[Permission::ViewProjects]),
         ];
-        TenantSettingsSpec { members, roles, ..TenantSettingsSpec::default() }
+        TenantSettingsSpec {
+            members,
+            roles,
+            ..TenantSettingsSpec::default()
+        }
     }
 
     #[test]
     fn a_permission_is_held_by_all_whose_custom_role_has_it() {
-        let members = vec![member(user("a"), "release"), member(user("b"), "auditor"), member(user("a"), "auditor")];
+        let members = vec![
+            member(user("a"), "release"),
+            member(user("b"), "auditor"),
+            member(user("a"), "auditor"),
+        ];
         let membership = membership(&spec(members), &fixtures::tenant());
-        assert_eq!(holders(&membership, MemberRole::Permission(Permission::ViewProjects)), ["a", "b"]);
-        assert_eq!(holders(&membership, MemberRole::Permission(Permission::CancelBuilds)), ["a"]);
+        assert_eq!(
+            holders(&membership, MemberRole::Permission(Permission::ViewProjects)),
+            ["a", "b"]
+        );
+        assert_eq!(
+            holders(&membership, MemberRole::Permission(Permission::CancelBuilds)),
+            ["a"]
+        );
         assert_eq!(membership.holders.len(), 2, "nobody holds anything else");
     }
 
@@ -132,7 +164,14 @@ mod tests {
             .into_iter()
             .map(|count| (count.role, count.count))
             .collect();
-        let expected = [("Owner", 3), ("Admin", 1), ("Member", 0), ("Viewer", 1), ("release", 0), ("auditor", 1)];
+        let expected = [
+            ("Owner", 3),
+            ("Admin", 1),
+            ("Member", 0),
+            ("Viewer", 1),
+            ("release", 0),
+            ("auditor", 1),
+        ];
         assert_eq!(counts, expected.map(|(role, count)| (role.to_owned(), count)));
     }
 
@@ -146,7 +185,9 @@ mod tests {
             service_account("imagefactory-build", "tenant-acme"),
         ];
         let roles = ["Admin", "Member", "Viewer", "release", "auditor"];
-        let members = hostile.iter().flat_map(|subject| roles.map(|role| member(subject.clone(), role)));
+        let members = hostile
+            .iter()
+            .flat_map(|subject| roles.map(|role| member(subject.clone(), role)));
         let membership = membership(&spec(members.collect()), &fixtures::tenant());
         assert_eq!(membership.holders, BTreeMap::new());
         assert_eq!(membership.refused.len(), hostile.len() * roles.len());

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use imagefactory_crds::names::TENANT_SETTINGS;
 use imagefactory_crds::{Tenant, TenantSettings};
 use jiff::Timestamp;
 use k8s_openapi::api::rbac::v1::RoleBinding;
@@ -19,6 +20,8 @@ pub struct Situation<'a> {
     pub object: &'a TenantSettings,
     /// The Tenant whose namespace they lie in; none where the namespace is not a tenant's.
     pub tenant: Option<&'a Tenant>,
+    /// Whether the namespace is going away, and everything in it.
+    pub is_leaving: bool,
     /// Role bindings of the namespace that carry our labels.
     pub role_bindings: &'a [RoleBinding],
     /// What the platform decided.
@@ -30,7 +33,7 @@ pub struct Situation<'a> {
 /// What to do about TenantSettings.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SettingsPlan {
-    /// Nothing: they, or their Tenant, are being deleted.
+    /// Nothing: they, their Tenant or their namespace are being deleted, or they are not the ones that count.
     Leave,
     /// Nothing: the namespace is not a tenant's, and nobody is given a role in it.
     Homeless,
@@ -47,18 +50,31 @@ pub enum SettingsPlan {
 #[must_use]
 pub fn plan(situation: Situation<'_>) -> SettingsPlan {
     let Situation { object, tenant, .. } = situation;
-    let Some(tenant) = tenant else { return SettingsPlan::Homeless };
-    if object.metadata.deletion_timestamp.is_some() || tenant.metadata.deletion_timestamp.is_some() {
+    if situation.is_leaving {
+        return SettingsPlan::Leave;
+    }
+    let Some(tenant) = tenant else {
+        return SettingsPlan::Homeless;
+    };
+    // The schema admits one name. Two objects of this kind would take each other's bindings away.
+    let counts = object.metadata.name.as_deref() == Some(TENANT_SETTINGS);
+    if !counts || object.metadata.deletion_timestamp.is_some() || tenant.metadata.deletion_timestamp.is_some() {
         return SettingsPlan::Leave;
     }
     let membership = membership(&object.spec, tenant);
-    SettingsPlan::Bind { steps: steps(situation, tenant, &membership), membership }
+    SettingsPlan::Bind {
+        steps: steps(situation, tenant, &membership),
+        membership,
+    }
 }
 
 fn steps(situation: Situation<'_>, tenant: &Tenant, membership: &Membership) -> Vec<Step> {
     let name = tenant.metadata.name.as_deref().unwrap_or_default();
     let found = |wanted: &str| {
-        situation.role_bindings.iter().find(|binding| binding.metadata.name.as_deref() == Some(wanted))
+        situation
+            .role_bindings
+            .iter()
+            .find(|binding| binding.metadata.name.as_deref() == Some(wanted))
     };
     let mut ours: BTreeSet<String> = role_bindings::OF_THE_TENANT.map(str::to_owned).into();
     let mut steps = Vec::new();

@@ -1,7 +1,7 @@
 //! What TenantSettings say of themselves.
 
-use imagefactory_crds::entitlement::effective;
 use imagefactory_crds::TenantSettingsStatus;
+use imagefactory_crds::entitlement::effective;
 
 use super::membership::Membership;
 use super::plan::{SettingsPlan, Situation};
@@ -16,8 +16,18 @@ pub const ROLE_NOT_FOUND: &str = "RoleNotFound";
 /// The status that says where the settings stand.
 #[must_use]
 pub fn status(situation: Situation<'_>, plan: &SettingsPlan, readiness: &Readiness) -> TenantSettingsStatus {
-    let Situation { object, tenant, settings, now, .. } = situation;
-    let before = object.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let Situation {
+        object,
+        tenant,
+        settings,
+        now,
+        ..
+    } = situation;
+    let before = object
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice())
+        .unwrap_or_default();
     let capabilities = tenant.map(|tenant| effective(tenant.spec.capabilities.as_ref(), settings.onboarding));
     TenantSettingsStatus {
         observed_generation: object.metadata.generation.unwrap_or_default(),
@@ -37,9 +47,7 @@ pub fn readiness(situation: Situation<'_>, plan: &SettingsPlan, trouble: Option<
     match plan {
         SettingsPlan::Leave => None,
         SettingsPlan::Homeless => Some(homeless(&situation.object.metadata, situation.now)),
-        SettingsPlan::Bind { membership, .. } => {
-            Some(trouble.map_or_else(|| bound(membership), Readiness::from))
-        }
+        SettingsPlan::Bind { membership, .. } => Some(trouble.map_or_else(|| bound(membership), Readiness::from)),
     }
 }
 
@@ -53,7 +61,8 @@ fn bound(membership: &Membership) -> Readiness {
         return Readiness::new(Standing::Stalled, SUBJECT_NOT_ALLOWED, message);
     }
     if let Some(role) = membership.unknown_roles.first() {
-        let message = format!("Members with role {role:?} were left out: it is neither built in nor one of spec.roles.");
+        let message =
+            format!("Members with role {role:?} were left out: it is neither built in nor one of spec.roles.");
         return Readiness::new(Standing::Stalled, ROLE_NOT_FOUND, message);
     }
     Readiness::new(Standing::Ready, ACTIVE, "The members' roles are in place.")

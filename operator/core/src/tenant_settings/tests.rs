@@ -27,12 +27,19 @@ struct Case {
 
 impl Case {
     fn new(members: Vec<(Subject, &str)>) -> Self {
-        let members = members.into_iter().map(|(subject, role)| Member { subject, role: role.into() });
+        let members = members.into_iter().map(|(subject, role)| Member {
+            subject,
+            role: role.into(),
+        });
         let role = CustomRole {
             name: "release".into(),
             permissions: vec![Permission::CreateBuilds, Permission::CancelBuilds],
         };
-        let spec = TenantSettingsSpec { members: members.collect(), roles: vec![role], ..Default::default() };
+        let spec = TenantSettingsSpec {
+            members: members.collect(),
+            roles: vec![role],
+            ..Default::default()
+        };
         let mut object = TenantSettings::new("settings", spec);
         object.metadata.namespace = Some("tenant-acme".to_owned());
         object.metadata.generation = Some(4);
@@ -40,13 +47,19 @@ impl Case {
         let mut world = World::default();
         world.observed.namespace = Some(Default::default());
         world.observed.role_bindings = vec![role_bindings::operator("acme", &settings)];
-        Self { object, tenant: fixtures::tenant(), settings, world }
+        Self {
+            object,
+            tenant: fixtures::tenant(),
+            settings,
+            world,
+        }
     }
 
     fn situation(&self) -> Situation<'_> {
         Situation {
             object: &self.object,
             tenant: Some(&self.tenant),
+            is_leaving: false,
             role_bindings: &self.world.observed.role_bindings,
             settings: &self.settings,
             now: Timestamp::from_second(1000).unwrap(),
@@ -81,11 +94,18 @@ impl Case {
 
 fn binding<'a>(case: &'a mut Case, name: &str) -> &'a mut RoleBinding {
     let bindings = &mut case.world.observed.role_bindings;
-    bindings.iter_mut().find(|binding| binding.metadata.name.as_deref() == Some(name)).unwrap()
+    bindings
+        .iter_mut()
+        .find(|binding| binding.metadata.name.as_deref() == Some(name))
+        .unwrap()
 }
 
 fn team() -> Vec<(Subject, &'static str)> {
-    vec![(user("a"), "Admin"), (group("b"), "Viewer"), (service_account("ci", "acme-ci"), "release")]
+    vec![
+        (user("a"), "Admin"),
+        (group("b"), "Viewer"),
+        (service_account("ci", "acme-ci"), "release"),
+    ]
 }
 
 #[test]
@@ -133,9 +153,17 @@ fn bindings_of_ours_that_nothing_asks_for_are_removed_and_strangers_are_left() {
     let mut stranger = named("imagefactory-other");
     stranger.metadata.labels = None;
     let mut other_tenants = named("imagefactory-another");
-    other_tenants.metadata.labels.as_mut().unwrap().insert("imagefactory.dev/tenant".to_owned(), "other".to_owned());
+    other_tenants
+        .metadata
+        .labels
+        .as_mut()
+        .unwrap()
+        .insert("imagefactory.dev/tenant".to_owned(), "other".to_owned());
     let owner = named("imagefactory-owner");
-    case.world.observed.role_bindings.extend([named("imagefactory-old"), stranger, other_tenants, owner]);
+    case.world
+        .observed
+        .role_bindings
+        .extend([named("imagefactory-old"), stranger, other_tenants, owner]);
     assert_eq!(case.described(), ["delete imagefactory-old"]);
 }
 
@@ -147,26 +175,39 @@ fn bindings_changed_by_hand_are_put_back() {
     binding(&mut case, "imagefactory-viewer").subjects = None;
     assert_eq!(
         case.described(),
-        ["delete imagefactory-admin", "apply imagefactory-admin", "apply imagefactory-viewer"]
+        [
+            "delete imagefactory-admin",
+            "apply imagefactory-admin",
+            "apply imagefactory-viewer"
+        ]
     );
     case.settle();
     assert_eq!(case.described(), [] as [&str; 0]);
-    assert_eq!(binding(&mut case, "imagefactory-admin").role_ref.name, "image-factory-admin");
+    assert_eq!(
+        binding(&mut case, "imagefactory-admin").role_ref.name,
+        "image-factory-admin"
+    );
 }
 
 #[test]
 fn outside_a_tenants_namespace_nobody_is_bound() {
     let case = Case::new(team());
-    let homeless = Situation { tenant: None, ..case.situation() };
+    let homeless = Situation {
+        tenant: None,
+        ..case.situation()
+    };
     assert_eq!(plan(homeless), SettingsPlan::Homeless);
     let found = readiness(homeless, &SettingsPlan::Homeless, None).unwrap();
-    assert_eq!((found.standing, found.reason.as_str()), (Standing::Stalled, "NotATenantNamespace"));
+    assert_eq!(
+        (found.standing, found.reason.as_str()),
+        (Standing::Stalled, "NotATenantNamespace")
+    );
     let status = status(homeless, &SettingsPlan::Homeless, &found);
     assert!(status.members_by_role.is_empty() && status.capabilities.is_empty());
 }
 
 #[test]
-fn nothing_is_done_while_settings_or_tenant_are_being_deleted() {
+fn nothing_is_done_while_settings_tenant_or_namespace_are_being_deleted() {
     let mut case = Case::new(team());
     case.tenant.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
     assert_eq!(plan(case.situation()), SettingsPlan::Leave);
@@ -174,31 +215,68 @@ fn nothing_is_done_while_settings_or_tenant_are_being_deleted() {
     case.object.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
     assert_eq!(plan(case.situation()), SettingsPlan::Leave);
     assert_eq!(readiness(case.situation(), &SettingsPlan::Leave, None), None);
+    let case = Case::new(team());
+    for tenant in [Some(&case.tenant), None] {
+        let leaving = Situation {
+            tenant,
+            is_leaving: true,
+            ..case.situation()
+        };
+        assert_eq!(plan(leaving), SettingsPlan::Leave);
+    }
+}
+
+#[test]
+fn settings_of_another_name_give_nothing() {
+    let mut case = Case::new(team());
+    case.object.metadata.name = Some("more".to_owned());
+    assert_eq!(plan(case.situation()), SettingsPlan::Leave);
 }
 
 #[test]
 fn members_that_are_not_allowed_are_named_and_the_others_are_bound() {
     let mut members = team();
-    members.extend([(group("system:masters"), "Admin"), (service_account("x", "tenant-other"), "Viewer")]);
+    members.extend([
+        (group("system:masters"), "Admin"),
+        (service_account("x", "tenant-other"), "Viewer"),
+    ]);
     let case = Case::new(members);
     let found = case.readiness(None);
-    assert_eq!((found.standing, found.reason.as_str()), (Standing::Stalled, "SubjectNotAllowed"));
+    assert_eq!(
+        (found.standing, found.reason.as_str()),
+        (Standing::Stalled, "SubjectNotAllowed")
+    );
     assert!(found.message.contains(r#"Group "system:masters""#), "{}", found.message);
-    assert!(found.message.contains(r#"ServiceAccount "x" of namespace "tenant-other""#), "{}", found.message);
+    assert!(
+        found
+            .message
+            .contains(r#"ServiceAccount "x" of namespace "tenant-other""#),
+        "{}",
+        found.message
+    );
     assert_eq!(case.steps().len(), 4);
 }
 
 #[test]
 fn a_role_that_does_not_exist_is_named() {
     let found = Case::new(vec![(user("a"), "nobody")]).readiness(None);
-    assert_eq!((found.standing, found.reason.as_str()), (Standing::Stalled, "RoleNotFound"));
+    assert_eq!(
+        (found.standing, found.reason.as_str()),
+        (Standing::Stalled, "RoleNotFound")
+    );
 }
 
 #[test]
 fn what_failed_for_now_is_said_and_tried_again() {
-    let trouble = Trouble { reason: "Forbidden".to_owned(), message: "could not apply it".to_owned() };
+    let trouble = Trouble {
+        reason: "Forbidden".to_owned(),
+        message: "could not apply it".to_owned(),
+    };
     let found = Case::new(team()).readiness(Some(&trouble));
-    assert_eq!((found.standing, found.reason.as_str()), (Standing::Retrying, "Forbidden"));
+    assert_eq!(
+        (found.standing, found.reason.as_str()),
+        (Standing::Retrying, "Forbidden")
+    );
 }
 
 #[test]
@@ -211,7 +289,10 @@ fn the_status_mirrors_capabilities_and_stays_the_same_while_nothing_changes() {
     assert!(first.capabilities[0].enabled);
     case.object.status = Some(first.clone());
     case.settle();
-    let later = Situation { now: Timestamp::from_second(5000).unwrap(), ..case.situation() };
+    let later = Situation {
+        now: Timestamp::from_second(5000).unwrap(),
+        ..case.situation()
+    };
     assert_eq!(status(later, &plan(later), &found), first);
 }
 

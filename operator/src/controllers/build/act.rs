@@ -41,7 +41,11 @@ pub(super) async fn act(situation: Situation<'_>, plan: Plan, context: &Context)
     for action in &plan.then {
         changed |= perform(action, context).await.map_err(BuildError::Act)? == Write::Written;
     }
-    let outcome = if changed { Outcome::changed() } else { Outcome::unchanged() };
+    let outcome = if changed {
+        Outcome::changed()
+    } else {
+        Outcome::unchanged()
+    };
     Ok(plan.again.map_or(outcome, |delay| outcome.again_after(delay)))
 }
 
@@ -49,15 +53,20 @@ pub(super) async fn act(situation: Situation<'_>, plan: Plan, context: &Context)
 async fn reject(situation: Situation<'_>, rejection: &Rejection, context: &Context) -> Result<Outcome, BuildError> {
     let plan = after_rejection(situation, rejection);
     let _ = write_status(situation, &plan, context).await?;
-    Ok(plan.again.map_or(Outcome::waiting(), |delay| Outcome::waiting().again_after(delay)))
+    Ok(plan
+        .again
+        .map_or(Outcome::waiting(), |delay| Outcome::waiting().again_after(delay)))
 }
 
 async fn write_status(situation: Situation<'_>, plan: &Plan, context: &Context) -> Result<Write, BuildError> {
-    let Some(status) = &plan.status else { return Ok(Write::Unchanged) };
+    let Some(status) = &plan.status else {
+        return Ok(Write::Unchanged);
+    };
     let build = situation.build;
     let builds: Api<Build> = Api::namespaced(context.client.clone(), &build.namespace().unwrap_or_default());
-    let write =
-        apply::apply_status(&builds, build, build.status.as_ref(), status).await.map_err(BuildError::Status)?;
+    let write = apply::apply_status(&builds, build, build.status.as_ref(), status)
+        .await
+        .map_err(BuildError::Status)?;
     if write == Write::Written {
         report::settled(situation, status, context);
         report::note(build, plan.note.as_ref(), context).await;
@@ -108,7 +117,9 @@ where
 
 /// What the API server's refusal means for the build. RBAC's refusals are ours to mend, and tried again.
 fn rejection(error: &ApplyError) -> Option<Rejection> {
-    let kube::Error::Api(status) = error.cause() else { return None };
+    let kube::Error::Api(status) = error.cause() else {
+        return None;
+    };
     if apply::is_quota_exceeded(error.cause()) {
         return Some(Rejection::QuotaExceeded(status.message.clone()));
     }

@@ -18,7 +18,9 @@ use crate::context::Context;
 
 /// What exists for a build.
 pub(super) async fn observe(build: &Build, context: &Context) -> Result<Observed, BuildError> {
-    let Some(identity) = Identity::of(build) else { return Ok(Observed::default()) };
+    let Some(identity) = Identity::of(build) else {
+        return Ok(Observed::default());
+    };
     Ok(Observed {
         pod: pod(build, &identity, context).await?,
         scan: job(&identity, Stage::Scan, context),
@@ -30,7 +32,11 @@ pub(super) async fn observe(build: &Build, context: &Context) -> Result<Observed
 /// status, and a pod that is thought to be gone ends the build.
 async fn pod(build: &Build, identity: &Identity, context: &Context) -> Result<Option<PodView>, BuildError> {
     let name = identity.object_name(Stage::Build);
-    if let Some(pod) = context.stores.pods.get(&ObjectRef::new(&name).within(&identity.namespace)) {
+    if let Some(pod) = context
+        .stores
+        .pods
+        .get(&ObjectRef::new(&name).within(&identity.namespace))
+    {
         return Ok(Some(PodView::of(&pod)));
     }
     let status = build.status.as_ref();
@@ -39,7 +45,10 @@ async fn pod(build: &Build, identity: &Identity, context: &Context) -> Result<Op
         return Ok(None);
     }
     let pods: Api<Pod> = Api::namespaced(context.client.clone(), &identity.namespace);
-    let pod = pods.get_opt(&name).await.map_err(|source| BuildError::Observe { name, source: Box::new(source) })?;
+    let pod = pods.get_opt(&name).await.map_err(|source| BuildError::Observe {
+        name,
+        source: Box::new(source),
+    })?;
     Ok(pod.as_ref().map(PodView::of))
 }
 
@@ -55,7 +64,13 @@ fn job(identity: &Identity, stage: Stage, context: &Context) -> Option<JobView> 
             && labels.get(LABEL_STAGE).map(String::as_str) == Some(stage.as_str())
             && labels.get("job-name") == Some(&name)
     };
-    let pods: Vec<Arc<Pod>> = context.stores.pods.state().into_iter().filter(|pod| is_its_pod(pod)).collect();
+    let pods: Vec<Arc<Pod>> = context
+        .stores
+        .pods
+        .state()
+        .into_iter()
+        .filter(|pod| is_its_pod(pod))
+        .collect();
     Some(JobView::of(&job, pods.iter().map(AsRef::as_ref)))
 }
 
@@ -86,8 +101,15 @@ pub(super) fn references(build: &Build, context: &Context) -> Found {
     let policies = stores.policies.state();
     Found {
         tenant: tenant.and_then(|tenant| stores.tenants.get(&ObjectRef::new(tenant))),
-        tenant_settings: stores.tenant_settings.get(&ObjectRef::new(TENANT_SETTINGS).within(&namespace)),
-        project: stores.projects.get(&ObjectRef::new(&build.spec.project_ref.name).within(&namespace)),
-        policies: policies.iter().map(|policy| (policy.name_any(), policy.spec.clone())).collect(),
+        tenant_settings: stores
+            .tenant_settings
+            .get(&ObjectRef::new(TENANT_SETTINGS).within(&namespace)),
+        project: stores
+            .projects
+            .get(&ObjectRef::new(&build.spec.project_ref.name).within(&namespace)),
+        policies: policies
+            .iter()
+            .map(|policy| (policy.name_any(), policy.spec.clone()))
+            .collect(),
     }
 }

@@ -22,7 +22,10 @@ pub(super) fn settled(situation: Situation<'_>, status: &BuildStatus, context: &
     }
     let namespace = build.namespace().unwrap_or_default();
     // A project that a build merely names would make the label unbounded.
-    let project = situation.validated.as_ref().map_or("", |validated| validated.identity.project.as_str());
+    let project = situation
+        .validated
+        .as_ref()
+        .map_or("", |validated| validated.identity.project.as_str());
     let result = match (status.phase.unwrap_or(Phase::Failed), &status.failure) {
         (Phase::Failed, Some(failure)) => failure.class.as_str(),
         (phase, _) => phase.as_str(),
@@ -31,7 +34,15 @@ pub(super) fn settled(situation: Situation<'_>, status: &BuildStatus, context: &
     let took = status.start_time.as_ref().zip(status.completion_time.as_ref());
     let took = took.and_then(|(start, end)| Duration::try_from(end.0.duration_since(start.0)).ok());
     let tenant = names::tenant_of_namespace(&namespace).unwrap_or_default();
-    context.metrics.build_settled(SettledBuild { tenant, project, method, result }, took);
+    context.metrics.build_settled(
+        SettledBuild {
+            tenant,
+            project,
+            method,
+            result,
+        },
+        took,
+    );
     info!(%namespace, build = build.name_any(), result, "build settled");
 }
 

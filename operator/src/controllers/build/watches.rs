@@ -19,8 +19,14 @@ pub(super) fn wiring(hubs: &Hubs) -> Wiring<Build> {
         .concurrency(16)
         .also_on(hubs.pods.leads_to(|pod| build_of(&*pod)))
         .also_on(hubs.jobs.leads_to(|job| build_of(&*job)))
-        .also_on(hubs.tenants.leads_to(move |tenant| builds_of_tenant(&tenant, &of_tenant)))
-        .also_on(hubs.projects.leads_to(move |project| builds_of_project(&project, &of_project)))
+        .also_on(
+            hubs.tenants
+                .leads_to(move |tenant| builds_of_tenant(&tenant, &of_tenant)),
+        )
+        .also_on(
+            hubs.projects
+                .leads_to(move |project| builds_of_project(&project, &of_project)),
+        )
 }
 
 /// The build that an object was made for, by its labels: owners do not cross namespaces.
@@ -32,7 +38,9 @@ fn build_of<K: Resource>(object: &K) -> Option<ObjectRef<Build>> {
 
 fn builds_of_tenant(tenant: &Tenant, builds: &Store<Build>) -> Vec<ObjectRef<Build>> {
     let namespace = tenant_namespace(&tenant.name_any());
-    unsettled(builds, |build| build.metadata.namespace.as_deref() == Some(namespace.as_str()))
+    unsettled(builds, |build| {
+        build.metadata.namespace.as_deref() == Some(namespace.as_str())
+    })
 }
 
 fn builds_of_project(project: &Arc<Project>, builds: &Store<Build>) -> Vec<ObjectRef<Build>> {
@@ -44,5 +52,10 @@ fn builds_of_project(project: &Arc<Project>, builds: &Store<Build>) -> Vec<Objec
 
 fn unsettled(builds: &Store<Build>, belongs: impl Fn(&Build) -> bool) -> Vec<ObjectRef<Build>> {
     let touched = |build: &Arc<Build>| !is_settled(build.status.as_ref()) && belongs(build);
-    builds.state().iter().filter(|build| touched(build)).map(|build| ObjectRef::from_obj(&**build)).collect()
+    builds
+        .state()
+        .iter()
+        .filter(|build| touched(build))
+        .map(|build| ObjectRef::from_obj(&**build))
+        .collect()
 }

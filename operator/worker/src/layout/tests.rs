@@ -6,6 +6,7 @@ use std::os::unix::fs::symlink;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::beneath::OpenError;
 use crate::manifest::{DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST};
 
 const CONFIG_TYPE: &str = "application/vnd.oci.image.config.v1+json";
@@ -26,7 +27,10 @@ impl Fixture {
     }
 
     fn blob_path(&self, digest: &str) -> std::path::PathBuf {
-        self.folder.path().join("blobs/sha256").join(digest.trim_start_matches("sha256:"))
+        self.folder
+            .path()
+            .join("blobs/sha256")
+            .join(digest.trim_start_matches("sha256:"))
     }
 
     fn blob(&self, bytes: &[u8], media_type: &str) -> Value {
@@ -87,23 +91,36 @@ fn a_good_image_is_read() {
     assert_eq!(layout.platforms, ["linux/amd64"]);
     assert_eq!(layout.blobs.len(), 2);
     assert!(layout.blobs.contains_key(&Digest::parse(digest_of(&layer)).unwrap()));
-    assert_eq!(layout.size, layout.top.bytes.len() as u64 + layout.blobs.values().sum::<u64>());
+    assert_eq!(
+        layout.size,
+        layout.top.bytes.len() as u64 + layout.blobs.values().sum::<u64>()
+    );
 }
 
 #[test]
 fn an_index_of_images_is_read_one_level_deep() {
     let fixture = Fixture::empty();
     let (one, two) = (fixture.blob(b"one", LAYER_TYPE), fixture.blob(b"two", LAYER_TYPE));
-    let children = [fixture.manifest(&fixture.config(1), &[one]), fixture.manifest(&fixture.config(1), &[two])];
+    let children = [
+        fixture.manifest(&fixture.config(1), &[one]),
+        fixture.manifest(&fixture.config(1), &[two]),
+    ];
     let index = json!({ "schemaVersion": 2, "manifests": children }).to_string();
     fixture.index(&[fixture.blob(index.as_bytes(), OCI_INDEX)]);
     let layout = fixture.read().unwrap();
-    assert_eq!((layout.children.len(), layout.blobs.len(), layout.platforms.len()), (2, 3, 2));
+    assert_eq!(
+        (layout.children.len(), layout.blobs.len(), layout.platforms.len()),
+        (2, 3, 2)
+    );
 
     let inner = fixture.blob(index.as_bytes(), OCI_INDEX);
     let outer = json!({ "schemaVersion": 2, "manifests": [inner] }).to_string();
     fixture.index(&[fixture.blob(outer.as_bytes(), OCI_INDEX)]);
-    assert!(fixture.refusal().contains("an index in an index"), "{}", fixture.refusal());
+    assert!(
+        fixture.refusal().contains("an index in an index"),
+        "{}",
+        fixture.refusal()
+    );
 }
 
 #[test]
@@ -111,7 +128,10 @@ fn an_index_that_names_itself_ends() {
     let fixture = Fixture::empty();
     let digest = format!("sha256:{}", "a".repeat(64));
     let entry = json!({ "mediaType": OCI_MANIFEST, "digest": digest, "size": 200 });
-    let text = format!("{:<200}", json!({ "schemaVersion": 2, "manifests": [entry] }).to_string());
+    let text = format!(
+        "{:<200}",
+        json!({ "schemaVersion": 2, "manifests": [entry] }).to_string()
+    );
     fs::write(fixture.blob_path(&digest), &text).unwrap();
     fixture.index(&[json!({ "mediaType": OCI_INDEX, "digest": digest, "size": text.len() })]);
     assert!(matches!(fixture.read(), Err(LayoutError::Digest { .. })));
@@ -125,7 +145,11 @@ fn a_blob_that_is_a_link_is_refused() {
     let path = fixture.blob_path(digest_of(&layer));
     fs::remove_file(&path).unwrap();
     symlink(outside.path(), &path).unwrap();
-    assert!(fixture.refusal().contains("can't be opened as a plain file"), "{}", fixture.refusal());
+    assert!(
+        fixture.refusal().contains("can't be opened as a plain file"),
+        "{}",
+        fixture.refusal()
+    );
     fs::remove_file(&path).unwrap();
     symlink("/proc/self/environ", &path).unwrap();
     assert!(fixture.read().is_err());
@@ -138,7 +162,10 @@ fn a_directory_that_is_a_link_is_refused() {
         let moved = fixture.folder.path().join("moved");
         fs::rename(fixture.folder.path().join(name), &moved).unwrap();
         symlink(&moved, fixture.folder.path().join(name)).unwrap();
-        assert!(matches!(fixture.read(), Err(LayoutError::Open(OpenError::Open { .. }))), "{name}");
+        assert!(
+            matches!(fixture.read(), Err(LayoutError::Open(OpenError::Open { .. }))),
+            "{name}"
+        );
     }
     let (fixture, _) = Fixture::image();
     let link = fixture.folder.path().join("link");
@@ -157,10 +184,17 @@ fn index_and_marker_must_be_regular_files() {
         assert!(fixture.read().is_err(), "{name} as a link");
         fs::remove_file(&path).unwrap();
         rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::from(0o600)).unwrap();
-        assert!(matches!(fixture.read(), Err(LayoutError::Open(OpenError::NotRegular { .. }))), "{name} as a pipe");
+        assert!(
+            matches!(fixture.read(), Err(LayoutError::Open(OpenError::NotRegular { .. }))),
+            "{name} as a pipe"
+        );
     }
     let (fixture, _) = Fixture::image();
-    fs::write(fixture.folder.path().join("oci-layout"), r#"{"imageLayoutVersion":"2.0.0"}"#).unwrap();
+    fs::write(
+        fixture.folder.path().join("oci-layout"),
+        r#"{"imageLayoutVersion":"2.0.0"}"#,
+    )
+    .unwrap();
     assert!(matches!(fixture.read(), Err(LayoutError::Version)));
 }
 
@@ -170,12 +204,21 @@ fn a_pipe_as_a_blob_is_refused_at_once() {
     let path = fixture.blob_path(digest_of(&layer));
     fs::remove_file(&path).unwrap();
     rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::from(0o600)).unwrap();
-    assert!(matches!(fixture.read(), Err(LayoutError::Open(OpenError::NotRegular { .. }))));
+    assert!(matches!(
+        fixture.read(),
+        Err(LayoutError::Open(OpenError::NotRegular { .. }))
+    ));
 }
 
 #[test]
 fn a_digest_that_is_a_path_is_refused() {
-    for digest in ["sha256:../../../etc/passwd", "../index.json", "sha256:", "sha512:aa", "sha256/aa"] {
+    for digest in [
+        "sha256:../../../etc/passwd",
+        "../index.json",
+        "sha256:",
+        "sha512:aa",
+        "sha256/aa",
+    ] {
         let fixture = Fixture::with_layer(|layer| layer["digest"] = json!(digest));
         assert!(fixture.refusal().contains("is not supported"), "{}", fixture.refusal());
     }
@@ -185,7 +228,12 @@ fn a_digest_that_is_a_path_is_refused() {
 fn a_huge_sparse_blob_is_refused_before_it_is_read() {
     let (fixture, layer) = Fixture::image();
     let huge = 1_u64 << 40;
-    File::options().write(true).open(fixture.blob_path(digest_of(&layer))).unwrap().set_len(huge).unwrap();
+    File::options()
+        .write(true)
+        .open(fixture.blob_path(digest_of(&layer)))
+        .unwrap()
+        .set_len(huge)
+        .unwrap();
     assert!(matches!(fixture.read(), Err(LayoutError::Size { actual, .. }) if actual == huge));
     let mut named = layer.clone();
     named["size"] = json!(huge);
@@ -207,8 +255,16 @@ fn sizes_that_overflow_are_refused() {
 fn a_huge_document_is_refused_before_it_is_read() {
     for name in ["index.json", "oci-layout"] {
         let (fixture, _) = Fixture::image();
-        File::options().write(true).open(fixture.folder.path().join(name)).unwrap().set_len(1 << 40).unwrap();
-        assert!(matches!(fixture.read(), Err(LayoutError::Open(OpenError::TooLarge { .. }))), "{name}");
+        File::options()
+            .write(true)
+            .open(fixture.folder.path().join(name))
+            .unwrap()
+            .set_len(1 << 40)
+            .unwrap();
+        assert!(
+            matches!(fixture.read(), Err(LayoutError::Open(OpenError::TooLarge { .. }))),
+            "{name}"
+        );
     }
 }
 
@@ -216,11 +272,18 @@ fn a_huge_document_is_refused_before_it_is_read() {
 fn false_sizes_and_digests_are_refused() {
     for size in [0, 4, 6] {
         let fixture = Fixture::with_layer(|layer| layer["size"] = json!(size));
-        assert!(matches!(fixture.read(), Err(LayoutError::Size { actual: 5, .. })), "{size}");
+        assert!(
+            matches!(fixture.read(), Err(LayoutError::Size { actual: 5, .. })),
+            "{size}"
+        );
     }
     let fixture = Fixture::empty();
     let config = fixture.config(0);
-    fs::write(fixture.blob_path(digest_of(&config)), vec![b' '; usize::try_from(config["size"].as_u64().unwrap()).unwrap()]).unwrap();
+    fs::write(
+        fixture.blob_path(digest_of(&config)),
+        vec![b' '; usize::try_from(config["size"].as_u64().unwrap()).unwrap()],
+    )
+    .unwrap();
     fixture.index(&[fixture.manifest(&config, &[])]);
     assert!(matches!(fixture.read(), Err(LayoutError::Digest { .. })));
 }
@@ -230,9 +293,15 @@ async fn a_layer_with_other_bytes_is_found_when_it_is_read() {
     let (fixture, layer) = Fixture::image();
     let digest = Digest::parse(digest_of(&layer)).unwrap();
     let layout = fixture.read().unwrap();
-    crate::registry::check(&layout.open_blob(&digest, 5).unwrap(), &digest, 5).await.unwrap();
+    crate::registry::check(&layout.open_blob(&digest, 5).unwrap(), &digest, 5)
+        .await
+        .unwrap();
     fs::write(fixture.blob_path(digest.as_str()), b"LAYER").unwrap();
-    assert!(crate::registry::check(&layout.open_blob(&digest, 5).unwrap(), &digest, 5).await.is_err());
+    assert!(
+        crate::registry::check(&layout.open_blob(&digest, 5).unwrap(), &digest, 5)
+            .await
+            .is_err()
+    );
     fs::write(fixture.blob_path(digest.as_str()), b"longer than it was").unwrap();
     assert!(matches!(layout.open_blob(&digest, 5), Err(LayoutError::Size { .. })));
 }
@@ -251,16 +320,28 @@ fn ten_thousand_manifests_are_refused() {
     let (fixture, _) = Fixture::image();
     let manifest = fixture.manifest(&fixture.config(0), &[]);
     fixture.index(&vec![manifest.clone(); 10_000]);
-    assert!(fixture.refusal().contains("it names 10000 images"), "{}", fixture.refusal());
+    assert!(
+        fixture.refusal().contains("index.json: it names more than 64 entries"),
+        "{}",
+        fixture.refusal()
+    );
     let index = json!({ "schemaVersion": 2, "manifests": vec![manifest; 10_000] }).to_string();
     fixture.index(&[fixture.blob(index.as_bytes(), OCI_INDEX)]);
-    assert!(fixture.refusal().contains("more than 64 entries"), "{}", fixture.refusal());
+    assert!(
+        fixture.refusal().contains("more than 64 entries"),
+        "{}",
+        fixture.refusal()
+    );
 }
 
 #[test]
 fn unknown_media_types_and_urls_are_refused() {
     let fixture = Fixture::with_layer(|layer| layer["mediaType"] = json!("application/x-sharedlib"));
-    assert!(fixture.refusal().contains("application/x-sharedlib"), "{}", fixture.refusal());
+    assert!(
+        fixture.refusal().contains("application/x-sharedlib"),
+        "{}",
+        fixture.refusal()
+    );
     let fixture = Fixture::with_layer(|layer| layer["urls"] = json!(["https://evil.example.com/layer"]));
     assert!(fixture.refusal().contains("names URLs"), "{}", fixture.refusal());
     let (fixture, _) = Fixture::image();
@@ -275,9 +356,18 @@ fn a_config_must_be_an_image_s() {
     for (text, says) in [
         ("{}", "missing field"),
         ("[]", "can't be read"),
-        (r#"{"os":"linux","architecture":"","rootfs":{"diff_ids":[]}}"#, "no operating system"),
-        (r#"{"os":"linux\u0000","architecture":"amd64","rootfs":{"diff_ids":[]}}"#, "no operating system"),
-        (r#"{"os":"linux","architecture":"amd64","rootfs":{"diff_ids":["a"]}}"#, "speaks of 1 layers"),
+        (
+            r#"{"os":"linux","architecture":"","rootfs":{"diff_ids":[]}}"#,
+            "no operating system",
+        ),
+        (
+            r#"{"os":"linux\u0000","architecture":"amd64","rootfs":{"diff_ids":[]}}"#,
+            "no operating system",
+        ),
+        (
+            r#"{"os":"linux","architecture":"amd64","rootfs":{"diff_ids":["a"]}}"#,
+            "speaks of 1 layers",
+        ),
     ] {
         let fixture = Fixture::empty();
         let config = fixture.blob(text.as_bytes(), CONFIG_TYPE);

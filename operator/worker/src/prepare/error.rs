@@ -10,6 +10,7 @@ use super::source::beneath::PathError;
 use super::source::files::FilesError;
 use super::user_namespace::UserNamespaceError;
 use crate::ca::CaError;
+use crate::failure::ca_failure;
 use crate::registry::{CredentialError, NameError, RegistryError, chain};
 
 /// A message's bound in the status, and some room.
@@ -78,17 +79,17 @@ pub(super) enum PrepareError {
         #[source]
         source: std::io::Error,
     },
-    /// A task of ours broke off.
-    #[error("fetching the source broke off")]
-    BrokenOff(#[source] tokio::task::JoinError),
+    /// A thread of ours broke off.
+    #[error("laying the source out broke off")]
+    BrokenOff,
 }
 
 impl PrepareError {
     fn class(&self) -> FailureClass {
         match self {
-            Self::UserNamespace(_) | Self::Client(_) | Self::Disk { .. } | Self::BrokenOff(_) => FailureClass::Infrastructure,
-            Self::Ca(CaError::Malformed { .. } | CaError::TooLarge { .. }) => FailureClass::Source,
-            Self::Ca(_) => FailureClass::Infrastructure,
+            Self::UserNamespace(_) | Self::Ca(_) | Self::Client(_) | Self::Disk { .. } | Self::BrokenOff => {
+                FailureClass::Infrastructure
+            }
             Self::Git(error) if error.is_ours() => FailureClass::Infrastructure,
             Self::Files(FilesError::Write { .. }) => FailureClass::Infrastructure,
             Self::Base { .. } | Self::PullSecret(_) => FailureClass::Pull,
@@ -119,7 +120,7 @@ impl PrepareError {
             },
             Self::PullSecret(_) => "InvalidPullSecret",
             Self::Client(_) => "ClientFailed",
-            Self::BrokenOff(_) => "PrepareFailed",
+            Self::BrokenOff => "PrepareFailed",
         }
     }
 
@@ -128,9 +129,6 @@ impl PrepareError {
             Self::UserNamespace(_) => {
                 "Tell your administrator: the node's container runtime must support user namespaces (hostUsers: false)."
             }
-            Self::Ca(CaError::Malformed { .. } | CaError::TooLarge { .. }) => {
-                "Put PEM certificates, and nothing else, into the ConfigMap key that caBundle names."
-            }
             Self::Git(error) => error.next(),
             Self::Files(FilesError::Path(_) | FilesError::Twice { .. }) => {
                 "Name each file by a plain relative path of its own, without '..'."
@@ -138,20 +136,26 @@ impl PrepareError {
             Self::Files(FilesError::NoConfigMap(_)) => "Create the ConfigMap, or correct its name.",
             Self::Files(FilesError::TooLarge) => "Use a Git source for large files.",
             Self::ContextDir(PathError::NotFound { .. }) => "Check contextDir against the source.",
-            Self::DockerfilePath(PathError::NotFound { .. }) => "Check dockerfile: it is a path in the context directory.",
+            Self::DockerfilePath(PathError::NotFound { .. }) => {
+                "Check dockerfile: it is a path in the context directory."
+            }
             Self::ContextDir(_) | Self::DockerfilePath(_) => {
                 "Name a path inside the source; symbolic links may not lead out of it."
             }
-            Self::Dockerfile(DockerfileError::TargetNotFound { .. }) => "Correct target, or name a stage so with FROM … AS.",
+            Self::Dockerfile(DockerfileError::TargetNotFound { .. }) => {
+                "Correct target, or name a stage so with FROM … AS."
+            }
             Self::Dockerfile(_) | Self::Name { .. } => "Correct the Dockerfile.",
             Self::Recipe(_) => "Correct the recipe.",
             Self::Base { source, .. } => return base_next(source),
             Self::PullSecret(_) => {
                 "Correct the Secret that pullSecrets names; `kubectl create secret docker-registry` makes a right one."
             }
-            Self::Ca(_) | Self::Files(FilesError::Write { .. }) | Self::Client(_) | Self::Disk { .. } | Self::BrokenOff(_) => {
-                ASK_ADMINISTRATOR
-            }
+            Self::Ca(_)
+            | Self::Files(FilesError::Write { .. })
+            | Self::Client(_)
+            | Self::Disk { .. }
+            | Self::BrokenOff => ASK_ADMINISTRATOR,
         };
         text.to_owned()
     }
@@ -169,7 +173,8 @@ fn base_next(error: &RegistryError) -> String {
         "RegistryNotFound" => "Check the image's name and tag.".to_owned(),
         // Docker Hub says so of what does not exist, too.
         "RegistryUnauthorized" => {
-            "Check the image's name. If it is private, name a Secret with a credential for its registry in pullSecrets.".to_owned()
+            "Check the image's name. If it is private, name a Secret with a credential for its registry in pullSecrets."
+                .to_owned()
         }
         _ => error.next(),
     }
@@ -177,6 +182,9 @@ fn base_next(error: &RegistryError) -> String {
 
 impl From<PrepareError> for StepFailure {
     fn from(error: PrepareError) -> Self {
+        if let PrepareError::Ca(error) = &error {
+            return ca_failure(error);
+        }
         Self {
             class: error.class(),
             reason: error.reason().to_owned(),
@@ -186,33 +194,45 @@ impl From<PrepareError> for StepFailure {
     }
 }
 
-/// Text as a status may carry it: one line, not too long, and a whole sentence or marked as cut.
+/// Text as a status may carry it: one line, and not too long, also where JSON writes a character as two.
 fn one_line(text: &str, most: usize) -> String {
-    let plain: String = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
-    if plain.len() <= most {
-        return plain;
-    }
-    let mut cut = String::new();
-    for letter in plain.chars() {
-        if cut.len() + letter.len_utf8() + '…'.len_utf8() > most {
+    let mut line = String::new();
+    let mut length = 0;
+    for letter in text
+        .chars()
+        .map(|letter| if letter.is_control() { ' ' } else { letter })
+    {
+        length += if matches!(letter, '"' | '\\') {
+            2
+        } else {
+            letter.len_utf8()
+        };
+        if length + '…'.len_utf8() > most {
+            line.push('…');
             break;
         }
-        cut.push(letter);
+        line.push(letter);
     }
-    cut.push('…');
-    cut
+    line
 }
 
 #[cfg(test)]
 mod tests {
+    use imagefactory_core::step::{Prepared, Report};
+
     use super::*;
 
     #[test]
     fn a_failure_fits_the_status_whatever_was_written() {
-        let path = "\u{1F980}\n".repeat(2000);
+        let path = "\u{1F980}\n\"\\".repeat(2000);
         let failure = StepFailure::from(PrepareError::ContextDir(PathError::NotFound { path }));
-        assert_eq!((failure.class, failure.reason.as_str()), (FailureClass::Source, "PathNotFound"));
+        assert_eq!(
+            (failure.class, failure.reason.as_str()),
+            (FailureClass::Source, "PathNotFound")
+        );
         assert!(failure.message.len() <= MAX_MESSAGE && failure.message.ends_with('…'));
+        let report = Report::<Prepared>::Failed(failure.clone());
+        assert_eq!(Report::decode(&report.encode()), Some(report));
         assert!(!failure.message.contains('\n') && failure.message.starts_with("contextDir: the source has no"));
     }
 

@@ -20,7 +20,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
-use imagefactory_core::step::{Prepared, PrepareStep, StepFailure, StepSource, paths};
+use imagefactory_core::step::{PrepareStep, Prepared, StepFailure, StepSource, paths};
 use imagefactory_crds::build::BaseImage;
 use secrecy::ExposeSecret as _;
 
@@ -63,7 +63,10 @@ async fn prepare(step: &PrepareStep, places: &Places) -> Result<Prepared, Prepar
     }
     let prepared = places.path(paths::PREPARED);
     for directory in [&places.path(paths::WORKSPACE), &prepared] {
-        empty(directory).map_err(|source| PrepareError::Disk { what: "the workspace", source })?;
+        empty(directory).map_err(|source| PrepareError::Disk {
+            what: "the workspace",
+            source,
+        })?;
     }
     let roots = ca::install(places, true)?;
     roots.write(&prepared.join(paths::CA_FILE))?;
@@ -73,26 +76,38 @@ async fn prepare(step: &PrepareStep, places: &Places) -> Result<Prepared, Prepar
     let commit = lay_out(&step.source, places, &roots).await?;
     let text = read_dockerfile(step, places, &prepared)?;
     let uses = dockerfile::uses(&text, &step.build_args, step.target.as_deref())?;
-    let registry = Registry::new(credentials, &roots).map_err(PrepareError::Client)?.with_mirrors(step.mirrors.clone());
+    let registry = Registry::new(credentials, &roots)
+        .map_err(PrepareError::Client)?
+        .with_mirrors(step.mirrors.clone());
     let bases = bases::resolve(&uses, &registry).await?;
     let pinned = dockerfile::pin(&text, &uses, &digests(&bases))?;
     write(&prepared.join(paths::DOCKERFILE), pinned.as_bytes(), 0o644)?;
-    Ok(Prepared { commit, bases: bases::reported(bases) })
+    Ok(Prepared {
+        commit,
+        bases: bases::reported(bases),
+    })
 }
 
+/// Lays the source out on a thread of its own: not one of the runtime's, whose end would wait for it when the pod is stopped.
 async fn lay_out(source: &StepSource, places: &Places, roots: &Roots) -> Result<Option<String>, PrepareError> {
     let (source, places, roots) = (source.clone(), places.clone(), roots.clone());
-    let work = tokio::task::spawn_blocking(move || source::lay_out(&source, &places, &roots));
-    work.await.map_err(PrepareError::BrokenOff)?
+    let (done, result) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || drop(done.send(source::lay_out(&source, &places, &roots))));
+    result.await.map_err(|_| PrepareError::BrokenOff)?
 }
 
 fn digests(bases: &[BaseImage]) -> BTreeMap<String, String> {
-    bases.iter().map(|base| (base.reference.clone(), base.digest.0.clone())).collect()
+    bases
+        .iter()
+        .map(|base| (base.reference.clone(), base.digest.0.clone()))
+        .collect()
 }
 
 fn pull_credentials(secrets: usize, places: &Places) -> Result<Credentials, PrepareError> {
     let directory = places.path(paths::PULL_CREDENTIALS);
-    let files: Vec<_> = (0..secrets).map(|number| directory.join(number.to_string()).join(DOCKER_CONFIG_KEY)).collect();
+    let files: Vec<_> = (0..secrets)
+        .map(|number| directory.join(number.to_string()).join(DOCKER_CONFIG_KEY))
+        .collect();
     Credentials::load(&files).map_err(PrepareError::PullSecret)
 }
 
@@ -100,8 +115,15 @@ fn pull_credentials(secrets: usize, places: &Places) -> Result<Credentials, Prep
 fn write_docker_config(credentials: &Credentials, prepared: &Path) -> Result<(), PrepareError> {
     let directory = prepared.join("docker");
     let made = DirBuilder::new().mode(0o700).create(&directory);
-    made.map_err(|source| PrepareError::Disk { what: "the directory of pull credentials", source })?;
-    write(&directory.join("config.json"), credentials.to_docker_config().expose_secret().as_bytes(), 0o400)
+    made.map_err(|source| PrepareError::Disk {
+        what: "the directory of pull credentials",
+        source,
+    })?;
+    write(
+        &directory.join("config.json"),
+        credentials.to_docker_config().expose_secret().as_bytes(),
+        0o400,
+    )
 }
 
 /// The Dockerfile's text, from the source or from the recipe. What it ignores goes where the builder looks for it.
@@ -131,7 +153,12 @@ fn read(path: &Path, shown: &str) -> Result<Vec<u8>, PrepareError> {
     let mut bytes = Vec::new();
     let most = dockerfile::lines::MAX_DOCKERFILE as u64 + 1;
     let read = fs::File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes));
-    read.map_err(|source| PrepareError::DockerfilePath(PathError::Io { path: shown.to_owned(), source }))?;
+    read.map_err(|source| {
+        PrepareError::DockerfilePath(PathError::Io {
+            path: shown.to_owned(),
+            source,
+        })
+    })?;
     if bytes.len() as u64 == most {
         return Err(DockerfileError::TooLong.into());
     }
@@ -139,5 +166,8 @@ fn read(path: &Path, shown: &str) -> Result<Vec<u8>, PrepareError> {
 }
 
 fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), PrepareError> {
-    write_new(path, content, mode).map_err(|source| PrepareError::Disk { what: "what the builder is given", source })
+    write_new(path, content, mode).map_err(|source| PrepareError::Disk {
+        what: "what the builder is given",
+        source,
+    })
 }

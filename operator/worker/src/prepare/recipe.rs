@@ -40,10 +40,16 @@ fi"#;
 /// The Dockerfile of a recipe: base image, environment, packages, commands, entry point.
 pub(super) fn dockerfile(recipe: &Recipe) -> Result<String, RecipeError> {
     let mut lines = vec!["# Made by Image Factory from a recipe.".to_owned()];
-    lines.push(format!("FROM {}", checked("baseImage", &recipe.base_image, is_reference)?));
+    lines.push(format!(
+        "FROM {}",
+        checked("baseImage", &recipe.base_image, is_reference)?
+    ));
     for variable in &recipe.env {
         let name = checked("env", &variable.name, is_variable)?;
-        lines.push(format!("ENV {name}={}", quoted(checked("env", &variable.value, is_line)?)));
+        lines.push(format!(
+            "ENV {name}={}",
+            quoted(checked("env", &variable.value, is_line)?)
+        ));
     }
     if !recipe.packages.is_empty() {
         let mut arguments = vec!["/bin/sh", "-c", INSTALL, "recipe"];
@@ -53,11 +59,17 @@ pub(super) fn dockerfile(recipe: &Recipe) -> Result<String, RecipeError> {
         lines.push(format!("RUN {}", json!(arguments)));
     }
     for command in &recipe.commands {
-        lines.push(format!("RUN {}", json!(["/bin/sh", "-ec", checked("commands", command, is_text)?])));
+        lines.push(format!(
+            "RUN {}",
+            json!(["/bin/sh", "-ec", checked("commands", command, is_text)?])
+        ));
     }
     if !recipe.entrypoint.is_empty() {
-        let words: Result<Vec<_>, _> =
-            recipe.entrypoint.iter().map(|word| checked("entrypoint", word, is_text)).collect();
+        let words: Result<Vec<_>, _> = recipe
+            .entrypoint
+            .iter()
+            .map(|word| checked("entrypoint", word, is_text))
+            .collect();
         lines.push(format!("ENTRYPOINT {}", json!(words?)));
     }
     lines.push(String::new());
@@ -83,19 +95,30 @@ fn checked<'a>(field: &'static str, value: &'a str, allowed: fn(&str) -> bool) -
     if allowed(value) {
         return Ok(value);
     }
-    Err(RecipeError::Characters { field, value: value.chars().take(64).collect() })
+    Err(RecipeError::Characters {
+        field,
+        value: value.chars().take(64).collect(),
+    })
 }
 
 fn is_reference(text: &str) -> bool {
-    begins_plain(text) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-:/@".contains(&byte))
+    begins_plain(text)
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-:/@".contains(&byte))
 }
 
 fn is_package(text: &str) -> bool {
-    begins_plain(text) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+._:~=-".contains(&byte))
+    begins_plain(text)
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+._:~=-".contains(&byte))
 }
 
 fn is_variable(text: &str) -> bool {
-    text.bytes().next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
+    text.bytes()
+        .next()
+        .is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 

@@ -18,14 +18,20 @@ fn recipe(base: &str) -> Recipe {
 }
 
 fn variable(name: &str, value: &str) -> NamedValue {
-    NamedValue { name: name.into(), value: value.into() }
+    NamedValue {
+        name: name.into(),
+        value: value.into(),
+    }
 }
 
 #[test]
 fn a_recipe_with_everything() {
     let recipe = Recipe {
         packages: vec!["curl=7.88.1-10".into(), "ca-certificates".into()],
-        commands: vec!["echo \"$HOME\" > /x && rm -rf '/tmp/a b'".into(), "# only a comment".into()],
+        commands: vec![
+            "echo \"$HOME\" > /x && rm -rf '/tmp/a b'".into(),
+            "# only a comment".into(),
+        ],
         env: vec![variable("PRICE", r#"5$ "each" \ or less"#), variable("EMPTY", "")],
         entrypoint: vec!["/bin/app".into(), "--name=$HOME".into()],
         ..recipe("debian:bookworm-slim")
@@ -47,21 +53,36 @@ ENTRYPOINT ["/bin/app","--name=$HOME"]
 
 #[test]
 fn a_base_image_alone_is_a_recipe() {
-    assert_eq!(dockerfile(&recipe("alpine:3")).unwrap(), "# Made by Image Factory from a recipe.\nFROM alpine:3\n");
+    assert_eq!(
+        dockerfile(&recipe("alpine:3")).unwrap(),
+        "# Made by Image Factory from a recipe.\nFROM alpine:3\n"
+    );
 }
 
 #[test]
 fn what_would_be_grammar_is_refused() {
-    let with_env = |name: &str, value: &str| Recipe { env: vec![variable(name, value)], ..recipe("a") };
+    let with_env = |name: &str, value: &str| Recipe {
+        env: vec![variable(name, value)],
+        ..recipe("a")
+    };
     for recipe in [
         recipe(""),
         recipe("a\nRUN evil"),
         recipe("a AS b"),
         recipe("--platform=x"),
         recipe("$A"),
-        Recipe { packages: vec!["-y".into()], ..recipe("a") },
-        Recipe { packages: vec!["a;b".into()], ..recipe("a") },
-        Recipe { commands: vec!["a\0b".into()], ..recipe("a") },
+        Recipe {
+            packages: vec!["-y".into()],
+            ..recipe("a")
+        },
+        Recipe {
+            packages: vec!["a;b".into()],
+            ..recipe("a")
+        },
+        Recipe {
+            commands: vec!["a\0b".into()],
+            ..recipe("a")
+        },
         with_env("A=1 B", "x"),
         with_env("A", "x\nRUN evil"),
         with_env("", "x"),
@@ -77,7 +98,10 @@ fn run_install(tools: &[&str], packages: &[&str]) -> (Option<i32>, String, Strin
     let log = bin.path().join("log");
     for tool in tools {
         let path = bin.path().join(tool);
-        let script = format!("#!/bin/sh\nprintf '%s' '{tool}' >> {0}\nprintf '|%s' \"$@\" >> {0}\necho >> {0}\n", log.display());
+        let script = format!(
+            "#!/bin/sh\nprintf '%s' '{tool}' >> {0}\nprintf '|%s' \"$@\" >> {0}\necho >> {0}\n",
+            log.display()
+        );
         std::fs::write(&path, script).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     }
@@ -99,10 +123,19 @@ fn run_install(tools: &[&str], packages: &[&str]) -> (Option<i32>, String, Strin
 fn the_script_takes_the_first_package_manager_that_is_there() {
     let hostile = ["curl", "$(touch x)", "a b"];
     for (tools, said) in [
-        (vec!["apt-get", "apk"], "apt-get|update\napt-get|install|-y|--no-install-recommends|curl|$(touch x)|a b\n"),
+        (
+            vec!["apt-get", "apk"],
+            "apt-get|update\napt-get|install|-y|--no-install-recommends|curl|$(touch x)|a b\n",
+        ),
         (vec!["apk", "dnf"], "apk|add|--no-cache|curl|$(touch x)|a b\n"),
-        (vec!["dnf", "microdnf"], "dnf|install|-y|--setopt=install_weak_deps=False|curl|$(touch x)|a b\ndnf|clean|all\n"),
-        (vec!["microdnf"], "microdnf|install|-y|--setopt=install_weak_deps=0|curl|$(touch x)|a b\nmicrodnf|clean|all\n"),
+        (
+            vec!["dnf", "microdnf"],
+            "dnf|install|-y|--setopt=install_weak_deps=False|curl|$(touch x)|a b\ndnf|clean|all\n",
+        ),
+        (
+            vec!["microdnf"],
+            "microdnf|install|-y|--setopt=install_weak_deps=0|curl|$(touch x)|a b\nmicrodnf|clean|all\n",
+        ),
     ] {
         let (code, log, stderr) = run_install(&tools, &hostile);
         assert_eq!((code, log.as_str()), (Some(0), said), "{tools:?}: {stderr}");
@@ -119,11 +152,14 @@ fn without_a_package_manager_the_script_says_so() {
 /// Text of any kind, with what is special to Dockerfiles, shells and JSON more often than by chance.
 fn hostile() -> impl Strategy<Value = String> {
     let special = prop::sample::select(vec![
-        "\n", "\\", "\"", "'", "$", "${A}", "`", "#", "<<EOF", "\\\n", "\r\n", "[", "]", ",", "RUN", "FROM x", " ", "\t",
-        "\u{2028}", "\u{85}", "\u{a0}", "\u{feff}", "--", "&&", ";", "\u{7f}", "\u{1}", "\\u0000", "=",
+        "\n", "\\", "\"", "'", "$", "${A}", "`", "#", "<<EOF", "\\\n", "\r\n", "[", "]", ",", "RUN", "FROM x", " ",
+        "\t", "\u{2028}", "\u{85}", "\u{a0}", "\u{feff}", "--", "&&", ";", "\u{7f}", "\u{1}", "\\u0000", "=",
     ]);
-    prop::collection::vec(prop_oneof![special.prop_map(str::to_owned), any::<char>().prop_map(String::from)], 0..12)
-        .prop_map(|pieces| pieces.concat())
+    prop::collection::vec(
+        prop_oneof![special.prop_map(str::to_owned), any::<char>().prop_map(String::from)],
+        0..12,
+    )
+    .prop_map(|pieces| pieces.concat())
 }
 
 fn json_arguments(instruction: &lines::Instruction) -> Vec<String> {

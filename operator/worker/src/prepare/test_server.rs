@@ -1,7 +1,7 @@
 //! A small HTTP server for tests, with TLS or without, that keeps what it was asked.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
@@ -21,7 +21,10 @@ pub(super) struct Asked {
 
 impl Asked {
     pub(super) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -35,7 +38,11 @@ pub(super) struct Answer {
 
 impl Answer {
     pub(super) fn status(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: Vec::new() }
+        Self {
+            status,
+            headers: Vec::new(),
+            body: Vec::new(),
+        }
     }
 
     pub(super) fn header(mut self, name: &str, value: &str) -> Self {
@@ -71,7 +78,10 @@ impl Tls {
             .with_no_client_auth()
             .with_single_cert(vec![leaf.der().clone()], key)
             .unwrap();
-        Self { authority: ca.pem(), config: Arc::new(config) }
+        Self {
+            authority: ca.pem(),
+            config: Arc::new(config),
+        }
     }
 }
 
@@ -88,7 +98,11 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let asked = Arc::new(Mutex::new(Vec::new()));
-        let server = Self { port, tls: tls.is_some(), asked: asked.clone() };
+        let server = Self {
+            port,
+            tls: tls.is_some(),
+            asked: asked.clone(),
+        };
         let config = tls.map(|tls| tls.config.clone());
         let answer = Arc::new(answer);
         std::thread::spawn(move || {
@@ -96,7 +110,11 @@ impl Server {
                 let (config, answer, asked) = (config.clone(), answer.clone(), asked.clone());
                 std::thread::spawn(move || match config {
                     None => serve(stream, &*answer, &asked),
-                    Some(config) => serve(StreamOwned::new(ServerConnection::new(config).unwrap(), stream), &*answer, &asked),
+                    Some(config) => serve(
+                        StreamOwned::new(ServerConnection::new(config).unwrap(), stream),
+                        &*answer,
+                        &asked,
+                    ),
                 });
             }
         });
@@ -109,7 +127,11 @@ impl Server {
     }
 
     pub(super) fn url_at(&self, host: &str, path: &str) -> String {
-        format!("{}://{host}:{}{path}", if self.tls { "https" } else { "http" }, self.port)
+        format!(
+            "{}://{host}:{}{path}",
+            if self.tls { "https" } else { "http" },
+            self.port
+        )
     }
 
     /// All that it was asked so far.
@@ -124,7 +146,11 @@ fn serve(stream: impl Read + Write, answer: &(dyn Fn(&Asked) -> Answer + Send + 
     let Some(asked) = read(&mut stream) else { return };
     log.lock().unwrap().push(asked.clone());
     let answer = answer(&asked);
-    let mut head = format!("HTTP/1.1 {} X\r\nConnection: close\r\nContent-Length: {}\r\n", answer.status, answer.body.len());
+    let mut head = format!(
+        "HTTP/1.1 {} X\r\nConnection: close\r\nContent-Length: {}\r\n",
+        answer.status,
+        answer.body.len()
+    );
     for (name, value) in &answer.headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
@@ -141,11 +167,17 @@ fn read(stream: &mut impl BufRead) -> Option<Asked> {
     let mut line = String::new();
     stream.read_line(&mut line).ok()?;
     let mut words = line.split_whitespace();
-    let mut asked = Asked { method: words.next()?.to_owned(), path: words.next()?.to_owned(), ..Asked::default() };
+    let mut asked = Asked {
+        method: words.next()?.to_owned(),
+        path: words.next()?.to_owned(),
+        ..Asked::default()
+    };
     loop {
         let mut line = String::new();
         stream.read_line(&mut line).ok()?;
-        let Some((name, value)) = line.trim().split_once(':') else { break };
+        let Some((name, value)) = line.trim().split_once(':') else {
+            break;
+        };
         asked.headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
     if let Some(length) = asked.header("content-length") {

@@ -56,22 +56,47 @@ mod tests {
 
     #[test]
     fn a_map_that_keeps_away_from_the_node_s_root_is_good() {
-        for text in ["         0     131072      65536\n", "0 65536 65536", "0 100000 1000\n1000 200000 64536\n", "0 1 1\n"] {
+        for text in [
+            "         0     131072      65536\n",
+            "0 65536 65536",
+            "0 100000 1000\n1000 200000 64536\n",
+            "0 1 1\n",
+        ] {
             assert!(check_map(text).is_ok(), "{text:?}");
         }
     }
 
     #[test]
     fn the_identity_is_refused_whole_and_in_parts() {
-        for text in ["         0          0 4294967295\n", "0 0 1\n1 100000 65535\n", "0 100000 65535\n65535 0 1\n", "0 0 4294967295"] {
+        for text in [
+            "         0          0 4294967295\n",
+            "0 0 1\n1 100000 65535\n",
+            "0 100000 65535\n65535 0 1\n",
+            "0 0 4294967295",
+        ] {
             assert!(matches!(check_map(text), Err(UserNamespaceError::NodeRoot)), "{text:?}");
         }
     }
 
     #[test]
     fn what_is_not_a_map_is_refused() {
-        for text in ["", "\n", "0\n", "0 1\n", "0 1 2 3\n", "a b c\n", "0 -1 5\n", "0 65536 0\n", "0 65536 65536\n\n", "0 4294967296 1", "0 4294967295 2"] {
-            assert!(matches!(check_map(text), Err(UserNamespaceError::Malformed(_))), "{text:?}");
+        for text in [
+            "",
+            "\n",
+            "0\n",
+            "0 1\n",
+            "0 1 2 3\n",
+            "a b c\n",
+            "0 -1 5\n",
+            "0 65536 0\n",
+            "0 65536 65536\n\n",
+            "0 4294967296 1",
+            "0 4294967295 2",
+        ] {
+            assert!(
+                matches!(check_map(text), Err(UserNamespaceError::Malformed(_))),
+                "{text:?}"
+            );
         }
     }
 

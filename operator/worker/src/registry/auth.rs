@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use reqwest::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use reqwest::Url;
+use reqwest::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 
@@ -58,7 +58,10 @@ fn bearer(challenge: &http_auth::ChallengeRef<'_>) -> Result<Challenge, &'static
     if realm.scheme() != "https" {
         return Err("its challenge names a token service without TLS");
     }
-    Ok(Challenge::Bearer { realm, service: parameter("service") })
+    Ok(Challenge::Bearer {
+        realm,
+        service: parameter("service"),
+    })
 }
 
 /// What a token is asked for.
@@ -114,13 +117,23 @@ impl Token {
     /// Reads a token service's answer; none if there is no token in it.
     pub(super) fn read(body: &[u8]) -> Option<Self> {
         let answer: TokenAnswer = serde_json::from_slice(body).ok()?;
-        let token = if answer.token.is_empty() { answer.access_token } else { answer.token };
+        let token = if answer.token.is_empty() {
+            answer.access_token
+        } else {
+            answer.token
+        };
         if token.is_empty() {
             return None;
         }
-        let life = answer.expires_in.map_or(DEFAULT_LIFE, Duration::from_secs).min(Duration::from_secs(3600));
+        let life = answer
+            .expires_in
+            .map_or(DEFAULT_LIFE, Duration::from_secs)
+            .min(Duration::from_secs(3600));
         let header = secret_header(&format!("Bearer {token}"))?;
-        Some(Self { header, until: Instant::now() + life.saturating_sub(MARGIN) })
+        Some(Self {
+            header,
+            until: Instant::now() + life.saturating_sub(MARGIN),
+        })
     }
 }
 
@@ -145,24 +158,40 @@ pub(super) struct Sessions {
 
 impl Sessions {
     pub(super) fn challenge(&self, host: &str) -> Option<Challenge> {
-        self.challenges.lock().unwrap_or_else(PoisonError::into_inner).get(host).cloned()
+        self.challenges
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(host)
+            .cloned()
     }
 
     pub(super) fn learn(&self, host: &str, challenge: Challenge) {
-        self.challenges.lock().unwrap_or_else(PoisonError::into_inner).insert(host.to_owned(), challenge);
+        self.challenges
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(host.to_owned(), challenge);
     }
 
     pub(super) fn token(&self, host: &str, scope: &Scope) -> Option<Token> {
         let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        tokens.get(&(host.to_owned(), scope.clone())).filter(|token| token.until > Instant::now()).cloned()
+        tokens
+            .get(&(host.to_owned(), scope.clone()))
+            .filter(|token| token.until > Instant::now())
+            .cloned()
     }
 
     pub(super) fn keep(&self, host: &str, scope: &Scope, token: Token) {
-        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).insert((host.to_owned(), scope.clone()), token);
+        self.tokens
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert((host.to_owned(), scope.clone()), token);
     }
 
     pub(super) fn forget(&self, host: &str, scope: &Scope) {
-        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).remove(&(host.to_owned(), scope.clone()));
+        self.tokens
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&(host.to_owned(), scope.clone()));
     }
 }
 
@@ -180,9 +209,16 @@ mod tests {
     fn challenges_are_read() {
         assert_eq!(challenge("Basic realm=\"Registry\""), Ok(Some(Challenge::Basic)));
         assert_eq!(challenge("Negotiate"), Ok(None));
-        let bearer = challenge("Bearer realm=\"https://auth.r.io/token\",service=\"r.io\"").unwrap().unwrap();
-        let Challenge::Bearer { realm, service } = bearer else { panic!("not a bearer challenge") };
-        let scope = Scope::push(&Repository::parse("r.io/a").unwrap(), Some(&Repository::parse("r.io/b").unwrap()));
+        let bearer = challenge("Bearer realm=\"https://auth.r.io/token\",service=\"r.io\"")
+            .unwrap()
+            .unwrap();
+        let Challenge::Bearer { realm, service } = bearer else {
+            panic!("not a bearer challenge")
+        };
+        let scope = Scope::push(
+            &Repository::parse("r.io/a").unwrap(),
+            Some(&Repository::parse("r.io/b").unwrap()),
+        );
         assert_eq!(
             token_url(&realm, service.as_deref(), &scope).as_str(),
             "https://auth.r.io/token?service=r.io&scope=repository%3Aa%3Apull%2Cpush&scope=repository%3Ab%3Apull"
@@ -211,7 +247,11 @@ mod tests {
     fn a_token_that_ends_in_a_moment_is_not_used() {
         let sessions = Sessions::default();
         let scope = Scope::pull(&Repository::parse("r.io/a").unwrap());
-        sessions.keep("r.io", &scope, Token::read(br#"{"token":"abc","expires_in":5}"#).unwrap());
+        sessions.keep(
+            "r.io",
+            &scope,
+            Token::read(br#"{"token":"abc","expires_in":5}"#).unwrap(),
+        );
         assert!(sessions.token("r.io", &scope).is_none());
         sessions.keep("r.io", &scope, Token::read(br#"{"token":"abc"}"#).unwrap());
         assert!(sessions.token("r.io", &scope).is_some());

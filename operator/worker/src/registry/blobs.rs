@@ -7,12 +7,13 @@ use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, LOCATION};
 use reqwest::{Method, StatusCode, Url};
 
 use super::Registry;
+use super::answer::read_bounded;
 use super::body::{BlobSource, BodyFault, ByteStream, Expected, Fault, request_body};
+use super::call::{Access, Call, url};
 use super::digest::Digest;
 use super::error::RegistryError;
 use super::name::Repository;
 use super::retry::Retry;
-use super::transport::{Access, Call, Transport, read_bounded};
 
 /// A blob by what must be true of it.
 #[derive(Clone, Copy, Debug)]
@@ -32,22 +33,22 @@ enum Begun {
 }
 
 impl Registry {
-    /// The size of a blob in this very repository; none if it is not there.
+    /// Whether this very repository has a blob with this digest and, as far as the registry tells it, this size.
     ///
     /// # Errors
     /// The registry can't be asked.
-    pub async fn blob_size(&self, repository: &Repository, digest: &Digest) -> Result<Option<u64>, RegistryError> {
-        let url = Transport::url(repository, &format!("blobs/{digest}"))?;
-        let call = Call::new(Method::HEAD, url, repository, Access::Pull).what(digest.as_str());
+    pub async fn has_blob(&self, repository: &Repository, blob: Blob<'_>) -> Result<bool, RegistryError> {
+        let url = url(repository, &format!("blobs/{}", blob.digest))?;
+        let call = Call::new(Method::HEAD, url, repository, Access::Pull).what(blob.digest.as_str());
         match self.transport.call(&call).await {
             Ok(response) => {
-                let length = response.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-                length.map(Some).ok_or_else(|| RegistryError::Protocol {
-                    repository: repository.clone(),
-                    detail: format!("blob {digest} has no length"),
-                })
+                let length = response
+                    .headers()
+                    .get(CONTENT_LENGTH)
+                    .and_then(|value| value.to_str().ok()?.parse().ok());
+                Ok(length.is_none_or(|length: u64| length == blob.size))
             }
-            Err(RegistryError::NotFound { .. }) => Ok(None),
+            Err(RegistryError::NotFound { .. }) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -56,15 +57,24 @@ impl Registry {
     ///
     /// # Errors
     /// Nobody serves it, it is larger than `limit`, or the bytes are others.
-    pub async fn read_blob(&self, repository: &Repository, digest: &Digest, limit: u64) -> Result<Bytes, RegistryError> {
-        self.from_anywhere(repository, async |repository| {
+    pub async fn read_blob(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        limit: u64,
+    ) -> Result<Bytes, RegistryError> {
+        self.first_of_candidates(repository, async |repository| {
             let call = get_call(repository, digest, limit)?;
             let bytes = read_bounded(self.transport.call(&call).await?, &call, limit).await?;
             let actual = Digest::of(&bytes);
             if &actual == digest {
                 return Ok(bytes);
             }
-            Err(RegistryError::DigestMismatch { repository: repository.clone(), expected: digest.clone(), actual })
+            Err(RegistryError::DigestMismatch {
+                repository: repository.clone(),
+                expected: digest.clone(),
+                actual,
+            })
         })
         .await
     }
@@ -73,7 +83,12 @@ impl Registry {
     ///
     /// # Errors
     /// The bytes are others, or the registry does not take them.
-    pub async fn upload_blob(&self, repository: &Repository, blob: Blob<'_>, source: &dyn BlobSource) -> Result<(), RegistryError> {
+    pub async fn upload_blob(
+        &self,
+        repository: &Repository,
+        blob: Blob<'_>,
+        source: &dyn BlobSource,
+    ) -> Result<(), RegistryError> {
         self.upload(repository, blob, source, None).await
     }
 
@@ -82,12 +97,22 @@ impl Registry {
     ///
     /// # Errors
     /// Either registry fails, or the bytes are not those of the digest.
-    pub async fn copy_blob(&self, to: &Repository, blob: Blob<'_>, from: &Registry, source: &Repository) -> Result<(), RegistryError> {
-        if self.blob_size(to, blob.digest).await? == Some(blob.size) {
+    pub async fn copy_blob(
+        &self,
+        to: &Repository,
+        blob: Blob<'_>,
+        from: &Registry,
+        source: &Repository,
+    ) -> Result<(), RegistryError> {
+        if self.has_blob(to, blob).await? {
             return Ok(());
         }
         let mount_from = self.may_mount(to, from, source)?.then_some(source);
-        let bytes = RemoteSource { registry: from, repository: source, blob };
+        let bytes = RemoteSource {
+            registry: from,
+            repository: source,
+            blob,
+        };
         self.upload(to, blob, &bytes, mount_from).await
     }
 
@@ -99,7 +124,11 @@ impl Registry {
         }
         let reads = from.transport.credentials.for_repository(source)?;
         let writes = self.transport.credentials.for_repository(to)?;
-        let bound = self.transport.credentials.for_repository(source).is_ok_and(|found| found == writes);
+        let bound = self
+            .transport
+            .credentials
+            .for_repository(source)
+            .is_ok_and(|found| found == writes);
         Ok(writes.is_some() && (bound || reads == writes))
     }
 
@@ -126,15 +155,27 @@ impl Registry {
         source: &dyn BlobSource,
         mount_from: Option<&Repository>,
     ) -> Result<(), RegistryError> {
-        let Begun::At(mut url) = self.begin(repository, blob, mount_from).await? else { return Ok(()) };
+        let Begun::At(mut url) = self.begin(repository, blob, mount_from).await? else {
+            return Ok(());
+        };
         url.query_pairs_mut().append_pair("digest", blob.digest.as_str());
-        let failed = |fault| RegistryError::Body { repository: repository.clone(), digest: blob.digest.clone(), fault };
+        let failed = |fault| RegistryError::Body {
+            repository: repository.clone(),
+            digest: blob.digest.clone(),
+            fault,
+        };
         let bytes = source.open().await.map_err(failed)?;
         let fault = Fault::default();
-        let expected = Expected { digest: blob.digest.clone(), size: blob.size };
+        let expected = Expected {
+            digest: blob.digest.clone(),
+            size: blob.size,
+        };
         let body = request_body(bytes, expected, fault.clone());
-        let mut call = Call::new(Method::PUT, url, repository, Access::Push).what(blob.digest.as_str()).transfers(blob.size);
-        call.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+        let mut call = Call::new(Method::PUT, url, repository, Access::Push)
+            .what(blob.digest.as_str())
+            .transfers(blob.size);
+        call.headers
+            .insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
         call.headers.insert(CONTENT_LENGTH, HeaderValue::from(blob.size));
         let sent = self.transport.attempt(&call, Some(body)).await;
         // A fault of the bytes shows at the client as a broken connection: what broke it counts.
@@ -144,10 +185,17 @@ impl Registry {
         }
     }
 
-    async fn begin(&self, repository: &Repository, blob: Blob<'_>, mount_from: Option<&Repository>) -> Result<Begun, RegistryError> {
+    async fn begin(
+        &self,
+        repository: &Repository,
+        blob: Blob<'_>,
+        mount_from: Option<&Repository>,
+    ) -> Result<Begun, RegistryError> {
         if let Some(source) = mount_from {
-            let mut url = Transport::url(repository, "blobs/uploads/")?;
-            url.query_pairs_mut().append_pair("mount", blob.digest.as_str()).append_pair("from", source.path());
+            let mut url = url(repository, "blobs/uploads/")?;
+            url.query_pairs_mut()
+                .append_pair("mount", blob.digest.as_str())
+                .append_pair("from", source.path());
             let mut call = Call::new(Method::POST, url, repository, Access::Push).what("upload");
             call.mount_from = Some(source);
             match self.transport.call(&call).await {
@@ -157,7 +205,7 @@ impl Registry {
                 Err(error) => tracing::debug!(%error, "blob is copied, since it could not be mounted"),
             }
         }
-        let url = Transport::url(repository, "blobs/uploads/")?;
+        let url = url(repository, "blobs/uploads/")?;
         let call = Call::new(Method::POST, url, repository, Access::Push).what("upload");
         location(repository, &self.transport.call(&call).await?).map(Begun::At)
     }
@@ -168,23 +216,35 @@ impl Registry {
         let (host, repository) = (call.url.host_str().unwrap_or_default().to_owned(), repository.clone());
         let lost = move |source: reqwest::Error| {
             tracing::debug!(%repository, "blob broke off");
-            BodyFault::Remote(Box::new(RegistryError::Unreachable { host: host.clone(), source: source.without_url() }))
+            BodyFault::Remote(Box::new(RegistryError::Unreachable {
+                host: host.clone(),
+                source: source.without_url(),
+            }))
         };
         Ok(response.bytes_stream().map(move |piece| piece.map_err(&lost)).boxed())
     }
 }
 
 fn get_call<'a>(repository: &'a Repository, digest: &Digest, size: u64) -> Result<Call<'a>, RegistryError> {
-    let url = Transport::url(repository, &format!("blobs/{digest}"))?;
-    Ok(Call::new(Method::GET, url, repository, Access::Pull).what(digest.as_str()).transfers(size))
+    let url = url(repository, &format!("blobs/{digest}"))?;
+    Ok(Call::new(Method::GET, url, repository, Access::Pull)
+        .what(digest.as_str())
+        .transfers(size))
 }
 
 /// Where an upload goes on. May be relative; may name another host, to which no credential goes.
 fn location(repository: &Repository, response: &reqwest::Response) -> Result<Url, RegistryError> {
-    let protocol = |detail: &str| RegistryError::Protocol { repository: repository.clone(), detail: detail.to_owned() };
+    let protocol = |detail: &str| RegistryError::Protocol {
+        repository: repository.clone(),
+        detail: detail.to_owned(),
+    };
     let header = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
-    let url = response.url().join(header.ok_or_else(|| protocol("an upload began without a location"))?);
-    url.ok().filter(|url| url.scheme() == "https").ok_or_else(|| protocol("an upload's location is not an https URL"))
+    let url = response
+        .url()
+        .join(header.ok_or_else(|| protocol("an upload began without a location"))?);
+    url.ok()
+        .filter(|url| url.scheme() == "https")
+        .ok_or_else(|| protocol("an upload's location is not an https URL"))
 }
 
 /// A blob in another registry.

@@ -137,7 +137,11 @@ impl Verifier {
             };
             self.seen += piece.len() as u64;
             if self.seen > self.expected.size {
-                return Err(BodyFault::Size { expected: self.expected.size, actual: self.seen, more: true });
+                return Err(BodyFault::Size {
+                    expected: self.expected.size,
+                    actual: self.seen,
+                    more: true,
+                });
             }
             self.hasher.update(&piece);
             if let Some(earlier) = self.held.replace(piece) {
@@ -151,11 +155,18 @@ impl Verifier {
         self.done = true;
         let Expected { digest, size } = self.expected.clone();
         if self.seen != size {
-            return Err(BodyFault::Size { expected: size, actual: self.seen, more: false });
+            return Err(BodyFault::Size {
+                expected: size,
+                actual: self.seen,
+                more: false,
+            });
         }
         let actual = std::mem::take(&mut self.hasher).finish();
         if actual != digest {
-            return Err(BodyFault::Digest { expected: digest, actual });
+            return Err(BodyFault::Digest {
+                expected: digest,
+                actual,
+            });
         }
         Ok(self.held.take())
     }
@@ -163,7 +174,14 @@ impl Verifier {
 
 /// The same bytes, which end with an error instead of their last piece unless size and digest are right.
 pub(super) fn verified(inner: ByteStream, expected: Expected) -> ByteStream {
-    let verifier = Verifier { inner, hasher: Hasher::default(), seen: 0, held: None, expected, done: false };
+    let verifier = Verifier {
+        inner,
+        hasher: Hasher::default(),
+        seen: 0,
+        held: None,
+        expected,
+        done: false,
+    };
     let next = |mut verifier: Verifier| async move { Ok(verifier.next().await?.map(|piece| (piece, verifier))) };
     stream::try_unfold(verifier, next).boxed()
 }
@@ -184,7 +202,13 @@ pub(super) fn request_body(inner: ByteStream, expected: Expected, fault: Fault) 
 /// # Errors
 /// They are not.
 pub async fn check(source: &dyn BlobSource, digest: &Digest, size: u64) -> Result<(), BodyFault> {
-    let mut bytes = verified(source.open().await?, Expected { digest: digest.clone(), size });
+    let mut bytes = verified(
+        source.open().await?,
+        Expected {
+            digest: digest.clone(),
+            size,
+        },
+    );
     while let Some(piece) = bytes.next().await {
         piece?;
     }

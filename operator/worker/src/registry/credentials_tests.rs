@@ -21,7 +21,10 @@ fn load(texts: &[&str]) -> Credentials {
 }
 
 fn user_for(credentials: &Credentials, repository: &str) -> Option<String> {
-    credentials.for_repository(&Repository::parse(repository).unwrap()).unwrap().map(|found| found.username.clone())
+    credentials
+        .for_repository(&Repository::parse(repository).unwrap())
+        .unwrap()
+        .map(|found| found.username.clone())
 }
 
 #[test]
@@ -29,17 +32,37 @@ fn a_credential_is_for_exactly_the_host_that_its_entry_names() {
     let credentials = load(&[r#"{"auths":{"r.io":{"auth":"dTpw"},"r.io:5000":{"username":"v","password":"p"}}}"#]);
     assert_eq!(user_for(&credentials, "r.io/a").as_deref(), Some("u"));
     assert_eq!(user_for(&credentials, "r.io:5000/a").as_deref(), Some("v"));
-    assert_eq!(user_for(&credentials, "r.io:443/a").as_deref(), Some("u"), "the default port is no other host");
-    for other in ["r.io.evil.com/a", "evil.com/r.io/a", "sub.r.io/a", "r.io:444/a", "debian"] {
+    assert_eq!(
+        user_for(&credentials, "r.io:443/a").as_deref(),
+        Some("u"),
+        "the default port is no other host"
+    );
+    for other in [
+        "r.io.evil.com/a",
+        "evil.com/r.io/a",
+        "sub.r.io/a",
+        "r.io:444/a",
+        "debian",
+    ] {
         assert_eq!(user_for(&credentials, other), None, "{other}");
     }
 }
 
 #[test]
 fn every_name_of_docker_hub_means_docker_hub() {
-    for key in ["docker.io", "index.docker.io", "https://index.docker.io/v1/", "registry-1.docker.io", "https://docker.io/v2"] {
+    for key in [
+        "docker.io",
+        "index.docker.io",
+        "https://index.docker.io/v1/",
+        "registry-1.docker.io",
+        "https://docker.io/v2",
+    ] {
         let credentials = load(&[&format!(r#"{{"auths":{{"{key}":{{"auth":"dTpw"}}}}}}"#)]);
-        assert_eq!(user_for(&credentials, "debian:12".trim_end_matches(":12")).as_deref(), Some("u"), "{key}");
+        assert_eq!(
+            user_for(&credentials, "debian:12".trim_end_matches(":12")).as_deref(),
+            Some("u"),
+            "{key}"
+        );
     }
 }
 
@@ -67,7 +90,12 @@ fn of_two_files_the_first_counts() {
 fn bound_credentials_refuse_every_other_repository() {
     let credentials = load(&[r#"{"auths":{"r.io":{"auth":"dTpw"}}}"#]).bound_to(vec!["r.io/staging/acme".to_owned()]);
     assert_eq!(user_for(&credentials, "r.io/staging/acme/app").as_deref(), Some("u"));
-    for other in ["r.io/staging/acme-two/app", "r.io/staging", "s.io/staging/acme/app", "debian"] {
+    for other in [
+        "r.io/staging/acme-two/app",
+        "r.io/staging",
+        "s.io/staging/acme/app",
+        "debian",
+    ] {
         let refused = credentials.for_repository(&Repository::parse(other).unwrap());
         assert!(matches!(refused, Err(RegistryError::OutsidePrefix { .. })), "{other}");
     }
@@ -77,7 +105,10 @@ fn bound_credentials_refuse_every_other_repository() {
 fn what_can_not_be_used_is_refused_clearly() {
     for (text, says) in [
         (r#"{"auths":{"r.io":{"identitytoken":"t"}}}"#, "identitytoken"),
-        (r#"{"auths":{"r.io":{"auth":"dTpw","registrytoken":"t"}}}"#, "registrytoken"),
+        (
+            r#"{"auths":{"r.io":{"auth":"dTpw","registrytoken":"t"}}}"#,
+            "registrytoken",
+        ),
         (r#"{"auths":{"*.r.io":{"auth":"dTpw"}}}"#, "patterns"),
         (r#"{"auths":{"http://r.io":{"auth":"dTpw"}}}"#, "plain http"),
         (r#"{"auths":{"https://u@r.io":{"auth":"dTpw"}}}"#, "user names"),
@@ -92,7 +123,11 @@ fn what_can_not_be_used_is_refused_clearly() {
 
 #[test]
 fn an_entry_without_content_is_no_credential() {
-    assert!(read_back(r#"{"auths":{"r.io":{}},"credsStore":"desktop"}"#).unwrap().is_empty());
+    assert!(
+        read_back(r#"{"auths":{"r.io":{}},"credsStore":"desktop"}"#)
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[test]

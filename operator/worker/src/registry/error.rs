@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::body::BodyFault;
-use super::credentials::CredentialError;
 use super::digest::Digest;
+use super::docker_config::CredentialError;
 use super::name::{NameError, Repository};
 
 /// What went wrong at a registry.
@@ -136,7 +136,10 @@ impl RegistryError {
             Self::TooLarge { .. } => "RegistryAnswerTooLarge",
             Self::DigestMismatch { .. } => "DigestMismatch",
             Self::Protocol { .. } => "RegistryProtocol",
-            Self::Body { fault: BodyFault::Remote(source), .. } => source.reason(),
+            Self::Body {
+                fault: BodyFault::Remote(source),
+                ..
+            } => source.reason(),
             Self::Body { .. } => "BlobChanged",
             Self::Nowhere { .. } => self.telling().reason(),
             Self::Client(_) => "ClientFailed",
@@ -174,7 +177,10 @@ impl RegistryError {
             // A name that does not resolve or a certificate that does not fit stays so for long; still a pod's
             // network may come up after its process, and both look alike from here.
             Self::Unreachable { source, .. } => !source.is_redirect() && !source.is_builder(),
-            Self::Body { fault: BodyFault::Remote(source), .. } => source.is_transient(),
+            Self::Body {
+                fault: BodyFault::Remote(source),
+                ..
+            } => source.is_transient(),
             _ => false,
         }
     }
@@ -189,7 +195,10 @@ impl RegistryError {
     /// Of several attempts the one that tells most: an answer of any kind before a host that can't be reached.
     fn telling(&self) -> &Self {
         let Self::Nowhere { attempts } = self else { return self };
-        let answered = attempts.iter().rev().find(|error| !matches!(error, Self::Unreachable { .. }));
+        let answered = attempts
+            .iter()
+            .rev()
+            .find(|error| !matches!(error, Self::Unreachable { .. }));
         answered.or(attempts.last()).unwrap_or(self)
     }
 }

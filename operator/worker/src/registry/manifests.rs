@@ -4,11 +4,13 @@ use bytes::Bytes;
 use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 
+use super::Registry;
+use super::answer::read_bounded;
+use super::call::{Access, Call, url};
 use super::digest::Digest;
 use super::error::RegistryError;
 use super::name::{Reference, Repository};
-use super::transport::{Access, Call, Transport, read_bounded};
-use super::Registry;
+use super::transport::Transport;
 use crate::manifest::{DOCKER_INDEX, DOCKER_MANIFEST, MAX_DOCUMENT, OCI_INDEX, OCI_MANIFEST};
 
 /// The types that are asked for, and no others.
@@ -30,7 +32,11 @@ impl Manifest {
     #[must_use]
     pub fn new(bytes: Bytes, media_type: &str) -> Self {
         let digest = Digest::of(&bytes);
-        Self { bytes, media_type: media_type.to_owned(), digest }
+        Self {
+            bytes,
+            media_type: media_type.to_owned(),
+            digest,
+        }
     }
 }
 
@@ -41,7 +47,7 @@ impl Registry {
     /// # Errors
     /// Nobody serves it.
     pub async fn resolve(&self, reference: &Reference) -> Result<Digest, RegistryError> {
-        let found = self.from_anywhere(&reference.repository, async |repository| {
+        let found = self.first_of_candidates(&reference.repository, async |repository| {
             get(&self.transport, repository, reference.wanted()).await
         });
         Ok(found.await?.digest)
@@ -52,7 +58,10 @@ impl Registry {
     /// # Errors
     /// Nobody serves it, or not these bytes.
     pub async fn pull_manifest(&self, repository: &Repository, digest: &Digest) -> Result<Manifest, RegistryError> {
-        self.from_anywhere(repository, async |repository| get(&self.transport, repository, digest.as_str()).await).await
+        self.first_of_candidates(repository, async |repository| {
+            get(&self.transport, repository, digest.as_str()).await
+        })
+        .await
     }
 
     /// The digest that a tag has in this very repository, computed from the bytes; none if there is no such tag.
@@ -91,43 +100,65 @@ impl Registry {
     ///
     /// # Errors
     /// The registry does not take it.
-    pub async fn put_by_tag(&self, repository: &Repository, manifest: &Manifest, tag: &str) -> Result<(), RegistryError> {
+    pub async fn put_by_tag(
+        &self,
+        repository: &Repository,
+        manifest: &Manifest,
+        tag: &str,
+    ) -> Result<(), RegistryError> {
         self.put(repository, manifest, tag).await.map(drop)
     }
 
     /// Puts a manifest; the answer's headers tell whether the registry knows referrers.
-    pub(super) async fn put(&self, repository: &Repository, manifest: &Manifest, name: &str) -> Result<HeaderMap, RegistryError> {
+    pub(super) async fn put(
+        &self,
+        repository: &Repository,
+        manifest: &Manifest,
+        name: &str,
+    ) -> Result<HeaderMap, RegistryError> {
         let media_type = HeaderValue::from_str(&manifest.media_type).map_err(|_| RegistryError::Protocol {
             repository: repository.clone(),
             detail: "a media type with control characters".to_owned(),
         })?;
         let mut call = call(Method::PUT, repository, name, Access::Push)?.header(CONTENT_TYPE, media_type);
-        call.headers.insert(CONTENT_LENGTH, HeaderValue::from(manifest.bytes.len()));
+        call.headers
+            .insert(CONTENT_LENGTH, HeaderValue::from(manifest.bytes.len()));
         call.body = manifest.bytes.clone();
         Ok(self.transport.call(&call).await?.headers().clone())
     }
 }
 
 fn call<'a>(method: Method, repository: &'a Repository, name: &str, access: Access) -> Result<Call<'a>, RegistryError> {
-    let url = Transport::url(repository, &format!("manifests/{name}"))?;
+    let url = url(repository, &format!("manifests/{name}"))?;
     let accept = HeaderValue::from_str(&ACCEPTED.join(", ")).unwrap_or(HeaderValue::from_static("*/*"));
-    Ok(Call::new(method, url, repository, access).what(name).header(ACCEPT, accept))
+    Ok(Call::new(method, url, repository, access)
+        .what(name)
+        .header(ACCEPT, accept))
 }
 
 async fn get(transport: &Transport, repository: &Repository, name: &str) -> Result<Manifest, RegistryError> {
     let call = call(Method::GET, repository, name, Access::Pull)?;
     let response = transport.call(&call).await?;
-    let media_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let media_type = media_type.split(';').next().unwrap_or_default().trim().to_owned();
     let manifest = Manifest::new(read_bounded(response, &call, MAX_DOCUMENT).await?, &media_type);
     if !ACCEPTED.contains(&media_type.as_str()) {
         let shown: String = media_type.chars().take(100).collect();
-        return Err(RegistryError::Protocol { repository: repository.clone(), detail: format!("{name} has the media type {shown:?}") });
+        return Err(RegistryError::Protocol {
+            repository: repository.clone(),
+            detail: format!("{name} has the media type {shown:?}"),
+        });
     }
     match Digest::parse(name) {
-        Some(expected) if expected != manifest.digest => {
-            Err(RegistryError::DigestMismatch { repository: repository.clone(), expected, actual: manifest.digest })
-        }
+        Some(expected) if expected != manifest.digest => Err(RegistryError::DigestMismatch {
+            repository: repository.clone(),
+            expected,
+            actual: manifest.digest,
+        }),
         _ => Ok(manifest),
     }
 }

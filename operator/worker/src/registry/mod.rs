@@ -11,11 +11,15 @@
 //! # Ok(()) }
 //! ```
 
+mod answer;
+mod artifact;
 mod auth;
 mod blobs;
 mod body;
+mod call;
 mod credentials;
 mod digest;
+mod docker_config;
 mod error;
 mod manifests;
 mod name;
@@ -25,14 +29,15 @@ mod transport;
 
 use imagefactory_crds::build::RegistryMirror;
 
+pub use artifact::{Artifact, Payload, Subject};
 pub use blobs::Blob;
 pub use body::{BlobSource, BodyFault, FileSource, check};
-pub use credentials::{Credential, CredentialError, Credentials};
+pub use credentials::{Credential, Credentials};
 pub use digest::{Digest, Hasher};
+pub use docker_config::CredentialError;
 pub use error::{RegistryError, chain};
 pub use manifests::Manifest;
 pub use name::{NameError, Reference, Repository, normalise_host};
-pub use referrers::{Artifact, Payload, Subject};
 pub use retry::Patience;
 
 use crate::ca::Roots;
@@ -59,7 +64,10 @@ impl Registry {
     /// # Errors
     /// The HTTP client can't be made.
     pub fn patient(credentials: Credentials, roots: &Roots, patience: Patience) -> Result<Self, RegistryError> {
-        Ok(Self { transport: Transport::new(credentials, roots, patience)?, mirrors: Vec::new() })
+        Ok(Self {
+            transport: Transport::new(credentials, roots, patience)?,
+            mirrors: Vec::new(),
+        })
     }
 
     /// Asks these mirrors first, in order, when bases are resolved and read. Each is asked with the credential for its own host.
@@ -77,7 +85,10 @@ impl Registry {
 
     /// The repositories that may serve `repository`: its mirrors in order, then itself.
     fn candidates(&self, repository: &Repository) -> Result<Vec<Repository>, RegistryError> {
-        let mirrors = self.mirrors.iter().filter(|mirror| normalise_host(mirror.registry.as_str()) == repository.host());
+        let mirrors = self
+            .mirrors
+            .iter()
+            .filter(|mirror| normalise_host(mirror.registry.as_str()) == repository.host());
         let mut all = Vec::new();
         for mirror in mirrors {
             all.push(repository.at_mirror(mirror.mirror.as_str())?);
@@ -87,7 +98,7 @@ impl Registry {
     }
 
     /// The first good answer of those that may serve `repository`. A mirror that fails in any way is passed over.
-    async fn from_anywhere<T>(
+    async fn first_of_candidates<T>(
         &self,
         repository: &Repository,
         mut ask: impl AsyncFnMut(&Repository) -> Result<T, RegistryError>,

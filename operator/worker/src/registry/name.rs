@@ -8,7 +8,12 @@ use super::digest::Digest;
 
 /// Docker Hub's name, and the names that mean it.
 const DOCKER_HUB: &str = "docker.io";
-const DOCKER_HUB_ALIASES: [&str; 4] = [DOCKER_HUB, "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"];
+const DOCKER_HUB_ALIASES: [&str; 4] = [
+    DOCKER_HUB,
+    "index.docker.io",
+    "registry-1.docker.io",
+    "registry.hub.docker.com",
+];
 const DOCKER_HUB_API: &str = "registry-1.docker.io";
 
 /// Why a text is not an image name.
@@ -48,7 +53,11 @@ pub enum NameError {
 pub fn normalise_host(host: &str) -> String {
     let host = host.to_ascii_lowercase();
     let host = host.strip_suffix(":443").unwrap_or(&host);
-    if DOCKER_HUB_ALIASES.contains(&host) { DOCKER_HUB.to_owned() } else { host.to_owned() }
+    if DOCKER_HUB_ALIASES.contains(&host) {
+        DOCKER_HUB.to_owned()
+    } else {
+        host.to_owned()
+    }
 }
 
 /// A repository at a registry.
@@ -87,7 +96,11 @@ impl Repository {
     /// Where the host's registry answers.
     #[must_use]
     pub fn endpoint(&self) -> &str {
-        if self.host == DOCKER_HUB { DOCKER_HUB_API } else { &self.host }
+        if self.host == DOCKER_HUB {
+            DOCKER_HUB_API
+        } else {
+            &self.host
+        }
     }
 
     /// The repository below `mirror` (host, port and path) that stands for this one.
@@ -129,13 +142,21 @@ impl Reference {
     /// The text is not an image name.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         let (repository, tag, digest) = take_apart(text)?;
-        Ok(Self { repository, tag, digest })
+        Ok(Self {
+            repository,
+            tag,
+            digest,
+        })
     }
 
     /// What a registry is asked for: the digest, else the tag.
     #[must_use]
     pub fn wanted(&self) -> &str {
-        self.digest.as_ref().map(Digest::as_str).or(self.tag.as_deref()).unwrap_or("latest")
+        self.digest
+            .as_ref()
+            .map(Digest::as_str)
+            .or(self.tag.as_deref())
+            .unwrap_or("latest")
     }
 }
 
@@ -156,7 +177,10 @@ type Parts = (Repository, Option<String>, Option<Digest>);
 
 fn take_apart(text: &str) -> Result<Parts, NameError> {
     let name = cut(text);
-    let parsed = Parsed::try_from(text).map_err(|source| NameError::Grammar { name: name.clone(), source })?;
+    let parsed = Parsed::try_from(text).map_err(|source| NameError::Grammar {
+        name: name.clone(),
+        source,
+    })?;
     let tag = parsed.tag().map(str::to_owned);
     // The parser's grammar counts letters of every alphabet as tag characters; registries do not.
     if tag.as_ref().is_some_and(|tag| !tag.is_ascii()) {
@@ -167,7 +191,11 @@ fn take_apart(text: &str) -> Result<Parts, NameError> {
         None => None,
     };
     let (host, path) = (normalise_host(parsed.registry()), parsed.repository());
-    let path = if host == DOCKER_HUB && !path.contains('/') { format!("library/{path}") } else { path.to_owned() };
+    let path = if host == DOCKER_HUB && !path.contains('/') {
+        format!("library/{path}")
+    } else {
+        path.to_owned()
+    };
     Ok((Repository { host, path }, tag, digest))
 }
 
@@ -208,8 +236,21 @@ mod tests {
     #[test]
     fn hostile_names_are_refused() {
         for text in [
-            "", "-x", "r.io/../etc", "r.io/a/../b", "r.io//a", "r.io/a b", "r.io/a:\u{fc}", "r.io/a\n", "r.io/A", "http://r.io/a",
-            "r.io/a@sha512:ab", "r.io/a?x=1", "user:pass@r.io/a", "r.io/a#b", "r.io/%2e%2e/a",
+            "",
+            "-x",
+            "r.io/../etc",
+            "r.io/a/../b",
+            "r.io//a",
+            "r.io/a b",
+            "r.io/a:\u{fc}",
+            "r.io/a\n",
+            "r.io/A",
+            "http://r.io/a",
+            "r.io/a@sha512:ab",
+            "r.io/a?x=1",
+            "user:pass@r.io/a",
+            "r.io/a#b",
+            "r.io/%2e%2e/a",
         ] {
             assert!(Reference::parse(text).is_err(), "{text:?}");
         }
@@ -219,17 +260,33 @@ mod tests {
 
     #[test]
     fn a_repository_names_neither_tag_nor_digest() {
-        assert_eq!(Repository::parse("r.io:5000/team/app").unwrap().to_string(), "r.io:5000/team/app");
-        for text in ["r.io/app:1".to_owned(), "r.io/app:latest".to_owned(), format!("r.io/app@{}", Digest::of(b""))] {
-            assert!(matches!(Repository::parse(&text), Err(NameError::NotRepository { .. })), "{text}");
+        assert_eq!(
+            Repository::parse("r.io:5000/team/app").unwrap().to_string(),
+            "r.io:5000/team/app"
+        );
+        for text in [
+            "r.io/app:1".to_owned(),
+            "r.io/app:latest".to_owned(),
+            format!("r.io/app@{}", Digest::of(b"")),
+        ] {
+            assert!(
+                matches!(Repository::parse(&text), Err(NameError::NotRepository { .. })),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn a_mirror_has_the_path_below_its_own() {
         let debian = Repository::parse("debian").unwrap();
-        assert_eq!(debian.at_mirror("mirror.example.com/hub/").unwrap().to_string(), "mirror.example.com/hub/library/debian");
-        assert_eq!(debian.at_mirror("localhost:5000").unwrap().to_string(), "localhost:5000/library/debian");
+        assert_eq!(
+            debian.at_mirror("mirror.example.com/hub/").unwrap().to_string(),
+            "mirror.example.com/hub/library/debian"
+        );
+        assert_eq!(
+            debian.at_mirror("localhost:5000").unwrap().to_string(),
+            "localhost:5000/library/debian"
+        );
         assert_eq!(debian.endpoint(), "registry-1.docker.io");
     }
 }

@@ -8,75 +8,19 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
+use bytes::Bytes;
+use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Method, Response, StatusCode, Url, redirect};
 
-use super::auth::{Challenge, Scope, Sessions, Token, basic_header, token_url};
+use super::answer::{judge, read_bounded};
+use super::auth::{Challenge, Sessions, Token, basic_header, token_url};
+use super::call::{Access, Call};
 use super::credentials::{Credential, Credentials};
 use super::error::RegistryError;
-use super::name::Repository;
 use super::retry::{Patience, Retry};
 use crate::ca::Roots;
 
-/// Longest wait for an answer to a request without a large body.
-const SHORT: Duration = Duration::from_secs(60);
-/// Slowest transfer of a large body that is waited for, in bytes a second.
-const SLOWEST: u64 = 64 << 10;
 const MAX_TOKEN_ANSWER: u64 = 256 << 10;
-const MAX_ERROR_ANSWER: u64 = 16 << 10;
-
-/// Whether a request reads or writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Access {
-    Pull,
-    Push,
-}
-
-/// A request.
-pub(super) struct Call<'a> {
-    pub(super) method: Method,
-    pub(super) url: Url,
-    pub(super) repository: &'a Repository,
-    pub(super) access: Access,
-    /// For a mount: the repository of the same host that is read from.
-    pub(super) mount_from: Option<&'a Repository>,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
-    /// What is asked for, for messages: a tag or a digest.
-    pub(super) what: String,
-    pub(super) timeout: Duration,
-}
-
-impl<'a> Call<'a> {
-    pub(super) fn new(method: Method, url: Url, repository: &'a Repository, access: Access) -> Self {
-        let what = String::new();
-        Self { method, url, repository, access, mount_from: None, headers: HeaderMap::new(), body: Bytes::new(), what, timeout: SHORT }
-    }
-
-    pub(super) fn what(mut self, what: impl Into<String>) -> Self {
-        self.what = what.into();
-        self
-    }
-
-    pub(super) fn header(mut self, name: reqwest::header::HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
-        self
-    }
-
-    /// For a transfer of `size` bytes in either direction.
-    pub(super) fn transfers(mut self, size: u64) -> Self {
-        self.timeout = SHORT + Duration::from_secs(size / SLOWEST);
-        self
-    }
-
-    fn scope(&self) -> Scope {
-        match self.access {
-            Access::Pull => Scope::pull(self.repository),
-            Access::Push => Scope::push(self.repository, self.mount_from),
-        }
-    }
-}
 
 /// HTTP client, credentials, and what was learnt of hosts.
 #[derive(Debug)]
@@ -103,13 +47,12 @@ impl Transport {
             .user_agent(concat!("image-factory/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(RegistryError::Client)?;
-        Ok(Self { http, credentials, patience, sessions: Sessions::default() })
-    }
-
-    /// URL of `path` in the repository, as in `manifests/latest`.
-    pub(super) fn url(repository: &Repository, path: &str) -> Result<Url, RegistryError> {
-        let text = format!("https://{}/v2/{}/{path}", repository.endpoint(), repository.path());
-        Url::parse(&text).map_err(|error| RegistryError::Protocol { repository: repository.clone(), detail: error.to_string() })
+        Ok(Self {
+            http,
+            credentials,
+            patience,
+            sessions: Sessions::default(),
+        })
     }
 
     /// Sends a request until it succeeds, fails for good, or has been tried often enough.
@@ -125,14 +68,20 @@ impl Transport {
 
     /// Sends a request once, with `stream` as its body if given. A 401 is answered with what it asks for, except
     /// where the body is a stream and can't be sent twice.
-    pub(super) async fn attempt(&self, call: &Call<'_>, stream: Option<reqwest::Body>) -> Result<Response, RegistryError> {
+    pub(super) async fn attempt(
+        &self,
+        call: &Call<'_>,
+        stream: Option<reqwest::Body>,
+    ) -> Result<Response, RegistryError> {
         let credential = self.credentials.for_repository(call.repository)?;
         if call.access == Access::Push && credential.is_none() {
-            return Err(RegistryError::NoCredential { repository: call.repository.clone() });
+            return Err(RegistryError::NoCredential {
+                repository: call.repository.clone(),
+            });
         }
         let streams = stream.is_some();
         let mut body = stream.unwrap_or_else(|| call.body.clone().into());
-        let mut again = !streams && is_own_host(call);
+        let mut again = !streams && call.is_to_own_host();
         loop {
             let authorization = self.authorization(call, credential).await?;
             let response = self.send(call, body, authorization.as_ref()).await?;
@@ -148,7 +97,12 @@ impl Transport {
         }
     }
 
-    async fn send(&self, call: &Call<'_>, body: reqwest::Body, authorization: Option<&HeaderValue>) -> Result<Response, RegistryError> {
+    async fn send(
+        &self,
+        call: &Call<'_>,
+        body: reqwest::Body,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<Response, RegistryError> {
         let mut request = self
             .http
             .request(call.method.clone(), call.url.clone())
@@ -159,13 +113,27 @@ impl Transport {
             request = request.header(AUTHORIZATION, value.clone());
         }
         let host = call.url.host_str().unwrap_or_default();
-        request.send().await.map_err(|source| RegistryError::Unreachable { host: host.to_owned(), source: source.without_url() })
+        request.send().await.map_err(|source| RegistryError::Unreachable {
+            host: host.to_owned(),
+            source: source.without_url(),
+        })
     }
 
     /// What the challenge of a 401 is good for: true if another try has something to add.
-    fn learn(&self, call: &Call<'_>, response: &Response, has_credential: bool, was_sent: bool) -> Result<bool, RegistryError> {
-        let protocol = |detail: &str| RegistryError::Protocol { repository: call.repository.clone(), detail: detail.to_owned() };
-        let Some(challenge) = Challenge::of(response.headers()).map_err(protocol)? else { return Ok(false) };
+    fn learn(
+        &self,
+        call: &Call<'_>,
+        response: &Response,
+        has_credential: bool,
+        was_sent: bool,
+    ) -> Result<bool, RegistryError> {
+        let protocol = |detail: &str| RegistryError::Protocol {
+            repository: call.repository.clone(),
+            detail: detail.to_owned(),
+        };
+        let Some(challenge) = Challenge::of(response.headers()).map_err(protocol)? else {
+            return Ok(false);
+        };
         let useful = match &challenge {
             Challenge::Basic => has_credential && !was_sent,
             Challenge::Bearer { .. } => true,
@@ -175,9 +143,13 @@ impl Transport {
     }
 
     /// The header for this request. An upload's location may lie at another host: nothing goes there.
-    async fn authorization(&self, call: &Call<'_>, credential: Option<&Credential>) -> Result<Option<HeaderValue>, RegistryError> {
+    async fn authorization(
+        &self,
+        call: &Call<'_>,
+        credential: Option<&Credential>,
+    ) -> Result<Option<HeaderValue>, RegistryError> {
         let host = call.repository.host();
-        if !is_own_host(call) {
+        if !call.is_to_own_host() {
             return Ok(None);
         }
         match self.sessions.challenge(host) {
@@ -196,13 +168,23 @@ impl Transport {
         }
     }
 
-    async fn fetch_token(&self, call: &Call<'_>, url: Url, credential: Option<&Credential>) -> Result<Token, RegistryError> {
+    async fn fetch_token(
+        &self,
+        call: &Call<'_>,
+        url: Url,
+        credential: Option<&Credential>,
+    ) -> Result<Token, RegistryError> {
         let asking = Call::new(Method::GET, url, call.repository, Access::Pull);
-        let response = self.send(&asking, Bytes::new().into(), credential.and_then(basic_header).as_ref()).await?;
+        let response = self
+            .send(&asking, Bytes::new().into(), credential.and_then(basic_header).as_ref())
+            .await?;
         let response = match judge(&asking, response).await {
             // The token service has no such account or no such path: to the caller it is all the same.
             Err(RegistryError::NotFound { repository, .. } | RegistryError::Rejected { repository, .. }) => {
-                return Err(RegistryError::Unauthorized { repository, detail: "its token service gave no token".to_owned() });
+                return Err(RegistryError::Unauthorized {
+                    repository,
+                    detail: "its token service gave no token".to_owned(),
+                });
             }
             result => result?,
         };
@@ -212,68 +194,4 @@ impl Transport {
             detail: "its token service answered without a token".to_owned(),
         })
     }
-}
-
-/// Whether a request goes to the registry of its repository: same host, same port, with TLS.
-fn is_own_host(call: &Call<'_>) -> bool {
-    let Ok(own) = Transport::url(call.repository, "") else { return false };
-    call.url.scheme() == "https"
-        && call.url.host_str() == own.host_str()
-        && call.url.port_or_known_default() == own.port_or_known_default()
-}
-
-/// A successful answer, or what the status says.
-async fn judge(call: &Call<'_>, response: Response) -> Result<Response, RegistryError> {
-    let status = response.status();
-    if status.is_success() {
-        return Ok(response);
-    }
-    let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-    let repository = call.repository.clone();
-    if status == StatusCode::NOT_FOUND {
-        return Err(RegistryError::NotFound { repository, what: call.what.clone() });
-    }
-    let body = read_bounded(response, call, MAX_ERROR_ANSWER).await.unwrap_or_default();
-    let detail = describe(status, &body);
-    Err(match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => RegistryError::Unauthorized { repository, detail },
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
-            RegistryError::Unavailable { repository, detail, retry_after: retry_after.map(Duration::from_secs) }
-        }
-        status if status.is_server_error() => {
-            RegistryError::Unavailable { repository, detail, retry_after: retry_after.map(Duration::from_secs) }
-        }
-        _ => RegistryError::Rejected { repository, detail },
-    })
-}
-
-/// Status and the first error of the body, cut and without control characters: the host may be anybody's.
-fn describe(status: StatusCode, body: &[u8]) -> String {
-    let parsed: Option<serde_json::Value> = serde_json::from_slice(body).ok();
-    let field = |name: &str| {
-        let text = parsed.as_ref()?.pointer(&format!("/errors/0/{name}"))?.as_str()?;
-        Some(text.chars().filter(|c| !c.is_control()).take(200).collect::<String>())
-    };
-    match (field("code"), field("message")) {
-        (Some(code), Some(message)) => format!("{status}: {code}: {message}"),
-        (Some(text), None) | (None, Some(text)) => format!("{status}: {text}"),
-        (None, None) => status.to_string(),
-    }
-}
-
-/// The whole body, unless it is larger than `limit`.
-pub(super) async fn read_bounded(mut response: Response, call: &Call<'_>, limit: u64) -> Result<Bytes, RegistryError> {
-    let host = || call.url.host_str().unwrap_or_default().to_owned();
-    let mut body = BytesMut::new();
-    while let Some(piece) = response
-        .chunk()
-        .await
-        .map_err(|source| RegistryError::Unreachable { host: host(), source: source.without_url() })?
-    {
-        if body.len() as u64 + piece.len() as u64 > limit {
-            return Err(RegistryError::TooLarge { repository: call.repository.clone(), what: call.what.clone(), limit });
-        }
-        body.extend_from_slice(&piece);
-    }
-    Ok(body.freeze())
 }

@@ -148,7 +148,10 @@ fn push(build: &Validated, settings: &Settings) -> Container {
         read_only(mount("layout", paths::LAYOUT)),
         read_only(mount("staging-credentials", paths::STAGING_CREDENTIALS)),
     ];
-    with_mounts(step_container("push", &step, settings), mounts)
+    let mut container = with_mounts(step_container("push", &step, settings), mounts);
+    // The builder's files belong to root of the pod's user namespace and nobody else may read them. No capability.
+    container.security_context = Some(restricted(0));
+    container
 }
 
 fn volumes(build: &Validated, settings: &Settings) -> Vec<Volume> {

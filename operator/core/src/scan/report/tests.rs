@@ -119,6 +119,15 @@ fn the_highest_score_of_all_vendors_counts() {
 }
 
 #[test]
+fn every_version_of_cvss_counts() {
+    for version in ["V2Score", "V3Score", "V40Score"] {
+        let scores = json!({"nvd": {"V2Score": 1.1, "V3Score": 1.2, "V40Score": 1.3}, "redhat": {version: 9.1}});
+        let report = with("/Results/0/Vulnerabilities/0/CVSS", scores).unwrap();
+        assert_eq!(report.findings[0].cvss, Some(Score::from_tenths(91)), "{version}");
+    }
+}
+
+#[test]
 fn a_score_of_zero_is_no_score() {
     let report = with("/Results/0/Vulnerabilities/1/CVSS", json!({"nvd": {"V3Score": 0}})).unwrap();
     assert_eq!(report.findings[1].cvss, None);

@@ -34,10 +34,14 @@ pub fn limit_range(tenant: &str, settings: &TenantNamespaceSettings) -> Option<L
 }
 
 fn amounts(list: &ResourceList) -> BTreeMap<String, Quantity> {
-    [("cpu", &list.cpu), ("memory", &list.memory), ("ephemeral-storage", &list.ephemeral_storage)]
-        .into_iter()
-        .filter_map(|(name, amount)| Some((name.to_owned(), amount.as_ref()?.into())))
-        .collect()
+    [
+        ("cpu", &list.cpu),
+        ("memory", &list.memory),
+        ("ephemeral-storage", &list.ephemeral_storage),
+    ]
+    .into_iter()
+    .filter_map(|(name, amount)| Some((name.to_owned(), amount.as_ref()?.into())))
+    .collect()
 }
 
 #[cfg(test)]
@@ -62,7 +66,10 @@ mod tests {
     fn requests_alone_set_no_limit() {
         let mut settings = fixtures::settings().tenants;
         settings.default_limits = ResourceList::default();
-        settings.default_requests = ResourceList { cpu: Some("1".into()), ..ResourceList::default() };
+        settings.default_requests = ResourceList {
+            cpu: Some("1".into()),
+            ..ResourceList::default()
+        };
         let item = limit_range("acme", &settings).unwrap().spec.unwrap().limits.remove(0);
         assert_eq!(item.default, None);
         assert_eq!(item.default_request.unwrap().len(), 1);

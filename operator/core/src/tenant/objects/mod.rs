@@ -24,15 +24,25 @@ pub const LABEL_PART_OF: &str = "app.kubernetes.io/part-of";
 /// Labels of all that a tenant's namespace holds, and of the namespace.
 #[must_use]
 pub fn labels(tenant: &str) -> BTreeMap<String, String> {
-    [(LABEL_TENANT, tenant), (LABEL_MANAGED_BY, MANAGED_BY), (LABEL_PART_OF, MANAGED_BY)]
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .into()
+    [
+        (LABEL_TENANT, tenant),
+        (LABEL_MANAGED_BY, MANAGED_BY),
+        (LABEL_PART_OF, MANAGED_BY),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .into()
 }
 
 /// Whether an object carries the labels of what the operator made for this tenant. Only such an object is ever deleted.
 #[must_use]
 pub fn is_ours(metadata: &ObjectMeta, tenant: &str) -> bool {
-    let label = |key: &str| metadata.labels.as_ref().and_then(|labels| labels.get(key)).map(String::as_str);
+    let label = |key: &str| {
+        metadata
+            .labels
+            .as_ref()
+            .and_then(|labels| labels.get(key))
+            .map(String::as_str)
+    };
     label(LABEL_TENANT) == Some(tenant) && label(LABEL_MANAGED_BY) == Some(MANAGED_BY)
 }
 

@@ -35,7 +35,9 @@ pub fn deny_ingress(tenant: &str) -> NetworkPolicy {
 /// Every pod: DNS in `kube-system`, all addresses but the closed ranges, and what is open all the same.
 #[must_use]
 pub fn egress(tenant: &str, settings: &EgressSettings) -> NetworkPolicy {
-    let rules = [dns(), world(&settings.except)].into_iter().chain(settings.allow.iter().map(allowed));
+    let rules = [dns(), world(&settings.except)]
+        .into_iter()
+        .chain(settings.allow.iter().map(allowed));
     NetworkPolicy {
         metadata: metadata(tenant, EGRESS),
         spec: Some(NetworkPolicySpec {
@@ -79,7 +81,13 @@ fn allowed(rule: &EgressRule) -> NetworkPolicyEgressRule {
 
 fn addresses(cidr: &str, except: Vec<String>) -> NetworkPolicyPeer {
     let except = (!except.is_empty()).then_some(except);
-    NetworkPolicyPeer { ip_block: Some(IPBlock { cidr: cidr.to_owned(), except }), ..NetworkPolicyPeer::default() }
+    NetworkPolicyPeer {
+        ip_block: Some(IPBlock {
+            cidr: cidr.to_owned(),
+            except,
+        }),
+        ..NetworkPolicyPeer::default()
+    }
 }
 
 fn port(protocol: &str, number: u16) -> NetworkPolicyPort {

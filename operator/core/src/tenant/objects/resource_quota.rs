@@ -19,7 +19,10 @@ pub fn resource_quota(tenant: &str, own: Option<&Quota>, default: &Quota) -> Opt
     let hard = hard(own, default);
     (!hard.is_empty()).then(|| ResourceQuota {
         metadata: metadata(tenant, NAME),
-        spec: Some(ResourceQuotaSpec { hard: Some(hard), ..ResourceQuotaSpec::default() }),
+        spec: Some(ResourceQuotaSpec {
+            hard: Some(hard),
+            ..ResourceQuotaSpec::default()
+        }),
         status: None,
     })
 }
@@ -29,7 +32,10 @@ fn hard(own: Option<&Quota>, default: &Quota) -> BTreeMap<String, Quantity> {
     let quantity = |read: fn(&Quota) -> Option<&imagefactory_crds::quantity::Quantity>| {
         own.and_then(read).or_else(|| read(default)).map(Quantity::from)
     };
-    let count = own.and_then(|quota| quota.pods).or(default.pods).map(|count| Quantity(count.to_string()));
+    let count = own
+        .and_then(|quota| quota.pods)
+        .or(default.pods)
+        .map(|count| Quantity(count.to_string()));
     [
         (cpu, quantity(|quota| quota.cpu.as_ref())),
         (memory, quantity(|quota| quota.memory.as_ref())),
@@ -48,7 +54,11 @@ mod tests {
 
     #[test]
     fn the_tenants_limits_come_before_the_charts() {
-        let own = Quota { cpu: Some("12".into()), pods: Some(7), ..Quota::default() };
+        let own = Quota {
+            cpu: Some("12".into()),
+            pods: Some(7),
+            ..Quota::default()
+        };
         let default = fixtures::settings().tenants.default_quota;
         insta::assert_yaml_snapshot!(resource_quota("acme", Some(&own), &default));
     }
@@ -61,7 +71,14 @@ mod tests {
 
     #[test]
     fn a_limit_of_zero_is_a_limit() {
-        let quota = resource_quota("acme", Some(&Quota { pods: Some(0), ..Quota::default() }), &Quota::default());
+        let quota = resource_quota(
+            "acme",
+            Some(&Quota {
+                pods: Some(0),
+                ..Quota::default()
+            }),
+            &Quota::default(),
+        );
         let hard = quota.unwrap().spec.unwrap().hard.unwrap();
         assert_eq!(hard["pods"], Quantity("0".to_owned()));
     }

@@ -32,7 +32,12 @@ pub fn operator(tenant: &str, settings: &Settings) -> RoleBinding {
 #[must_use]
 pub fn credentials(tenant: &str, settings: &Settings) -> RoleBinding {
     let account = service_account(&settings.credentials_service_account, &settings.work_namespace);
-    binding(tenant, CREDENTIALS, &role(settings, "tenant-credentials"), vec![account])
+    binding(
+        tenant,
+        CREDENTIALS,
+        &role(settings, "tenant-credentials"),
+        vec![account],
+    )
 }
 
 /// Binds the tenant's owners; none where there are none.
@@ -57,7 +62,9 @@ pub enum MemberRole {
 impl MemberRole {
     /// Every role that TenantSettings can give.
     pub fn all() -> impl Iterator<Item = Self> {
-        [Self::Admin, Self::Member, Self::Viewer].into_iter().chain(Permission::ALL.into_iter().map(Self::Permission))
+        [Self::Admin, Self::Member, Self::Viewer]
+            .into_iter()
+            .chain(Permission::ALL.into_iter().map(Self::Permission))
     }
 
     /// The part of binding's and ClusterRole's names that is this role's own.
@@ -81,8 +88,14 @@ impl MemberRole {
 /// Binds who holds a role; none where nobody does.
 #[must_use]
 pub fn member(tenant: &str, settings: &Settings, given: MemberRole, subjects: Vec<Subject>) -> Option<RoleBinding> {
-    (!subjects.is_empty())
-        .then(|| binding(tenant, &given.binding_name(), &role(settings, &given.suffix()), subjects))
+    (!subjects.is_empty()).then(|| {
+        binding(
+            tenant,
+            &given.binding_name(),
+            &role(settings, &given.suffix()),
+            subjects,
+        )
+    })
 }
 
 fn role(settings: &Settings, suffix: &str) -> String {

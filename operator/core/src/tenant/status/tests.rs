@@ -27,13 +27,27 @@ impl Case {
     fn new() -> Self {
         let mut tenant = fixtures::tenant();
         tenant.metadata.creation_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
-        let observed = Observed { has_policy: true, ..Observed::default() };
-        Self { tenant, observed, settings: fixtures::settings(), plan: in_place_plan(), trouble: None }
+        let observed = Observed {
+            has_policy: true,
+            ..Observed::default()
+        };
+        Self {
+            tenant,
+            observed,
+            settings: fixtures::settings(),
+            plan: in_place_plan(),
+            trouble: None,
+        }
     }
 
     fn situation(&self, second: i64) -> Situation<'_> {
         let now = Timestamp::from_second(second).unwrap();
-        Situation { tenant: &self.tenant, observed: &self.observed, settings: &self.settings, now }
+        Situation {
+            tenant: &self.tenant,
+            observed: &self.observed,
+            settings: &self.settings,
+            now,
+        }
     }
 
     fn readiness(&self) -> Readiness {
@@ -51,7 +65,11 @@ fn each_situation_has_its_reason_and_a_message_that_says_what_to_do() {
     let mut say = |change: fn(&mut Case)| {
         let mut case = Case::new();
         change(&mut case);
-        let Readiness { standing, reason, message } = case.readiness();
+        let Readiness {
+            standing,
+            reason,
+            message,
+        } = case.readiness();
         said.push(format!("{standing:?} {reason}: {message}"));
     };
     say(|_| {});
@@ -65,19 +83,27 @@ fn each_situation_has_its_reason_and_a_message_that_says_what_to_do() {
     });
     say(|case| {
         let owners = [group("system:masters")];
-        let refused_owners = super::super::subjects::admit(
-            owners.iter(),
-            &super::super::subjects::Rules::of(&case.tenant),
-        )
-        .refused;
-        case.plan = TenantPlan::Converge(Convergence { refused_owners, ..Convergence::default() });
+        let refused_owners =
+            super::super::subjects::admit(owners.iter(), &super::super::subjects::Rules::of(&case.tenant)).refused;
+        case.plan = TenantPlan::Converge(Convergence {
+            refused_owners,
+            ..Convergence::default()
+        });
     });
-    say(|case| case.plan = TenantPlan::Converge(Convergence { unfinished: true, ..Convergence::default() }));
+    say(|case| {
+        case.plan = TenantPlan::Converge(Convergence {
+            unfinished: true,
+            ..Convergence::default()
+        });
+    });
     say(|case| case.plan = TenantPlan::Refuse(Refusal::NamespaceNotOurs));
     say(|case| case.plan = TenantPlan::Wait(Waiting::NamespaceTerminating));
     say(|case| case.plan = TenantPlan::Wait(Waiting::NamespaceOfFormerTenant));
     say(|case| {
-        case.trouble = Some(Trouble { reason: "Forbidden".to_owned(), message: "could not apply X: no".to_owned() });
+        case.trouble = Some(Trouble {
+            reason: "Forbidden".to_owned(),
+            message: "could not apply X: no".to_owned(),
+        });
     });
     insta::assert_yaml_snapshot!(said);
 }
@@ -87,7 +113,10 @@ fn a_policy_that_is_missing_at_first_may_still_come() {
     let mut case = Case::new();
     case.observed.has_policy = false;
     let young = readiness(case.situation(3), &case.plan, None).unwrap();
-    assert_eq!((young.standing, young.reason.as_str()), (Standing::Retrying, POLICY_NOT_FOUND));
+    assert_eq!(
+        (young.standing, young.reason.as_str()),
+        (Standing::Retrying, POLICY_NOT_FOUND)
+    );
 }
 
 #[test]
@@ -104,7 +133,10 @@ fn the_status_is_of_the_generation_that_was_seen_and_has_every_capability() {
     assert_eq!(status.observed_generation, 3);
     assert_eq!(find(&status.conditions, "Ready").unwrap().observed_generation, Some(3));
     assert_eq!(status.capabilities.len(), 4);
-    assert!(status.capabilities[0].enabled, "build, by the chart's onboarding policy");
+    assert!(
+        status.capabilities[0].enabled,
+        "build, by the chart's onboarding policy"
+    );
 }
 
 #[test]
@@ -116,11 +148,17 @@ fn a_later_look_at_the_same_gives_the_same_status() {
     case.tenant.spec.suspended = true;
     let suspended = case.status(600);
     assert!(is_true(&suspended.conditions, "Ready"));
-    assert_eq!(suspended.conditions[0].last_transition_time, first.conditions[0].last_transition_time);
+    assert_eq!(
+        suspended.conditions[0].last_transition_time,
+        first.conditions[0].last_transition_time
+    );
 }
 
 #[test]
 fn nothing_is_said_of_a_tenant_that_is_being_deleted() {
-    let case = Case { plan: TenantPlan::Leave, ..Case::new() };
+    let case = Case {
+        plan: TenantPlan::Leave,
+        ..Case::new()
+    };
     assert_eq!(readiness(case.situation(1), &case.plan, None), None);
 }

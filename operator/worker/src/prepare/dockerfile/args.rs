@@ -22,7 +22,12 @@ impl Scope {
         let mut values = Values::new();
         values.insert("TARGETSTAGE".to_owned(), Ok(target.unwrap_or("default").to_owned()));
         for side in ["BUILD", "TARGET"] {
-            for (name, value) in [("PLATFORM", &*platform), ("OS", "linux"), ("ARCH", architecture), ("VARIANT", "")] {
+            for (name, value) in [
+                ("PLATFORM", &*platform),
+                ("OS", "linux"),
+                ("ARCH", architecture),
+                ("VARIANT", ""),
+            ] {
                 values.insert(format!("{side}{name}"), Ok(value.to_owned()));
             }
         }

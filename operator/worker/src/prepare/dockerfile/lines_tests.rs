@@ -3,7 +3,12 @@
 use super::*;
 
 fn keywords(text: &str) -> Vec<String> {
-    read(text).unwrap().instructions.into_iter().map(|instruction| instruction.keyword).collect()
+    read(text)
+        .unwrap()
+        .instructions
+        .into_iter()
+        .map(|instruction| instruction.keyword)
+        .collect()
 }
 
 #[test]
@@ -15,7 +20,9 @@ fn comments_and_empty_lines_are_no_instructions() {
 #[test]
 fn a_line_continues_over_comments_and_empty_lines() {
     let source = read("FROM a\nRUN one \\\n# FROM no\n\n  two \\  \n three\nCOPY a b").unwrap();
-    let [_, run, copy] = source.instructions.as_slice() else { panic!("{source:?}") };
+    let [_, run, copy] = source.instructions.as_slice() else {
+        panic!("{source:?}")
+    };
     assert_eq!((run.line, run.arguments.text.as_str()), (2, "one   two  three"));
     assert_eq!((copy.line, copy.keyword.as_str()), (7, "copy"));
 }
@@ -28,10 +35,19 @@ fn a_doubled_escape_does_not_continue() {
 
 #[test]
 fn the_escape_directive_changes_what_continues() {
-    assert_eq!(keywords("# escape=`\nFROM a\nRUN x `\nRUN y\nRUN z \\\nRUN w"), ["from", "run", "run", "run"]);
-    assert_eq!(keywords("# syntax = docker/dockerfile:1\n# Escape = ` \nFROM a\nRUN x `\nRUN y"), ["from", "run"]);
+    assert_eq!(
+        keywords("# escape=`\nFROM a\nRUN x `\nRUN y\nRUN z \\\nRUN w"),
+        ["from", "run", "run", "run"]
+    );
+    assert_eq!(
+        keywords("# syntax = docker/dockerfile:1\n# Escape = ` \nFROM a\nRUN x `\nRUN y"),
+        ["from", "run"]
+    );
     // A directive after a comment or an instruction is a comment.
-    assert_eq!(keywords("# hello\n# escape=`\nFROM a\nRUN x `\nRUN y"), ["from", "run", "run"]);
+    assert_eq!(
+        keywords("# hello\n# escape=`\nFROM a\nRUN x `\nRUN y"),
+        ["from", "run", "run"]
+    );
     assert_eq!(keywords("\n# escape=`\nFROM a\nRUN x `\nRUN y"), ["from", "run", "run"]);
 }
 
@@ -74,8 +90,17 @@ fn what_only_looks_like_a_heredoc_hides_nothing() {
         "FROM a\nRUN 'open <<EOF\nFROM b",
     ] {
         let text = text.replace("\nEOF b", "\nRUN EOF");
-        assert!(keywords(&text).iter().filter(|keyword| *keyword == "from").count() == 2, "{text}");
+        assert!(
+            keywords(&text).iter().filter(|keyword| *keyword == "from").count() == 2,
+            "{text}"
+        );
     }
+}
+
+#[test]
+fn a_blank_can_end_a_heredoc_s_name() {
+    let text = "# escape=`\nFROM a\nRUN <<CMD\\ \nCMD \nFROM b\nRUN x";
+    assert_eq!(keywords(text), ["from", "run", "from", "run"]);
 }
 
 #[test]
@@ -98,8 +123,19 @@ fn flags_lose_quotes_and_keep_their_place() {
     let text = "FROM a\nCOPY  --from=\"b\"  --link \\\n  --chown=1 x y";
     let source = read(text).unwrap();
     let copy = &source.instructions[1];
-    let flags: Vec<_> = copy.flags.iter().map(|flag| (flag.text.as_str(), &text[flag.span()])).collect();
-    assert_eq!(flags, [("--from=b", "--from=\"b\""), ("--link", "--link"), ("--chown=1", "--chown=1")]);
+    let flags: Vec<_> = copy
+        .flags
+        .iter()
+        .map(|flag| (flag.text.as_str(), text.get(flag.span()).unwrap()))
+        .collect();
+    assert_eq!(
+        flags,
+        [
+            ("--from=b", "--from=\"b\""),
+            ("--link", "--link"),
+            ("--chown=1", "--chown=1")
+        ]
+    );
     assert_eq!(copy.arguments.text, "x y");
     let last = read("FROM a\nCOPY -- --from=b x").unwrap();
     assert!(last.instructions[1].flags.is_empty());
@@ -110,11 +146,17 @@ fn a_word_knows_its_place_over_lines() {
     let text = "FROM \\\n  debi\\\nan:12 \\\n AS  x";
     let source = read(text).unwrap();
     let words = source.instructions[0].arguments.split();
-    let found: Vec<_> = words.iter().map(|word| (word.text.as_str(), &text[word.span()])).collect();
+    let found: Vec<_> = words
+        .iter()
+        .map(|word| (word.text.as_str(), text.get(word.span()).unwrap()))
+        .collect();
     assert_eq!(found, [("debian:12", "debi\\\nan:12"), ("AS", "AS"), ("x", "x")]);
 }
 
 #[test]
 fn a_file_too_long_is_refused() {
-    assert_eq!(read(&"#".repeat(MAX_DOCKERFILE + 1)).err(), Some(DockerfileError::TooLong));
+    assert_eq!(
+        read(&"#".repeat(MAX_DOCKERFILE + 1)).err(),
+        Some(DockerfileError::TooLong)
+    );
 }

@@ -1,9 +1,13 @@
 //! Reads a Dockerfile for the images that it names, and pins them.
 
 mod args;
+mod directives;
+mod heredoc;
+mod instruction;
 pub(in crate::prepare) mod lines;
 mod pin;
 mod stages;
+mod substitution;
 mod words;
 
 pub(super) use pin::pin;
@@ -52,11 +56,7 @@ impl DockerfileError {
 }
 
 /// The places in a Dockerfile that name images, in the order in which they stand.
-pub(super) fn uses(
-    text: &str,
-    build_args: &[NamedValue],
-    target: Option<&str>,
-) -> Result<Vec<Use>, DockerfileError> {
+pub(super) fn uses(text: &str, build_args: &[NamedValue], target: Option<&str>) -> Result<Vec<Use>, DockerfileError> {
     stages::uses(&lines::read(text)?, build_args, target)
 }
 

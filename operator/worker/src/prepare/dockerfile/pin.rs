@@ -30,5 +30,9 @@ pub(in crate::prepare) fn pin(
 
 fn with_digest(image: &str, digests: &BTreeMap<String, String>) -> Option<String> {
     let digest = digests.get(image)?;
-    Some(if image.contains('@') { image.to_owned() } else { format!("{image}@{digest}") })
+    Some(if image.contains('@') {
+        image.to_owned()
+    } else {
+        format!("{image}@{digest}")
+    })
 }

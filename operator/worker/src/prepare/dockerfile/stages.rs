@@ -50,7 +50,10 @@ pub(in crate::prepare) fn uses(
         match (instruction.keyword.as_str(), stages.len()) {
             ("from", index) => {
                 let uses = base(instruction, source.escape, &scope, &names[..index])?;
-                stages.push(Stage { name: names.get(index).cloned().flatten(), uses: uses.into_iter().collect() });
+                stages.push(Stage {
+                    name: names.get(index).cloned().flatten(),
+                    uses: uses.into_iter().collect(),
+                });
             }
             ("arg", 0) => scope.declare(instruction, source.escape, build_args),
             (_, 0) => {
@@ -59,7 +62,10 @@ pub(in crate::prepare) fn uses(
             }
             ("copy", _) => {
                 let found = copy(instruction, stages.len() - 1, &names)?;
-                stages.last_mut().into_iter().for_each(|stage| stage.uses.extend(found.clone()));
+                stages
+                    .last_mut()
+                    .into_iter()
+                    .for_each(|stage| stage.uses.extend(found.clone()));
             }
             ("run", index) => mounts(instruction, index - 1, &names)?,
             _ => {}
@@ -69,7 +75,12 @@ pub(in crate::prepare) fn uses(
         None => stages.len().checked_sub(1).ok_or(DockerfileError::NoStage)?,
         Some(target) => {
             let wanted = |stage: &Stage| stage.name.as_deref() == Some(&*target.to_ascii_lowercase());
-            stages.iter().position(wanted).ok_or_else(|| DockerfileError::TargetNotFound { target: target.to_owned() })?
+            stages
+                .iter()
+                .position(wanted)
+                .ok_or_else(|| DockerfileError::TargetNotFound {
+                    target: target.to_owned(),
+                })?
         }
     };
     Ok(stages.into_iter().take(last + 1).flat_map(|stage| stage.uses).collect())
@@ -78,7 +89,11 @@ pub(in crate::prepare) fn uses(
 /// Names of all stages in lower case.
 fn stage_names(source: &Source) -> Result<Vec<Option<String>>, DockerfileError> {
     let mut names: Vec<Option<String>> = Vec::new();
-    for from in source.instructions.iter().filter(|instruction| instruction.keyword == "from") {
+    for from in source
+        .instructions
+        .iter()
+        .filter(|instruction| instruction.keyword == "from")
+    {
         let refuse = |problem: String| Err(DockerfileError::at(from.line, problem));
         let name = match from.arguments.split().as_slice() {
             [_] => None,
@@ -90,7 +105,9 @@ fn stage_names(source: &Source) -> Result<Vec<Option<String>>, DockerfileError> 
             let begins = letters.next().is_some_and(|first| first.is_ascii_lowercase());
             let plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.');
             if !begins || !letters.all(plain) {
-                return refuse("a stage's name begins with a letter and has letters, digits, '-', '_' and '.'".to_owned());
+                return refuse(
+                    "a stage's name begins with a letter and has letters, digits, '-', '_' and '.'".to_owned(),
+                );
             }
             if names.iter().flatten().any(|known| known == name) {
                 return refuse(format!("two stages have the name {name:?}"));
@@ -112,21 +129,36 @@ fn base(
     let Some(word) = words.first() else { return Ok(None) };
     let filled = scope.fill(&word.text, escape, from.line)?;
     if filled.is_empty() {
-        return Err(DockerfileError::at(from.line, format!("{:?} names no image: its variables have no value", word.text)));
+        return Err(DockerfileError::at(
+            from.line,
+            format!("{:?} names no image: its variables have no value", word.text),
+        ));
     }
     let lower = filled.to_ascii_lowercase();
     let inside = filled == "scratch" || before.iter().flatten().any(|name| *name == lower);
     if inside && filled == word.text {
         return Ok(None);
     }
-    let names = if inside { Named::Inside(filled) } else { Named::Image(filled) };
-    Ok(Some(Use { line: from.line, span: word.span(), prefix: "", names }))
+    let names = if inside {
+        Named::Inside(filled)
+    } else {
+        Named::Image(filled)
+    };
+    Ok(Some(Use {
+        line: from.line,
+        span: word.span(),
+        prefix: "",
+        names,
+    }))
 }
 
 /// What a COPY takes files from, if that is an image.
 fn copy(copy: &Instruction, stage: usize, names: &[Option<String>]) -> Result<Option<Use>, DockerfileError> {
     let refuse = |problem: String| Err(DockerfileError::at(copy.line, problem));
-    let mut from = copy.flags.iter().filter_map(|flag| Some((flag, flag.text.strip_prefix("--from=")?)));
+    let mut from = copy
+        .flags
+        .iter()
+        .filter_map(|flag| Some((flag, flag.text.strip_prefix("--from=")?)));
     let (flag, value): (&Word, &str) = match (from.next(), from.next()) {
         (None, _) => return Ok(None),
         (Some((_, "")), None) => return Ok(None),
@@ -135,10 +167,16 @@ fn copy(copy: &Instruction, stage: usize, names: &[Option<String>]) -> Result<Op
     };
     match place_of(value, stage, names) {
         Place::Before => Ok(None),
-        Place::NotBefore => refuse(format!("--from={} names a stage that is not before this one", cut(value))),
-        Place::Outside => {
-            Ok(Some(Use { line: copy.line, span: flag.span(), prefix: "--from=", names: Named::Image(value.to_owned()) }))
-        }
+        Place::NotBefore => refuse(format!(
+            "--from={} names a stage that is not before this one",
+            cut(value)
+        )),
+        Place::Outside => Ok(Some(Use {
+            line: copy.line,
+            span: flag.span(),
+            prefix: "--from=",
+            names: Named::Image(value.to_owned()),
+        })),
     }
 }
 
@@ -154,7 +192,10 @@ fn place_of(value: &str, stage: usize, names: &[Option<String>]) -> Place {
         // What is no index of a stage is no image either: the builders would not agree on it.
         value.parse::<usize>().unwrap_or(usize::MAX)
     } else {
-        match names.iter().position(|name| name.as_deref() == Some(&*value.to_ascii_lowercase())) {
+        match names
+            .iter()
+            .position(|name| name.as_deref() == Some(&*value.to_ascii_lowercase()))
+        {
             Some(index) => index,
             None => return Place::Outside,
         }
@@ -165,10 +206,15 @@ fn place_of(value: &str, stage: usize, names: &[Option<String>]) -> Place {
 /// `RUN --mount` may name an image as well. Kaniko does not mount anything, so such a build can't be right.
 fn mounts(run: &Instruction, stage: usize, names: &[Option<String>]) -> Result<(), DockerfileError> {
     for mount in run.flags.iter().filter_map(|flag| flag.text.strip_prefix("--mount=")) {
-        let from = mount.split(',').filter_map(|field| field.trim_matches(['"', ' ']).split_once('='));
+        let from = mount
+            .split(',')
+            .filter_map(|field| field.trim_matches(['"', ' ']).split_once('='));
         for (_, value) in from.filter(|(key, _)| key.eq_ignore_ascii_case("from")) {
             if !matches!(place_of(value, stage, names), Place::Before) {
-                let problem = format!("RUN --mount from {:?}: use COPY --from for files of an image", cut(value));
+                let problem = format!(
+                    "RUN --mount from {:?}: use COPY --from for files of an image",
+                    cut(value)
+                );
                 return Err(DockerfileError::at(run.line, problem));
             }
         }

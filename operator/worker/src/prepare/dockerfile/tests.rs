@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use super::*;
 
 fn arg(name: &str, value: &str) -> NamedValue {
-    NamedValue { name: name.into(), value: value.into() }
+    NamedValue {
+        name: name.into(),
+        value: value.into(),
+    }
 }
 
 fn images(text: &str, build_args: &[NamedValue], target: Option<&str>) -> Vec<String> {
@@ -13,13 +16,19 @@ fn images(text: &str, build_args: &[NamedValue], target: Option<&str>) -> Vec<St
         Named::Image(image) => Some(image),
         Named::Inside(_) => None,
     };
-    uses(text, build_args, target).unwrap().into_iter().filter_map(named).collect()
+    uses(text, build_args, target)
+        .unwrap()
+        .into_iter()
+        .filter_map(named)
+        .collect()
 }
 
 fn pinned(text: &str, build_args: &[NamedValue]) -> String {
     let uses = uses(text, build_args, None).unwrap();
-    let digests: BTreeMap<_, _> =
-        images(text, build_args, None).into_iter().map(|image| (image, "sha256:00".to_owned())).collect();
+    let digests: BTreeMap<_, _> = images(text, build_args, None)
+        .into_iter()
+        .map(|image| (image, "sha256:00".to_owned()))
+        .collect();
     pin(text, &uses, &digests).unwrap()
 }
 
@@ -41,20 +50,32 @@ fn everything_up_to_the_target_is_used_and_nothing_after() {
     assert_eq!(images(text, &[], Some("two")), ["a", "b"]);
     assert_eq!(images(text, &[], Some("TWO")), ["a", "b"]);
     assert_eq!(images(text, &[], None), ["a", "b", "c", "d"]);
-    assert_eq!(uses(text, &[], Some("four")), Err(DockerfileError::TargetNotFound { target: "four".to_owned() }));
+    assert_eq!(
+        uses(text, &[], Some("four")),
+        Err(DockerfileError::TargetNotFound {
+            target: "four".to_owned()
+        })
+    );
     assert_eq!(uses("# nothing", &[], None), Err(DockerfileError::NoStage));
 }
 
 #[test]
 fn arguments_are_filled_in_by_docker_s_rules() {
-    let text = "ARG REG=docker.io TAG=\"12\"\nARG FULL=${REG}/debian:${TAG:-11}\nFROM ${FULL} AS b\nARG TAG=9\nFROM $TAG";
+    let text =
+        "ARG REG=docker.io TAG=\"12\"\nARG FULL=${REG}/debian:${TAG:-11}\nFROM ${FULL} AS b\nARG TAG=9\nFROM $TAG";
     assert_eq!(images(text, &[], None), ["docker.io/debian:12", "12"]);
     let args = [arg("TAG", "13"), arg("UNDECLARED", "x")];
     assert_eq!(images(text, &args, None), ["docker.io/debian:13", "13"]);
     // What is not declared before the first FROM has no value there.
     assert_eq!(images("FROM debian:a$UNDECLARED", &args, None), ["debian:a"]);
-    assert_eq!(images("ARG UNDECLARED\nFROM debian:$UNDECLARED", &args, None), ["debian:x"]);
-    assert_eq!(images("ARG TAG=1\nFROM debian$TAG", &[arg("TAG", "")], None), ["debian"]);
+    assert_eq!(
+        images("ARG UNDECLARED\nFROM debian:$UNDECLARED", &args, None),
+        ["debian:x"]
+    );
+    assert_eq!(
+        images("ARG TAG=1\nFROM debian$TAG", &[arg("TAG", "")], None),
+        ["debian"]
+    );
 }
 
 #[test]
@@ -65,7 +86,10 @@ fn the_platform_is_known() {
 
 #[test]
 fn an_error_in_an_argument_counts_only_where_it_is_used() {
-    assert_eq!(images("ARG V=1.2\nARG M=${V%.*}\nFROM debian:$V", &[], None), ["debian:1.2"]);
+    assert_eq!(
+        images("ARG V=1.2\nARG M=${V%.*}\nFROM debian:$V", &[], None),
+        ["debian:1.2"]
+    );
     assert!(uses("ARG V=1.2\nARG M=${V%.*}\nFROM debian:$M", &[], None).is_err());
 }
 
@@ -117,5 +141,12 @@ fn what_can_t_be_understood_is_refused_with_its_line() {
             other => panic!("{text}: {other:?}"),
         }
     }
-    assert!(uses("FROM a AS b\nFROM c\nRUN --mount=type=bind,from=b,target=/x make", &[], None).is_ok());
+    assert!(
+        uses(
+            "FROM a AS b\nFROM c\nRUN --mount=type=bind,from=b,target=/x make",
+            &[],
+            None
+        )
+        .is_ok()
+    );
 }

@@ -43,7 +43,11 @@ pub(super) fn expand(text: &str, escape: char, values: &Values) -> Result<String
 
 /// Splits a line into words without expanding anything and with quotes and escapes left in place.
 pub(super) fn split_raw(text: &str) -> Result<Vec<String>, WordError> {
-    let mut lexer = Lexer { raw_quotes: true, raw_escapes: true, ..Lexer::new(text, '\\', None) };
+    let mut lexer = Lexer {
+        raw_quotes: true,
+        raw_escapes: true,
+        ..Lexer::new(text, '\\', None)
+    };
     lexer.run(None, true).map(|(_, words)| words)
 }
 
@@ -54,11 +58,11 @@ pub(super) fn split_plain(text: &str) -> Result<Vec<String>, WordError> {
 }
 
 /// Walks over text as the builder's lexer does.
-struct Lexer<'a> {
-    rest: std::iter::Peekable<std::str::Chars<'a>>,
+pub(super) struct Lexer<'a> {
+    pub(super) rest: std::iter::Peekable<std::str::Chars<'a>>,
     escape: char,
     /// None: nothing has a value, and what has none stays as it is written.
-    values: Option<&'a Values>,
+    pub(super) values: Option<&'a Values>,
     raw_quotes: bool,
     raw_escapes: bool,
     /// The word being read. One for all levels: the builder loses what stands before a nested substitution, and so must we.
@@ -87,7 +91,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// Reads to `stop`, or to the end.
-    fn run(&mut self, stop: Option<char>, raw_escapes: bool) -> Result<(String, Vec<String>), WordError> {
+    pub(super) fn run(&mut self, stop: Option<char>, raw_escapes: bool) -> Result<(String, Vec<String>), WordError> {
         if self.depth == MAX_DEPTH {
             return Err(WordError::TooDeep);
         }
@@ -251,173 +255,8 @@ impl<'a> Lexer<'a> {
         }
         text
     }
-
-    fn dollar(&mut self) -> Result<String, WordError> {
-        self.rest.next();
-        if self.rest.peek() != Some(&'{') {
-            let name = self.name(self.values.is_some())?;
-            if name.is_empty() {
-                return Ok("$".to_owned());
-            }
-            return Ok(match self.values {
-                None => format!("${name}"),
-                Some(values) => value(values, &name)?.unwrap_or_default(),
-            });
-        }
-        self.rest.next();
-        if matches!(self.rest.peek(), None | Some('{' | '}' | ':')) {
-            return Err(WordError::BadSubstitution);
-        }
-        let name = self.name(true)?;
-        match self.rest.next() {
-            Some('}') => Ok(match self.values {
-                None => format!("${{{name}}}"),
-                Some(values) => value(values, &name)?.unwrap_or_default(),
-            }),
-            Some('/') => self.replacement(&name),
-            Some(':') => {
-                let modifier = self.rest.next();
-                self.modified(&name, modifier, true)
-            }
-            modifier => self.modified(&name, modifier, false),
-        }
-    }
-
-    /// `${name-word}` and its kind, after the modifier.
-    fn modified(&mut self, name: &str, modifier: Option<char>, colon: bool) -> Result<String, WordError> {
-        let Some(modifier @ ('+' | '-' | '?' | '#' | '%')) = modifier else {
-            return Err(WordError::Unsupported(name.to_owned()));
-        };
-        let pattern = matches!(modifier, '#' | '%');
-        if pattern && colon {
-            return Err(WordError::Unsupported(name.to_owned()));
-        }
-        let (word, _) = self.run(Some('}'), pattern)?;
-        let Some(values) = self.values else {
-            let colon = if colon { ":" } else { "" };
-            return Ok(format!("${{{name}{colon}{modifier}{word}}}"));
-        };
-        let value = value(values, name)?.filter(|value| !(colon && value.is_empty()));
-        match (modifier, value) {
-            ('-', None) | ('+', Some(_)) => Ok(word),
-            ('+', None) => Ok(String::new()),
-            ('?', None) => Err(WordError::Unset(name.to_owned())),
-            ('-' | '?', Some(value)) => Ok(value),
-            _ => Err(WordError::Unsupported(format!("{name}{modifier}"))),
-        }
-    }
-
-    /// `${name/pattern/text}`, after the first slash. Only stepped over: it has no place in the name of an image.
-    fn replacement(&mut self, name: &str) -> Result<String, WordError> {
-        let _all = self.rest.next_if_eq(&'/');
-        let (pattern, _) = self.run(Some('/'), true)?;
-        let (text, _) = self.run(Some('}'), true)?;
-        match self.values {
-            None => Ok(format!("${{{name}/{pattern}/{text}}}")),
-            Some(_) => Err(WordError::Unsupported(format!("{name}/"))),
-        }
-    }
-
-    /// The name of a variable. `strict`: it matters where the name ends.
-    fn name(&mut self, strict: bool) -> Result<String, WordError> {
-        let mut name = String::new();
-        let first = self.rest.peek().copied();
-        if let Some(special @ ('@' | '*' | '#' | '?' | '-' | '$' | '!')) = first {
-            self.rest.next();
-            return Ok(special.to_string());
-        }
-        let number = first.is_some_and(|first| first.is_ascii_digit());
-        let belongs = |letter: &char| {
-            if number { letter.is_ascii_digit() } else { letter.is_ascii_alphanumeric() || *letter == '_' }
-        };
-        while let Some(letter) = self.rest.next_if(belongs) {
-            name.push(letter);
-        }
-        match self.rest.peek() {
-            Some(letter) if strict && !letter.is_ascii() => Err(WordError::Name),
-            _ => Ok(name),
-        }
-    }
-}
-
-fn value(values: &Values, name: &str) -> Result<Option<String>, WordError> {
-    values.get(name).cloned().transpose()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn values(pairs: &[(&str, &str)]) -> Values {
-        pairs.iter().map(|(name, value)| ((*name).to_owned(), Ok((*value).to_owned()))).collect()
-    }
-
-    #[test]
-    fn variables_are_filled_in_as_docker_does() {
-        let values = values(&[("V", "12"), ("EMPTY", "")]);
-        for (text, expanded) in [
-            ("debian:$V", "debian:12"),
-            ("debian:${V}", "debian:12"),
-            ("debian:$V-slim", "debian:12-slim"),
-            ("debian:${NONE}", "debian:"),
-            ("debian:${NONE:-bookworm}", "debian:bookworm"),
-            ("debian:${NONE-bookworm}", "debian:bookworm"),
-            ("debian:${EMPTY:-bookworm}", "debian:bookworm"),
-            ("debian:${EMPTY-bookworm}", "debian:"),
-            ("debian:${V:-bookworm}", "debian:12"),
-            ("debian${V:+:}${V:+12}", "debian:12"),
-            ("debian${EMPTY:+:x}${EMPTY+-e}", "debian-e"),
-            ("debian:${NONE:-${V}}", "debian:12"),
-            ("debian:${V:?must be set}", "debian:12"),
-            ("\"debian\":'$V'", "debian:$V"),
-            ("debian\\:\\$V", "debian:$V"),
-            ("a$", "a$"),
-        ] {
-            assert_eq!(expand(text, '\\', &values), Ok(expanded.to_owned()), "{text}");
-        }
-    }
-
-    #[test]
-    fn the_escape_directive_counts() {
-        assert_eq!(expand("a`$V\\$V", '`', &values(&[("V", "1")])), Ok("a$V\\1".to_owned()));
-    }
-
-    #[test]
-    fn what_is_not_understood_is_an_error() {
-        let values = values(&[("V", "12")]);
-        for (text, error) in [
-            ("${V", WordError::Unsupported("V".to_owned())),
-            ("${", WordError::BadSubstitution),
-            ("${}", WordError::BadSubstitution),
-            ("${V:-x", WordError::BadSubstitution),
-            ("${V%2}", WordError::Unsupported("V%".to_owned())),
-            ("${V/1/2}", WordError::Unsupported("V/".to_owned())),
-            ("${N:?no}", WordError::Unset("N".to_owned())),
-            ("${V\u{2167}}", WordError::Name),
-            ("'a", WordError::Unclosed("single")),
-            ("\"a", WordError::Unclosed("double")),
-        ] {
-            assert_eq!(expand(text, '\\', &values), Err(error), "{text}");
-        }
-    }
-
-    #[test]
-    fn words_end_at_space_outside_quotes() {
-        assert_eq!(split_raw("RUN a \"b c\" d\\ e").unwrap(), ["RUN", "a", "\"b c\"", "d\\ e"]);
-        assert_eq!(split_raw("cat << EOF >x").unwrap(), ["cat", "<< EOF", ">x"]);
-        assert_eq!(split_raw("a $b ${c d}").err(), Some(WordError::Unsupported("c".to_owned())));
-        assert_eq!(split_plain("'a b' \"c\"").unwrap(), ["a b", "c"]);
-    }
-
-    #[test]
-    fn nesting_has_an_end() {
-        let deep = format!("{}{}", "${A:-".repeat(10_000), "}".repeat(10_000));
-        assert_eq!(expand(&deep, '\\', &Values::new()), Err(WordError::TooDeep));
-        assert_eq!(split_raw(&deep), Err(WordError::TooDeep));
-    }
-
-    #[test]
-    fn a_nested_substitution_loses_the_word_before_it_as_the_builder_does() {
-        assert_eq!(split_raw("<<E${X:-y}OF").unwrap(), ["${X:-y}OF"]);
-    }
-}
+#[path = "words_tests.rs"]
+mod tests;

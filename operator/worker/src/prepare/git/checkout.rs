@@ -9,12 +9,13 @@ use gix::ObjectId;
 use gix::utils::progress::Discard;
 use gix::worktree::stack::state::attributes;
 
-use super::REPOSITORY;
 use super::error::GitError;
 
 /// Writes the files of `tree` into `workspace`, where nothing but the repository lies. Links come last, so none is written through.
 pub(super) fn checkout(repo: &gix::Repository, tree: ObjectId, workspace: &Path) -> Result<(), GitError> {
-    let mut options = repo.checkout_options(attributes::Source::IdMapping).map_err(GitError::Object)?;
+    let mut options = repo
+        .checkout_options(attributes::Source::IdMapping)
+        .map_err(GitError::Object)?;
     let index = gix::index::State::from_tree(&tree, &repo.objects, options.validate)
         .map_err(|source| GitError::Object(gix::Error::from_error(source)))?;
     let mut index = gix::index::File::from_state(index, repo.index_path());
@@ -23,9 +24,8 @@ pub(super) fn checkout(repo: &gix::Repository, tree: ObjectId, workspace: &Path)
     options.keep_going = false;
     let objects = repo.objects.clone().into_arc().map_err(GitError::Disk)?;
     let stop = AtomicBool::new(false);
-    let outcome =
-        gix::worktree::state::checkout(&mut index, workspace, objects, &Discard, &Discard, &stop, options)
-            .map_err(GitError::Object)?;
+    let outcome = gix::worktree::state::checkout(&mut index, workspace, objects, &Discard, &Discard, &stop, options)
+        .map_err(GitError::Object)?;
     let collision = outcome.collisions.first().map(|collision| collision.path.to_string());
     let error = outcome.errors.first().map(|error| error.path.to_string());
     match collision.or(error) {
@@ -51,7 +51,7 @@ pub(super) fn set_modes(directory: &Path) -> Result<(), GitError> {
             if metadata.permissions().mode() & 0o7777 != mode {
                 fs::set_permissions(entry.path(), Permissions::from_mode(mode)).map_err(GitError::Disk)?;
             }
-            if metadata.is_dir() && entry.file_name() != REPOSITORY {
+            if metadata.is_dir() {
                 open.push(entry.path());
             }
         }

@@ -27,11 +27,19 @@ impl Account {
         let username = read(directory, "username")?.filter(|name| !name.is_empty());
         let username = username.unwrap_or_else(|| DEFAULT_USERNAME.to_owned());
         let password = read(directory, "password")?.filter(|password| !password.is_empty());
-        let password = password.ok_or(GitError::Credentials { problem: "has no password" })?;
+        let password = password.ok_or(GitError::Credentials {
+            problem: "has no password",
+        })?;
         if username.contains(':') {
-            return Err(GitError::Credentials { problem: "has a user name with a colon" });
+            return Err(GitError::Credentials {
+                problem: "has a user name with a colon",
+            });
         }
-        Ok(Self { username, password: SecretString::from(password), bound_to: url.clone() })
+        Ok(Self {
+            username,
+            password: SecretString::from(password),
+            bound_to: url.clone(),
+        })
     }
 
     /// Name and password if they may be sent to `url`.
@@ -55,14 +63,18 @@ fn read(directory: &Path, key: &'static str) -> Result<Option<String>, GitError>
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-            return Err(GitError::Credentials { problem: "has a key that is not text" });
+            return Err(GitError::Credentials {
+                problem: "has a key that is not text",
+            });
         }
         Err(error) => return Err(GitError::Disk(error)),
     }
     let text = text.strip_suffix('\n').unwrap_or(&text);
     let text = text.strip_suffix('\r').unwrap_or(text);
     if text.chars().any(char::is_control) {
-        return Err(GitError::Credentials { problem: "has a key with control characters" });
+        return Err(GitError::Credentials {
+            problem: "has a key with control characters",
+        });
     }
     Ok(Some(text.to_owned()))
 }
@@ -103,9 +115,22 @@ mod tests {
 
     #[test]
     fn a_token_needs_no_name_and_a_name_needs_a_password() {
-        assert_eq!(sent(&account(&[("password", "t")]).unwrap(), "https://git.example.com").unwrap().0, "git");
-        for files in [vec![("username", "me")], vec![("username", "a:b"), ("password", "p")], vec![("password", "a\r\nb")], vec![("password", "")]] {
-            assert!(matches!(account(&files), Err(GitError::Credentials { .. })), "{files:?}");
+        assert_eq!(
+            sent(&account(&[("password", "t")]).unwrap(), "https://git.example.com")
+                .unwrap()
+                .0,
+            "git"
+        );
+        for files in [
+            vec![("username", "me")],
+            vec![("username", "a:b"), ("password", "p")],
+            vec![("password", "a\r\nb")],
+            vec![("password", "")],
+        ] {
+            assert!(
+                matches!(account(&files), Err(GitError::Credentials { .. })),
+                "{files:?}"
+            );
         }
     }
 

@@ -103,7 +103,7 @@ pub(in crate::prepare) enum GitError {
         limit: u64,
     },
     /// A tree that no honest tool makes.
-    #[error("the repository holds {path:?}, {problem}")]
+    #[error("the repository holds {path:?}: {problem}")]
     Tree {
         /// The entry.
         path: String,
@@ -166,14 +166,18 @@ impl GitError {
             Self::RepositoryNotFound { .. } => {
                 "Check the URL. If the repository is private, name a Secret with credentials that may read it."
             }
-            Self::Unauthorized { sent: true, .. } => "Check the user name, the password or token, and what it may read.",
+            Self::Unauthorized { sent: true, .. } => {
+                "Check the user name, the password or token, and what it may read."
+            }
             Self::Unauthorized { sent: false, .. } => {
                 "Check the URL. If the repository is private, name a Secret with credentials in secretRef."
             }
             Self::Unreachable { .. } => {
                 "Check the host's name, its certificate against caBundle, and whether the network lets the pod reach it."
             }
-            Self::Unavailable { .. } | Self::Fetch { .. } => "Try again later; if it lasts, ask who runs the Git server.",
+            Self::Unavailable { .. } | Self::Fetch { .. } => {
+                "Try again later; if it lasts, ask who runs the Git server."
+            }
             Self::RevisionNotFound { .. } => "Check the name of the branch or tag; a commit is named by its full id.",
             Self::Empty { .. } => "Push a commit, or name a branch that has one.",
             Self::CommitNotFound { .. } => "Check the commit's id, and whether a branch or tag still holds it.",
@@ -183,6 +187,11 @@ impl GitError {
             Self::Object(_) | Self::File(_) => "Check the repository with `git fsck`.",
             Self::Client(_) | Self::Disk(_) => "Try again; if it lasts, tell your administrator.",
         }
+    }
+
+    /// Whether the same question may be answered in a moment: a pod's network can come up after its process.
+    pub(super) fn is_transient(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Unavailable { .. })
     }
 
     /// Whether the factory is at fault, not the source.

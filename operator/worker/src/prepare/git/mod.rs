@@ -3,19 +3,26 @@
 //! Everything is done in this process: no program is started, no configuration of a user or a system is read, no
 //! hook is run, no submodule fetched. The repository is removed when its files are there.
 
+mod bound;
 mod checkout;
 mod credentials;
 mod error;
 mod fetch;
 mod probe;
+mod receive;
 mod tree;
 
 #[cfg(test)]
-mod test_repository;
+mod hostile_tests;
+#[cfg(test)]
+mod test_pod;
+#[cfg(test)]
+pub(super) mod test_repository;
 #[cfg(test)]
 mod tests;
 
 use std::path::Path;
+use std::time::Duration;
 
 pub(super) use error::GitError;
 use reqwest::Url;
@@ -41,7 +48,12 @@ pub(super) struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { pack: 4 << 30, object: 512 << 20, files: 4 << 30, entries: 500_000 }
+        Self {
+            pack: 4 << 30,
+            object: 512 << 20,
+            files: 4 << 30,
+            entries: 500_000,
+        }
     }
 }
 
@@ -58,6 +70,8 @@ pub(super) struct Request<'a> {
     pub(super) roots: &'a Roots,
     /// How far it may grow.
     pub(super) limits: Limits,
+    /// Wait before a server that can't be reached is asked again; it doubles with each time.
+    pub(super) first_wait: Duration,
 }
 
 /// Fetches and lays out into `workspace`, which is empty. Returns the commit. Blocks.
@@ -68,14 +82,22 @@ pub(super) fn fetch(request: &Request<'_>, workspace: &Path) -> Result<String, G
         Some(_) => return Err(GitError::CredentialsOverHttp { url: url.into() }),
         None => None,
     };
-    let url = probe::probe(&url, account.as_ref(), request.roots)?;
+    let url = probe::patiently(&url, account.as_ref(), request.roots, request.first_wait)?;
     let repository = workspace.join(REPOSITORY);
-    let source = fetch::Source { url: &url, account: account.as_ref(), roots: request.roots, limits: request.limits };
-    let (repo, commit) = source.fetch(request.revision, &repository)?;
-    let tree = tree::of_commit(&repo, commit)?;
+    let source = receive::Source {
+        url: &url,
+        account: account.as_ref(),
+        roots: request.roots,
+        limits: request.limits,
+    };
+    let (repo, found) = source.fetch(request.revision, &repository)?;
+    let (commit, tree) = tree::of_commit(&repo, found)?;
     let survey = tree::survey(&repo, tree, request.limits)?;
     if survey.submodules > 0 {
-        tracing::warn!(submodules = survey.submodules, "the repository has submodules: they are not fetched, their directories are empty");
+        tracing::warn!(
+            submodules = survey.submodules,
+            "the repository has submodules: they are not fetched, their directories are empty"
+        );
     }
     checkout::checkout(&repo, tree, workspace)?;
     drop(repo);
@@ -86,7 +108,9 @@ pub(super) fn fetch(request: &Request<'_>, workspace: &Path) -> Result<String, G
 }
 
 fn parse(text: &str) -> Result<Url, GitError> {
-    let refuse = || GitError::Url { url: text.chars().take(256).collect() };
+    let refuse = || GitError::Url {
+        url: text.chars().take(256).collect(),
+    };
     let url = Url::parse(text).map_err(|_| refuse())?;
     let plain = matches!(url.scheme(), "http" | "https")
         && url.has_host()

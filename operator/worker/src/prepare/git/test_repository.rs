@@ -7,25 +7,28 @@ use std::process::{Command, Stdio};
 use crate::prepare::test_server::{Answer, Asked};
 
 /// A repository in a directory that is served.
-pub(super) struct Repository {
+pub(in crate::prepare) struct Repository {
     root: tempfile::TempDir,
     name: String,
 }
 
 impl Repository {
     /// An empty one, served as `/<name>`.
-    pub(super) fn new(name: &str) -> Self {
+    pub(in crate::prepare) fn new(name: &str) -> Self {
         Self::with_format(name, "sha1")
     }
 
-    pub(super) fn with_format(name: &str, format: &str) -> Self {
-        let repository = Self { root: tempfile::tempdir().unwrap(), name: name.to_owned() };
+    pub(in crate::prepare) fn with_format(name: &str, format: &str) -> Self {
+        let repository = Self {
+            root: tempfile::tempdir().unwrap(),
+            name: name.to_owned(),
+        };
         let format = format!("--object-format={format}");
         repository.run(&["init", "--quiet", "--initial-branch=main", &format, "."], b"");
         repository
     }
 
-    pub(super) fn root(&self) -> PathBuf {
+    pub(in crate::prepare) fn root(&self) -> PathBuf {
         self.root.path().to_owned()
     }
 
@@ -36,47 +39,49 @@ impl Repository {
     }
 
     /// Runs Git in it, and returns what it says.
-    pub(super) fn run(&self, arguments: &[&str], input: &[u8]) -> String {
+    pub(in crate::prepare) fn run(&self, arguments: &[&str], input: &[u8]) -> String {
         let output = run(git().current_dir(self.directory()).args(arguments), input);
         String::from_utf8(output).unwrap().trim().to_owned()
     }
 
     /// Path in the work tree.
-    pub(super) fn path(&self, path: &str) -> PathBuf {
+    pub(in crate::prepare) fn path(&self, path: &str) -> PathBuf {
         let path = self.directory().join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         path
     }
 
     /// Commits all that lies in the work tree. Returns the commit.
-    pub(super) fn commit(&self) -> String {
+    pub(in crate::prepare) fn commit(&self) -> String {
         self.run(&["add", "--all"], b"");
         self.run(&["commit", "--quiet", "--allow-empty", "--message=x"], b"");
         self.run(&["rev-parse", "HEAD"], b"")
     }
 
     /// Writes a file and commits.
-    pub(super) fn commit_file(&self, path: &str, content: &str) -> String {
+    pub(in crate::prepare) fn commit_file(&self, path: &str, content: &str) -> String {
         std::fs::write(self.path(path), content).unwrap();
         self.commit()
     }
 
     /// Makes a tree of raw entries (mode, name, id), whatever they are.
-    pub(super) fn tree(&self, entries: &[(&str, &str, &str)]) -> String {
+    pub(in crate::prepare) fn tree(&self, entries: &[(&str, &str, &str)]) -> String {
         let mut bytes = Vec::new();
         for (mode, name, id) in entries {
             bytes.extend(format!("{mode} {name}\0").bytes());
-            bytes.extend((0..id.len() / 2).map(|at| u8::from_str_radix(&id[at * 2..at * 2 + 2], 16).unwrap()));
+            bytes.extend(
+                (0..id.len() / 2).map(|at| u8::from_str_radix(id.get(at * 2..at * 2 + 2).unwrap(), 16).unwrap()),
+            );
         }
         self.run(&["hash-object", "-t", "tree", "-w", "--literally", "--stdin"], &bytes)
     }
 
-    pub(super) fn blob(&self, content: &[u8]) -> String {
+    pub(in crate::prepare) fn blob(&self, content: &[u8]) -> String {
         self.run(&["hash-object", "-w", "--stdin"], content)
     }
 
     /// Makes a commit of a tree and lets the branch `main` name it.
-    pub(super) fn commit_tree(&self, tree: &str) -> String {
+    pub(in crate::prepare) fn commit_tree(&self, tree: &str) -> String {
         let commit = self.run(&["commit-tree", "-m", "x", tree], b"");
         self.run(&["update-ref", "refs/heads/main", &commit], b"");
         commit
@@ -84,7 +89,7 @@ impl Repository {
 }
 
 /// Answers as a Git server does. `version2`: whether it speaks the protocol's version 2.
-pub(super) fn serve(root: &Path, asked: &Asked, version2: bool) -> Answer {
+pub(in crate::prepare) fn serve(root: &Path, asked: &Asked, version2: bool) -> Answer {
     let (path, query) = asked.path.split_once('?').unwrap_or((&asked.path, ""));
     let mut command = git();
     command
@@ -96,11 +101,15 @@ pub(super) fn serve(root: &Path, asked: &Asked, version2: bool) -> Answer {
         .env("QUERY_STRING", query)
         .env("CONTENT_LENGTH", asked.body.len().to_string())
         .env("CONTENT_TYPE", asked.header("content-type").unwrap_or_default())
-        .env("HTTP_CONTENT_ENCODING", asked.header("content-encoding").unwrap_or_default());
+        .env(
+            "HTTP_CONTENT_ENCODING",
+            asked.header("content-encoding").unwrap_or_default(),
+        );
     if let Some(version) = asked.header("git-protocol").filter(|_| version2) {
         command.env("GIT_PROTOCOL", version);
     }
-    let output = run(&mut command, &asked.body);
+    // It fails where it tells the client of an error.
+    let (output, _) = output(&mut command, &asked.body);
     let end = output.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap();
     let mut answer = Answer::status(200).body(&output[end + 4..]);
     for line in String::from_utf8_lossy(&output[..end]).lines() {
@@ -131,12 +140,18 @@ fn git() -> Command {
 }
 
 fn run(command: &mut Command, input: &[u8]) -> Vec<u8> {
+    let (output, error) = output(command, input);
+    assert_eq!(error, None, "{command:?}");
+    output
+}
+
+fn output(command: &mut Command, input: &[u8]) -> (Vec<u8>, Option<String>) {
     let mut child = command.spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let input = input.to_vec();
     let writer = std::thread::spawn(move || stdin.write_all(&input));
     let output = child.wait_with_output().unwrap();
     let _ = writer.join().unwrap();
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    output.stdout
+    let error = (!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).into_owned());
+    (output.stdout, error)
 }

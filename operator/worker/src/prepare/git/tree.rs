@@ -24,12 +24,17 @@ pub(super) struct Survey {
     pub(super) submodules: u64,
 }
 
-/// The tree of a commit. A tag that was named by its id is followed.
-pub(super) fn of_commit(repo: &gix::Repository, commit: ObjectId) -> Result<ObjectId, GitError> {
-    let object = repo.find_object(commit).map_err(GitError::Object)?;
+/// The commit that an object is or, as a tag, leads to, and its tree.
+pub(super) fn of_commit(repo: &gix::Repository, found: ObjectId) -> Result<(ObjectId, ObjectId), GitError> {
+    let object = repo.find_object(found).map_err(GitError::Object)?;
     let peeled = object.peel_to_kind(gix::object::Kind::Commit);
-    let commit = peeled.map_err(|_| GitError::NotACommit { what: commit.to_string() })?.into_commit();
-    commit.tree_id().map(gix::Id::detach).map_err(GitError::Object)
+    let commit = peeled
+        .map_err(|_| GitError::NotACommit {
+            what: found.to_string(),
+        })?
+        .into_commit();
+    let tree = commit.tree_id().map_err(GitError::Object)?.detach();
+    Ok((commit.id, tree))
 }
 
 /// Walks the tree. A directory that is named often counts as often: a few objects can stand for more files than
@@ -57,10 +62,16 @@ pub(super) fn survey(repo: &gix::Repository, tree: ObjectId, limits: Limits) -> 
                 }
             }
             if survey.entries > limits.entries {
-                return Err(GitError::TooLarge { what: "files and directories", limit: limits.entries });
+                return Err(GitError::TooLarge {
+                    what: "files and directories",
+                    limit: limits.entries,
+                });
             }
             if survey.bytes > limits.files {
-                return Err(GitError::TooLarge { what: "bytes of files", limit: limits.files });
+                return Err(GitError::TooLarge {
+                    what: "bytes of files",
+                    limit: limits.files,
+                });
             }
         }
     }
@@ -79,7 +90,10 @@ fn check_name(
     }
     path.extend_from_slice(name);
     // Windows' own rules would keep out names that are common elsewhere; the rest of the protections is on.
-    let rules = component::Options { protect_windows: false, ..component::Options::default() };
+    let rules = component::Options {
+        protect_windows: false,
+        ..component::Options::default()
+    };
     let mode = (kind == EntryKind::Link).then_some(component::Mode::Symlink);
     gix::validate::path::component(name.as_bstr(), mode, rules).map_err(|error| refuse(&path, &error.to_string()))?;
     if name.contains(&0) {
@@ -96,5 +110,8 @@ fn check_name(
 }
 
 fn refuse(path: &BString, problem: &str) -> GitError {
-    GitError::Tree { path: path.to_string().chars().take(256).collect(), problem: problem.to_owned() }
+    GitError::Tree {
+        path: path.to_string().chars().take(256).collect(),
+        problem: problem.to_owned(),
+    }
 }

@@ -47,7 +47,12 @@ pub(in crate::prepare) enum PathError {
 
 /// `relative` below `root`, component by component. Does not look at the disk.
 pub(in crate::prepare) fn join(root: &Path, relative: &str) -> Result<PathBuf, PathError> {
-    let refuse = |problem| Err(PathError::Text { path: cut(relative), problem });
+    let refuse = |problem| {
+        Err(PathError::Text {
+            path: cut(relative),
+            problem,
+        })
+    };
     if relative.contains('\0') {
         return refuse("it has a NUL");
     }
@@ -64,7 +69,11 @@ pub(in crate::prepare) fn join(root: &Path, relative: &str) -> Result<PathBuf, P
 
 /// The directory at `relative`, links followed and held beneath `root`. Empty for the root itself.
 pub(in crate::prepare) fn directory(root: &Path, relative: &str) -> Result<PathBuf, PathError> {
-    let found = if relative.is_empty() { real(root, root, relative)? } else { resolve(root, root, relative)? };
+    let found = if relative.is_empty() {
+        real(root, root, relative)?
+    } else {
+        resolve(root, root, relative)?
+    };
     wanted(found.is_dir(), relative, "directory").map(|()| found)
 }
 
@@ -80,7 +89,9 @@ fn resolve(root: &Path, directory: &Path, relative: &str) -> Result<PathBuf, Pat
 
 fn real(root: &Path, path: &Path, shown: &str) -> Result<PathBuf, PathError> {
     let shown = || cut(shown);
-    let root = root.canonicalize().map_err(|source| PathError::Io { path: shown(), source })?;
+    let root = root
+        .canonicalize()
+        .map_err(|source| PathError::Io { path: shown(), source })?;
     match path.canonicalize() {
         Ok(real) if real.starts_with(&root) => Ok(real),
         Ok(_) => Err(PathError::Escapes { path: shown() }),
@@ -92,7 +103,14 @@ fn real(root: &Path, path: &Path, shown: &str) -> Result<PathBuf, PathError> {
 }
 
 fn wanted(is: bool, path: &str, wanted: &'static str) -> Result<(), PathError> {
-    if is { Ok(()) } else { Err(PathError::Kind { path: cut(path), wanted }) }
+    if is {
+        Ok(())
+    } else {
+        Err(PathError::Kind {
+            path: cut(path),
+            wanted,
+        })
+    }
 }
 
 fn cut(text: &str) -> String {
@@ -110,7 +128,9 @@ mod tests {
         let root = Path::new("/w");
         assert_eq!(join(root, "a/.b/c-d").unwrap(), Path::new("/w/a/.b/c-d"));
         assert_eq!(join(root, "..a").unwrap(), Path::new("/w/..a"));
-        for text in ["", "/", "/etc", "a/", "a//b", ".", "..", "../a", "a/..", "a/./b", "a/../b", "a\0b"] {
+        for text in [
+            "", "/", "/etc", "a/", "a//b", ".", "..", "../a", "a/..", "a/./b", "a/../b", "a\0b",
+        ] {
             assert!(matches!(join(root, text), Err(PathError::Text { .. })), "{text:?}");
         }
     }
@@ -135,13 +155,28 @@ mod tests {
         assert_eq!(found, at("app/docker/Dockerfile").canonicalize().unwrap());
         for (relative, name) in [("out", "secret"), ("app", "secret"), ("app", "up")] {
             let result = directory(root.path(), relative).and_then(|context| file(root.path(), &context, name));
-            assert!(matches!(result, Err(PathError::Escapes { .. })), "{relative}/{name}: {result:?}");
+            assert!(
+                matches!(result, Err(PathError::Escapes { .. })),
+                "{relative}/{name}: {result:?}"
+            );
         }
         assert!(directory(root.path(), "loop").is_err());
-        assert!(matches!(directory(root.path(), "none"), Err(PathError::NotFound { .. })));
-        assert!(matches!(directory(root.path(), "app/Dockerfile/x"), Err(PathError::NotFound { .. })));
-        assert!(matches!(directory(root.path(), "app/Dockerfile"), Err(PathError::Kind { .. })));
-        assert!(matches!(file(root.path(), &at("app"), "docker"), Err(PathError::Kind { .. })));
+        assert!(matches!(
+            directory(root.path(), "none"),
+            Err(PathError::NotFound { .. })
+        ));
+        assert!(matches!(
+            directory(root.path(), "app/Dockerfile/x"),
+            Err(PathError::NotFound { .. })
+        ));
+        assert!(matches!(
+            directory(root.path(), "app/Dockerfile"),
+            Err(PathError::Kind { .. })
+        ));
+        assert!(matches!(
+            file(root.path(), &at("app"), "docker"),
+            Err(PathError::Kind { .. })
+        ));
         assert_eq!(directory(root.path(), "").unwrap(), root.path().canonicalize().unwrap());
     }
 }

@@ -62,7 +62,10 @@ pub(super) fn copy_config_map(mount: &Path, workspace: &Path) -> Result<(), File
         let mut content = Vec::new();
         File::open(path)
             .and_then(|file| file.take(MAX_CONFIG_FILE + 1).read_to_end(&mut content))
-            .map_err(|source| PathError::Io { path: name.clone(), source })?;
+            .map_err(|source| PathError::Io {
+                path: name.clone(),
+                source,
+            })?;
         if content.len() as u64 > MAX_CONFIG_FILE || copied > MAX_CONFIG_FILES {
             return Err(FilesError::TooLarge);
         }
@@ -74,12 +77,21 @@ pub(super) fn copy_config_map(mount: &Path, workspace: &Path) -> Result<(), File
 /// Makes a new file, and the directories that it needs. Nothing is followed or written over.
 fn write(root: &Path, relative: &str, content: &[u8]) -> Result<(), FilesError> {
     let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => FilesError::Twice { path: relative.to_owned() },
-        _ => FilesError::Write { path: relative.to_owned(), source },
+        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => FilesError::Twice {
+            path: relative.to_owned(),
+        },
+        _ => FilesError::Write {
+            path: relative.to_owned(),
+            source,
+        },
     };
     let path = beneath::join(root, relative)?;
     if let Some(directory) = path.parent() {
-        DirBuilder::new().recursive(true).mode(0o755).create(directory).map_err(failed)?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(directory)
+            .map_err(failed)?;
     }
     write_new(&path, content, 0o644).map_err(failed)
 }
@@ -114,7 +126,10 @@ mod tests {
     use super::*;
 
     fn inline(path: &str, content: &str) -> InlineFile {
-        InlineFile { path: path.into(), content: content.into() }
+        InlineFile {
+            path: path.into(),
+            content: content.into(),
+        }
     }
 
     fn mode(path: &Path) -> u32 {
@@ -124,7 +139,11 @@ mod tests {
     #[test]
     fn inline_files_are_laid_out_with_plain_modes() {
         let root = tempfile::tempdir().unwrap();
-        write_inline(&[inline("Dockerfile", "FROM a\n"), inline("app/sub/x.py", "x")], root.path()).unwrap();
+        write_inline(
+            &[inline("Dockerfile", "FROM a\n"), inline("app/sub/x.py", "x")],
+            root.path(),
+        )
+        .unwrap();
         assert_eq!(fs::read_to_string(root.path().join("Dockerfile")).unwrap(), "FROM a\n");
         assert_eq!(fs::read_to_string(root.path().join("app/sub/x.py")).unwrap(), "x");
         assert_eq!(mode(&root.path().join("Dockerfile")), 0o644);
@@ -171,9 +190,15 @@ mod tests {
         symlink(outside.path().join("token"), mount.path().join("token")).unwrap();
         let root = tempfile::tempdir().unwrap();
         let result = copy_config_map(mount.path(), root.path());
-        assert!(matches!(result, Err(FilesError::Path(PathError::Escapes { .. }))), "{result:?}");
+        assert!(
+            matches!(result, Err(FilesError::Path(PathError::Escapes { .. }))),
+            "{result:?}"
+        );
         assert!(!root.path().join("token").exists());
-        assert!(matches!(copy_config_map(&mount.path().join("no"), root.path()), Err(FilesError::NoConfigMap(_))));
+        assert!(matches!(
+            copy_config_map(&mount.path().join("no"), root.path()),
+            Err(FilesError::NoConfigMap(_))
+        ));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 pub(super) mod beneath;
 pub(super) mod files;
 
+use std::time::Duration;
+
 use imagefactory_core::step::{StepSource, paths};
 
 use super::error::PrepareError;
@@ -14,7 +16,11 @@ use crate::places::Places;
 pub(super) fn lay_out(source: &StepSource, places: &Places, roots: &Roots) -> Result<Option<String>, PrepareError> {
     let workspace = places.path(paths::WORKSPACE);
     match source {
-        StepSource::Git { url, revision, credentials } => {
+        StepSource::Git {
+            url,
+            revision,
+            credentials,
+        } => {
             let directory = places.path(paths::GIT_CREDENTIALS);
             let request = git::Request {
                 url,
@@ -22,6 +28,7 @@ pub(super) fn lay_out(source: &StepSource, places: &Places, roots: &Roots) -> Re
                 credentials: credentials.then_some(directory.as_path()),
                 roots,
                 limits: git::Limits::default(),
+                first_wait: Duration::from_secs(1),
             };
             Ok(Some(git::fetch(&request, &workspace)?))
         }

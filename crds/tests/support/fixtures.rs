@@ -1,0 +1,57 @@
+//! Objects that use every field, one or more for each kind.
+
+use serde_json::{Value, json};
+
+use super::with;
+
+fn read(text: &str) -> Value {
+    serde_yaml::from_str(text).unwrap()
+}
+
+pub fn tenant() -> Value {
+    read(include_str!("../fixtures/tenant.yaml"))
+}
+
+pub fn tenant_settings() -> Value {
+    read(include_str!("../fixtures/tenantsettings.yaml"))
+}
+
+pub fn project() -> Value {
+    read(include_str!("../fixtures/project.yaml"))
+}
+
+/// A Build from a Git repository.
+pub fn build() -> Value {
+    read(include_str!("../fixtures/build.yaml"))
+}
+
+/// A Build from a recipe.
+pub fn recipe() -> Value {
+    read(include_str!("../fixtures/recipe.yaml"))
+}
+
+pub fn image_policy() -> Value {
+    read(include_str!("../fixtures/imagepolicy.yaml"))
+}
+
+/// A source of one file in the object itself.
+pub fn inline() -> Value {
+    json!({"inline": {"files": [{"path": "app/Dockerfile", "content": "FROM debian:bookworm-slim\nRUN echo \"$(id)\"\n"}]}})
+}
+
+/// A source in a ConfigMap.
+pub fn config_map() -> Value {
+    json!({"configMap": {"name": "source"}})
+}
+
+/// All of them: together they use every field of every kind.
+pub fn all() -> Vec<Value> {
+    let mut all = vec![tenant(), tenant_settings(), image_policy(), recipe()];
+    for object in [project(), build()] {
+        for source in [inline(), config_map()] {
+            all.push(with(&object, "/spec/source", Some(source)));
+        }
+        all.push(object);
+    }
+    all
+}

@@ -1,0 +1,25 @@
+# shellcheck shell=bash
+# Counts tests by the result lines of cargo's test harness.
+
+# count_tests FIRST LATER...: passed, failed and skipped. What the first report ignored and a later one ran was not
+# skipped. A report that is not there counts as nothing.
+count_tests() {
+    local first=$1 passed=0 failed=0 ignored=0 report numbers
+    for report in "$@"; do
+        [ -f "$report" ] || continue
+        numbers=$(sum_results "$report")
+        # shellcheck disable=SC2086 # three numbers
+        set -- $numbers
+        passed=$((passed + $1))
+        failed=$((failed + $2))
+        if [ "$report" = "$first" ]; then ignored=$3; else ignored=$((ignored - $1 - $2)); fi
+    done
+    [ "$ignored" -ge 0 ] || ignored=0
+    echo "$passed $failed $ignored"
+}
+
+# sum_results REPORT: passed, failed, ignored.
+sum_results() {
+    sed -n 's/^test result: .* \([0-9]*\) passed; \([0-9]*\) failed; \([0-9]*\) ignored;.*/\1 \2 \3/p' "$1" |
+        awk '{ p += $1; f += $2; i += $3 } END { print p + 0, f + 0, i + 0 }'
+}

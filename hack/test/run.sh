@@ -1,0 +1,113 @@
+#!/usr/bin/env bash
+# All that is tested, in the order of what it costs: formatting, lints, the tests that need nothing, then the local
+# cluster with the chart deployed and the black-box tests against it. It goes on after a failure, and its last line
+# counts the tests. Nothing is skipped where the machine can run a cluster.
+set -euo pipefail
+
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=../lib/paths.sh
+. "$HERE/../lib/paths.sh"
+# shellcheck source=../lib/log.sh
+. "$HERE/../lib/log.sh"
+# shellcheck source=count.sh
+. "$HERE/count.sh"
+
+# Tests against the cluster that run at a time. Each may be a build, and most of a build is waiting.
+THREADS=${TEST_THREADS:-4}
+REPORTS=$CACHE_DIR/log/test
+FAILED_STEPS=()
+
+main() {
+    cd "$ROOT"
+    rm -rf "$REPORTS"
+    mkdir -p "$REPORTS"
+    step formatting cargo fmt --all --check || true
+    step lints cargo clippy --workspace --all-targets --locked -- -D warnings || true
+    # The chart is rendered by Helm, also where there is no cluster.
+    step "tools for the chart" "$ROOT/hack/tools/build.sh" helm kubeconform || true
+    tests "tests that need nothing" without-cluster cargo test --workspace --locked --no-fail-fast
+    if can_run_a_cluster; then on_the_cluster; else say "no cluster can be run here: it takes root, or Docker with kind"; fi
+    finish
+}
+
+on_the_cluster() {
+    step "the cluster" "$ROOT/hack/cluster/up.sh" || return 0
+    step "the product's images" "$ROOT/hack/images/build.sh" || return 0
+    step "the chart on the cluster" "$ROOT/hack/deploy/deploy.sh" || return 0
+    local together alone
+    together=$(test_files | grep -v '^alone_')
+    alone=$(test_files | grep '^alone_')
+    tests "black-box tests, $THREADS at a time" together black_box "$THREADS" "$together"
+    tests "black-box tests that run alone" alone black_box 1 "$alone"
+}
+
+# black_box THREADS NAMES: the tests in those files that need the cluster.
+black_box() {
+    local name flags=()
+    for name in $2; do flags+=(--test "$name"); done
+    cargo test --package imagefactory-tests --locked --no-fail-fast "${flags[@]}" -- --ignored --test-threads "$1"
+}
+
+test_files() {
+    local path
+    for path in "$ROOT"/tests/tests/*.rs "$ROOT"/tests/tests/*/main.rs; do
+        case $path in
+        */main.rs) basename "$(dirname "$path")" ;;
+        *) basename "$path" .rs ;;
+        esac
+    done | sort
+}
+
+can_run_a_cluster() {
+    [ "$(uname -s)" = Linux ] && [ "$(id -u)" -eq 0 ] && return 0
+    command -v docker >/dev/null && command -v kind >/dev/null && docker info >/dev/null 2>&1
+}
+
+# step LABEL COMMAND...: shows that it lives; a failure is told and remembered.
+step() {
+    local label=$1 log
+    shift
+    log=$REPORTS/${label//[^a-z]/-}.log
+    (run_step "$label" "$log" "$@") || {
+        FAILED_STEPS+=("$label")
+        return 1
+    }
+}
+
+# tests LABEL NAME COMMAND...: the whole output goes to a report, progress and failures to the terminal.
+tests() {
+    local label=$1 report=$REPORTS/$2.tests
+    shift 2
+    say "$label"
+    { "$@" 2>&1 || touch "$report.failed"; } | tee "$report" | progress
+    [ ! -e "$report.failed" ] || FAILED_STEPS+=("$label (whole output: $report)")
+}
+
+# progress: which file runs, each test of the cluster as it ends, every result, and what failed in full.
+progress() {
+    local line failing=no
+    while IFS= read -r line; do
+        case $line in
+        *'Running '* | *'Doc-tests '*) detail "$(sed 's/^ *//; s/ (.*//' <<<"$line")" ;;
+        'failures:') failing=yes ;;
+        'test result:'*) failing=no && detail "$line" ;;
+        'test '*' ... FAILED'*) say "$line" ;;
+        'test '*' ... ok') [ "${SHOW_EACH:-no}" = no ] || say "$line" ;;
+        error* | *'could not compile'*) say "$line" ;;
+        *) [ "$failing" = no ] || printf '        | %s\n' "$line" ;;
+        esac
+    done
+}
+
+finish() {
+    local passed failed skipped label
+    read -r passed failed skipped < <(count_tests "$REPORTS/without-cluster.tests" "$REPORTS/together.tests" "$REPORTS/alone.tests")
+    for label in ${FAILED_STEPS[@]+"${FAILED_STEPS[@]}"}; do say "failed: $label"; done
+    [ "$skipped" -eq 0 ] || ! can_run_a_cluster || say "failed: $skipped tests were skipped that this machine can run"
+    say "done"
+    echo "$passed passed, $failed failed, $skipped skipped"
+    [ ${#FAILED_STEPS[@]} -eq 0 ] && [ "$failed" -eq 0 ] || exit 1
+    [ "$skipped" -eq 0 ] || ! can_run_a_cluster || exit 1
+}
+
+main "$@"

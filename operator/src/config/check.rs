@@ -1,0 +1,195 @@
+//! What settings must be beyond their types. All problems are found at once, each with the key that it is about.
+
+use std::fmt::{Display, Formatter};
+use std::net::IpAddr;
+
+use imagefactory_core::settings::Settings;
+use jiff::SignedDuration;
+
+/// A value that can't be, and the key that it stands under.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Path of the key, as in `builds.defaultTimeout`.
+    pub key: String,
+    /// What it must be.
+    pub must: &'static str,
+}
+
+impl Display for Problem {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} must be {}", self.key, self.must)
+    }
+}
+
+impl Problem {
+    pub(super) fn list(problems: &[Self]) -> String {
+        problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// Everything about the settings that can't be.
+pub(super) fn problems(settings: &Settings) -> Vec<Problem> {
+    let mut found = Checks::default();
+    found.names(settings);
+    found.images(settings);
+    found.registries(settings);
+    found.builds(settings);
+    found.egress(settings);
+    found.0
+}
+
+#[derive(Default)]
+struct Checks(Vec<Problem>);
+
+impl Checks {
+    fn need(&mut self, holds: bool, key: impl Into<String>, must: &'static str) {
+        if !holds {
+            self.0.push(Problem { key: key.into(), must });
+        }
+    }
+
+    fn names(&mut self, settings: &Settings) {
+        for (key, name) in [
+            ("releaseNamespace", &settings.release_namespace),
+            ("workNamespace", &settings.work_namespace),
+            ("clusterRolePrefix", &settings.cluster_role_prefix),
+            ("operatorServiceAccount", &settings.operator_service_account),
+            ("credentialsServiceAccount", &settings.credentials_service_account),
+        ] {
+            self.need(is_dns_label(name), key, "a DNS label of at most 63 characters");
+        }
+        for (key, name) in [
+            ("staging.secret", &settings.staging.secret),
+            ("output.secret", &settings.output.secret),
+            ("scan.tokenSecret", &settings.scan.token_secret),
+        ] {
+            let is_name = name.len() <= 253 && name.split('.').all(is_dns_label);
+            self.need(is_name, key, "the name of a Secret");
+        }
+        let work = &settings.work_namespace;
+        self.need(
+            !work.starts_with("tenant-"),
+            "workNamespace",
+            "no tenant's namespace: its jobs hold the platform's credentials",
+        );
+    }
+
+    fn images(&mut self, settings: &Settings) {
+        let images = &settings.images;
+        for (key, image) in [
+            ("worker", &images.worker),
+            ("kaniko", &images.kaniko),
+            ("trivy", &images.trivy),
+        ] {
+            self.need(
+                !image.is_empty() && !image.contains(char::is_whitespace),
+                format!("images.{key}"),
+                "the name of an image",
+            );
+        }
+        let policies = ["IfNotPresent", "Always", "Never"];
+        self.need(
+            policies.contains(&images.pull_policy.as_str()),
+            "images.pullPolicy",
+            "IfNotPresent, Always or Never",
+        );
+    }
+
+    fn registries(&mut self, settings: &Settings) {
+        const PREFIX: &str = "a registry's host and a path without scheme, tag, digest or slash at the end, as in registry.example.com/images";
+        for (key, prefix) in [
+            ("staging.prefix", &settings.staging.prefix),
+            ("output.prefix", &settings.output.prefix),
+        ] {
+            self.need(is_repository(prefix), key, PREFIX);
+        }
+        self.need(
+            settings.staging.prefix != settings.output.prefix,
+            "output.prefix",
+            "another than staging.prefix: what waits for its verdict must not lie where images are published",
+        );
+    }
+
+    fn builds(&mut self, settings: &Settings) {
+        let builds = &settings.builds;
+        let timeout = builds.default_timeout.parse::<SignedDuration>().ok();
+        let in_bounds = |timeout| timeout >= SignedDuration::from_secs(10) && timeout <= SignedDuration::from_hours(24);
+        self.need(
+            timeout.is_some_and(in_bounds),
+            "builds.defaultTimeout",
+            "a duration between 10s and 24h, as in 30m",
+        );
+        self.need(
+            builds.job_deadline_seconds > 0,
+            "builds.jobDeadlineSeconds",
+            "more than 0",
+        );
+        self.need(
+            builds.pending_deadline_seconds > 0,
+            "builds.pendingDeadlineSeconds",
+            "more than 0",
+        );
+        self.need(builds.job_ttl_seconds >= 0, "builds.jobTtlSeconds", "0 or more");
+        self.need(
+            !builds.volume_size.is_empty(),
+            "builds.volumeSize",
+            "a quantity, as in 20Gi",
+        );
+        self.need(
+            settings.tenants.resync_seconds > 0,
+            "tenants.resyncSeconds",
+            "more than 0",
+        );
+        let server = &settings.scan.server_url;
+        self.need(
+            server.starts_with("http://") || server.starts_with("https://"),
+            "scan.serverUrl",
+            "a URL",
+        );
+    }
+
+    fn egress(&mut self, settings: &Settings) {
+        let egress = &settings.tenants.egress;
+        for (index, range) in egress.except.iter().enumerate() {
+            self.need(
+                is_cidr(range),
+                format!("tenants.egress.except[{index}]"),
+                "an address range, as in 10.0.0.0/8",
+            );
+        }
+        for (index, rule) in egress.allow.iter().enumerate() {
+            self.need(
+                is_cidr(&rule.cidr),
+                format!("tenants.egress.allow[{index}].cidr"),
+                "an address range, as in 10.0.0.0/8",
+            );
+        }
+    }
+}
+
+/// A DNS label, as names of namespaces, Secrets and service accounts are made of.
+pub(crate) fn is_dns_label(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    let inner = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-';
+    !name.is_empty() && name.len() <= 63 && bytes.iter().all(inner) && !name.starts_with('-') && !name.ends_with('-')
+}
+
+fn is_repository(prefix: &str) -> bool {
+    let (host, path) = prefix.split_once('/').unwrap_or((prefix, ""));
+    let names_host = host.contains('.') || host.contains(':') || host == "localhost";
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
+    let is_segment = |segment: &str| !segment.is_empty() && segment.chars().all(allowed) && !segment.starts_with('.');
+    names_host && !host.is_empty() && !prefix.contains("://") && !path.is_empty() && path.split('/').all(is_segment)
+}
+
+fn is_cidr(range: &str) -> bool {
+    let Some((address, bits)) = range.split_once('/') else {
+        return false;
+    };
+    let longest = match address.parse::<IpAddr>() {
+        Ok(IpAddr::V4(_)) => 32,
+        Ok(IpAddr::V6(_)) => 128,
+        Err(_) => return false,
+    };
+    bits.parse::<u8>().is_ok_and(|bits| bits <= longest)
+}

@@ -1,0 +1,26 @@
+//! One module for each kind: observe → validate → plan → act → status.
+
+pub mod build;
+pub mod image_policy;
+pub mod project;
+pub mod tenant;
+pub mod tenant_settings;
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::context::Context;
+use crate::janitor;
+use crate::watches::Hubs;
+
+/// Starts every controller, and the janitor beside them. They run until `stop`.
+pub fn start(context: &Arc<Context>, hubs: &Hubs, stop: &CancellationToken, tasks: &mut JoinSet<()>) {
+    tasks.spawn(tenant::run(context.clone(), hubs.clone(), stop.clone()));
+    tasks.spawn(tenant_settings::run(context.clone(), hubs.clone(), stop.clone()));
+    tasks.spawn(project::run(context.clone(), hubs.clone(), stop.clone()));
+    tasks.spawn(image_policy::run(context.clone(), hubs.clone(), stop.clone()));
+    tasks.spawn(build::run(context.clone(), hubs.clone(), stop.clone()));
+    tasks.spawn(janitor::run(context.clone(), stop.clone()));
+}

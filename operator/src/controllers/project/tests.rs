@@ -1,0 +1,120 @@
+//! What the project controller asks of the API server, and how often.
+
+use imagefactory_core::tenant::objects::namespace;
+use imagefactory_crds::common::LocalRef;
+use imagefactory_crds::{Build, BuildSpec, ProjectSpec, Tenant, TenantSpec};
+use jiff::{SignedDuration, Timestamp};
+
+use super::*;
+use crate::controllers::tenant::mock::{self, Mock, Server, show};
+
+const PROJECT: &str = "/apis/imagefactory.dev/v1alpha1/namespaces/tenant-acme/projects/web";
+
+fn project() -> Project {
+    let mut project = Project::new("web", ProjectSpec::default());
+    project.metadata.namespace = Some("tenant-acme".to_owned());
+    project
+}
+
+fn add_build(hubs: &Hubs, name: &str, project: &str) {
+    let mut build = Build::new(
+        name,
+        BuildSpec {
+            project_ref: LocalRef::to(project),
+            ..Default::default()
+        },
+    );
+    build.metadata.namespace = Some("tenant-acme".to_owned());
+    show(&hubs.builds, build);
+}
+
+fn cluster() -> (Server, Hubs) {
+    let hubs = Hubs::default();
+    let mut tenant = Tenant::new("acme", TenantSpec::default());
+    tenant.metadata.uid = Some("tenant-uid".to_owned());
+    show(&hubs.namespaces, namespace::namespace(&tenant));
+    show(&hubs.tenants, tenant);
+    (Mock::default().holds(PROJECT, &project()).start(&hubs), hubs)
+}
+
+fn in_four_seconds() -> Timestamp {
+    mock::now() + SignedDuration::from_secs(4)
+}
+
+fn in_ten_seconds() -> Timestamp {
+    mock::now() + SignedDuration::from_secs(10)
+}
+
+fn at(context: &Context, clock: fn() -> Timestamp) -> Arc<Context> {
+    Arc::new(Context {
+        clock,
+        ..context.clone()
+    })
+}
+
+#[tokio::test]
+async fn counts_are_written_at_once_and_then_after_ten_seconds_while_conditions_do_not_wait() {
+    let (server, hubs) = cluster();
+    let ledger = Arc::new(Ledger::default());
+    add_build(&hubs, "one", "web");
+    add_build(&hubs, "other", "another");
+    reconcile(Arc::new(project()), server.context.clone(), ledger.clone())
+        .await
+        .unwrap();
+    assert_eq!(server.status()["builds"]["total"], 1);
+
+    let mut known = project();
+    known.status = serde_json::from_value(server.status()).unwrap();
+    add_build(&hubs, "two", "web");
+    let outcome = reconcile(
+        Arc::new(known.clone()),
+        at(&server.context, in_four_seconds),
+        ledger.clone(),
+    )
+    .await
+    .unwrap();
+    assert_eq!(outcome, Outcome::unchanged().again_after(Duration::from_secs(6)));
+    assert_eq!(server.writes().len(), 1, "too early");
+
+    known.spec.archived = true;
+    reconcile(
+        Arc::new(known.clone()),
+        at(&server.context, in_four_seconds),
+        ledger.clone(),
+    )
+    .await
+    .unwrap();
+    assert_eq!(server.status()["conditions"][0]["reason"], "Archived");
+    assert_eq!(server.status()["builds"]["total"], 1, "as it was");
+
+    reconcile(Arc::new(known), at(&server.context, in_ten_seconds), ledger)
+        .await
+        .unwrap();
+    assert_eq!(server.status()["builds"]["total"], 2);
+    assert_eq!(server.status()["lastBuild"]["name"], "two");
+    assert_eq!(server.writes(), vec![format!("PATCH {PROJECT}/status"); 3]);
+}
+
+#[tokio::test]
+async fn a_project_in_no_tenants_namespace_says_so_and_counts_nothing() {
+    let hubs = Hubs::default();
+    let server = Mock::default().holds(PROJECT, &project()).start(&hubs);
+    add_build(&hubs, "one", "web");
+    reconcile(Arc::new(project()), server.context.clone(), Arc::new(Ledger::default()))
+        .await
+        .unwrap();
+    assert_eq!(server.status()["conditions"][0]["reason"], "NotATenantNamespace");
+    assert_eq!(server.status()["builds"], serde_json::Value::Null);
+}
+
+/// Admission confines the operator to namespaces of tenants.
+#[tokio::test]
+async fn where_the_operator_may_not_write_a_project_is_left_alone_without_an_error() {
+    let request = format!("PATCH {PROJECT}/status");
+    let server = Mock::default()
+        .holds(PROJECT, &project())
+        .refuses(&request, 403)
+        .start(&Hubs::default());
+    let outcome = reconcile(Arc::new(project()), server.context.clone(), Arc::default()).await;
+    assert_eq!(outcome.unwrap(), Outcome::waiting());
+}

@@ -1,0 +1,79 @@
+//! Removes jobs that nobody needs any more. Which, [`imagefactory_core::build::sweep`] decides.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use imagefactory_core::build::sweep::{Known, MadeFor, Superfluous, made_for, superfluous};
+use imagefactory_crds::Build;
+use jiff::SignedDuration;
+use k8s_openapi::api::batch::v1::Job;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Api, ResourceExt};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::apply::{self, Write};
+use crate::context::Context;
+
+/// How often jobs are looked through.
+const PERIOD: Duration = Duration::from_secs(60);
+
+/// Looks through the jobs every minute until `stop`.
+pub async fn run(context: Arc<Context>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(PERIOD) => sweep(&context).await,
+        }
+    }
+}
+
+async fn sweep(context: &Context) {
+    for job in context.stores.jobs.state() {
+        let Some(build) = made_for(&job) else { continue };
+        if let Some(reason) = judge(&job, &build, context)
+            && (reason == Superfluous::Expired || is_gone(&build, context).await)
+        {
+            remove(&job, reason, context).await;
+        }
+    }
+}
+
+fn judge(job: &Job, build: &MadeFor, context: &Context) -> Option<Superfluous> {
+    let known = context
+        .stores
+        .builds
+        .get(&ObjectRef::new(&build.name).within(&build.namespace));
+    let uid = known.as_ref().and_then(|build| build.uid()).unwrap_or_default();
+    let known = known.as_ref().map(|build| Known {
+        uid: &uid,
+        completed: build
+            .status
+            .as_ref()
+            .and_then(|status| status.completion_time.as_ref())
+            .map(|time| time.0),
+    });
+    let keep = SignedDuration::from_secs(context.settings.builds.job_ttl_seconds);
+    superfluous(job, build, known, context.now(), keep)
+}
+
+/// Asks the API server: a store that lags must not cost a running build its scan. An error is no absence.
+async fn is_gone(build: &MadeFor, context: &Context) -> bool {
+    let builds: Api<Build> = Api::namespaced(context.client.clone(), &build.namespace);
+    match builds.get_opt(&build.name).await {
+        Ok(found) => found.is_none_or(|found| found.uid().as_deref() != Some(build.uid.as_str())),
+        Err(error) => {
+            warn!(%error, build = build.name, namespace = build.namespace, "could not ask for a job's build");
+            false
+        }
+    }
+}
+
+async fn remove(job: &Job, reason: Superfluous, context: &Context) {
+    let (name, namespace) = (job.name_any(), job.namespace().unwrap_or_default());
+    match apply::delete_if_present(&Api::<Job>::namespaced(context.client.clone(), &namespace), job).await {
+        Ok(Write::Written) => info!(job = name, namespace, ?reason, "job removed"),
+        Ok(Write::Unchanged | Write::Gone | Write::Outdated) => {}
+        Err(error) => warn!(%error, job = name, namespace, "job was not removed"),
+    }
+}

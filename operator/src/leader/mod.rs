@@ -1,0 +1,259 @@
+//! One process acts at a time: an election by a Lease.
+//!
+//! What is done, [`decide`] says; this module carries it out. Safety rests on three things:
+//! - a write carries the resourceVersion that was read, so of two candidates one loses;
+//! - a candidate waits until the lease stood still for its whole length on the candidate's own clock;
+//! - the holder stops acting when its last renewal is two thirds of the lease old, renewed or not.
+//!
+//! A process that lost its lease does not try to go on as a follower: [`Election::run`] returns an error, the process
+//! ends, the kubelet starts it anew. No state of the time as leader can survive that.
+//!
+//! On a graceful stop the lease is released, and the next process, which watches it, takes over at once.
+
+mod decide;
+mod record;
+mod wake;
+
+#[cfg(test)]
+mod tests;
+
+pub use decide::{Action, Moment, Seen, Timing, decide, may_act_for};
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::Api;
+use kube::api::PostParams;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::runner::chain;
+
+/// A candidate.
+pub struct Election {
+    api: Api<Lease>,
+    name: String,
+    me: String,
+    timing: Timing,
+    clock: fn() -> Timestamp,
+    began: Instant,
+    lease: Option<(Lease, Seen)>,
+    renewed: Option<Moment>,
+    leads: watch::Sender<bool>,
+    pulse: Arc<watch::Sender<Instant>>,
+}
+
+/// Why a process that led must end.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Lost {
+    /// It could not renew in time.
+    #[error("the lease could not be renewed in time")]
+    NotRenewed,
+    /// Another process holds the lease.
+    #[error("the lease is held by {0:?}")]
+    Taken(Option<String>),
+}
+
+/// Who is elected by which lease.
+#[derive(Clone, Debug)]
+pub struct Candidacy {
+    /// Name of the lease.
+    pub name: String,
+    /// Who stands; unique among living processes.
+    pub me: String,
+    /// Length of the lease.
+    pub timing: Timing,
+}
+
+impl Election {
+    /// A candidate in the namespace of `api`.
+    #[must_use]
+    pub fn new(api: Api<Lease>, candidacy: Candidacy, clock: fn() -> Timestamp) -> Self {
+        let Candidacy { name, me, timing } = candidacy;
+        let began = Instant::now();
+        let (leads, pulse) = (watch::Sender::new(false), Arc::new(watch::Sender::new(began)));
+        Self {
+            api,
+            name,
+            me,
+            timing,
+            clock,
+            began,
+            lease: None,
+            renewed: None,
+            leads,
+            pulse,
+        }
+    }
+
+    /// Whether this process leads, now and later.
+    #[must_use]
+    pub fn leads(&self) -> watch::Receiver<bool> {
+        self.leads.subscribe()
+    }
+
+    /// Looks whether the election is stuck: more than a lease has passed since its loop last went round.
+    pub fn stuck(&self) -> impl Fn() -> bool + Send + Sync + 'static {
+        let (pulse, limit) = (self.pulse.clone(), self.timing.lease());
+        move || pulse.borrow().elapsed() > limit
+    }
+
+    /// Takes part until `stop`, then releases the lease if it holds it.
+    ///
+    /// # Errors
+    /// When this process led and must not act any more. It is to end.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), Lost> {
+        let wake = wake::on_change(self.api.clone(), &self.name).boxed();
+        self.read().await;
+        let ended = tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            lost = self.hold(wake) => Err(lost),
+        };
+        self.leads.send_replace(false);
+        if ended.is_ok() {
+            self.release().await;
+        }
+        ended
+    }
+
+    async fn hold(&mut self, wake: BoxStream<'static, ()>) -> Lost {
+        // Only a follower listens: as leader nobody would read the stream.
+        let mut wake = Some(wake);
+        loop {
+            let now = self.now();
+            self.pulse.send_replace(Instant::now());
+            let rest = match self.renewed.map(|renewed| may_act_for(renewed, now, self.timing)) {
+                Some(None) => return Lost::NotRenewed,
+                Some(Some(rest)) => rest,
+                None => self.timing.renew_every(),
+            };
+            if let Some(holder) = self.taken_by_another() {
+                return Lost::Taken(holder);
+            }
+            match decide(
+                &self.me,
+                self.lease.as_ref().map(|(_, seen)| seen),
+                self.renewed,
+                now,
+                self.timing,
+            ) {
+                Action::Wait(pause) if self.renewed.is_some() => {
+                    wake = None;
+                    sleep(pause.min(rest)).await;
+                }
+                Action::Wait(pause) => {
+                    wake::wait(wake.as_mut(), pause).await;
+                    self.read().await;
+                }
+                action => self.write(action, rest).await,
+            }
+        }
+    }
+
+    /// The holder, if this process led and the lease is not its own any more.
+    fn taken_by_another(&self) -> Option<Option<String>> {
+        let (_, seen) = self.lease.as_ref().filter(|_| self.renewed.is_some())?;
+        (seen.holder.as_deref() != Some(self.me.as_str())).then(|| seen.holder.clone())
+    }
+
+    async fn write(&mut self, action: Action, rest: Duration) {
+        let (sent, now) = (self.now(), (self.clock)());
+        let limit = self.timing.request().min(rest);
+        let params = PostParams::default();
+        let request = async {
+            match (action, &self.lease) {
+                (Action::Renew, Some((lease, _))) => {
+                    self.api
+                        .replace(&self.name, &params, &record::renewed(lease, &self.me, self.timing, now))
+                        .await
+                }
+                (_, Some((lease, _))) => {
+                    self.api
+                        .replace(&self.name, &params, &record::taken(lease, &self.me, self.timing, now))
+                        .await
+                }
+                (_, None) => {
+                    self.api
+                        .create(&params, &record::fresh(&self.name, &self.me, self.timing, now))
+                        .await
+                }
+            }
+        };
+        match timeout(limit, request).await {
+            Ok(Ok(lease)) => self.written(lease, sent),
+            Ok(Err(error)) => self.refused(action, &error).await,
+            Err(_) => warn!(lease = self.name, ?action, "request about the lease took too long"),
+        }
+    }
+
+    fn written(&mut self, lease: Lease, sent: Moment) {
+        self.note(lease);
+        // From when the request was sent: when the API server took it, nobody here knows.
+        self.renewed = Some(sent);
+        if !self.leads.send_replace(true) {
+            info!(lease = self.name, me = self.me, "this process leads");
+        }
+    }
+
+    async fn refused(&mut self, action: Action, error: &kube::Error) {
+        if let kube::Error::Api(status) = error
+            && (status.is_conflict() || status.is_already_exists() || status.is_not_found())
+        {
+            info!(lease = self.name, ?action, "lease has changed, reading it");
+            return self.read().await;
+        }
+        warn!(
+            lease = self.name,
+            ?action,
+            error = chain(error),
+            "lease could not be written"
+        );
+        sleep(self.timing.retry()).await;
+    }
+
+    /// Reads the lease. One that can't be read is as it was: time goes on for it all the same.
+    async fn read(&mut self) {
+        match timeout(self.timing.request(), self.api.get_opt(&self.name)).await {
+            Ok(Ok(Some(lease))) => self.note(lease),
+            Ok(Ok(None)) => self.lease = None,
+            Ok(Err(error)) => {
+                warn!(lease = self.name, error = chain(&error), "lease could not be read");
+                sleep(self.timing.retry()).await;
+            }
+            Err(_) => warn!(lease = self.name, "reading the lease took too long"),
+        }
+    }
+
+    fn note(&mut self, lease: Lease) {
+        let before = self.lease.as_ref().map(|(lease, seen)| (lease, seen));
+        let seen = record::seen(&lease, before, self.now(), self.timing);
+        self.lease = Some((lease, seen));
+    }
+
+    async fn release(&mut self) {
+        let Some((lease, _)) = self.lease.as_ref().filter(|_| self.renewed.is_some()) else {
+            return;
+        };
+        let free = record::released(lease, (self.clock)());
+        match timeout(
+            self.timing.request(),
+            self.api.replace(&self.name, &PostParams::default(), &free),
+        )
+        .await
+        {
+            Ok(Ok(_)) => info!(lease = self.name, "lease released"),
+            Ok(Err(error)) => warn!(lease = self.name, error = chain(&error), "lease could not be released"),
+            Err(_) => warn!(lease = self.name, "releasing the lease took too long"),
+        }
+    }
+
+    fn now(&self) -> Moment {
+        self.began.elapsed()
+    }
+}

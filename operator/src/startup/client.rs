@@ -1,0 +1,25 @@
+//! The API server's client, with every request counted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use http::header::USER_AGENT;
+use kube::client::ClientBuilder;
+use kube::{Client, Config};
+
+use super::StartupError;
+use crate::metrics::Metrics;
+use crate::metrics::requests::CountRequests;
+
+/// Longest that opening a connection may take.
+const CONNECT: Duration = Duration::from_secs(10);
+
+pub(super) async fn connect(metrics: Arc<Metrics>) -> Result<Client, StartupError> {
+    let mut config = Config::infer().await?;
+    config.connect_timeout = Some(CONNECT);
+    let agent = concat!("image-factory-operator/", env!("CARGO_PKG_VERSION"));
+    config.headers.push((USER_AGENT, HeaderValue::from_static(agent)));
+    let builder = ClientBuilder::try_from(config).map_err(StartupError::Client)?;
+    Ok(builder.with_layer(&CountRequests::new(metrics)).build())
+}

@@ -1,0 +1,151 @@
+//! The role `run`: warm caches, then election, then controllers; and the same backwards.
+//!
+//! On SIGTERM: controllers take no new work and finish what they have begun, the lease is released, the process ends
+//! with 0. On a lost lease: everything is dropped where it stands and the process ends with an error.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::Api;
+use kube::runtime::events::{Recorder, Reporter};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::{Role, StartupError};
+use crate::config::RunArgs;
+use crate::context::Context;
+use crate::controllers;
+use crate::leader::{Candidacy, Election, Lost, Timing};
+use crate::metrics::BuildsByPhase;
+use crate::watches::Hubs;
+use imagefactory_crds::names::FIELD_MANAGER;
+
+/// How long reconciles in flight may take after the process was asked to end.
+const GRACE: Duration = Duration::from_secs(10);
+/// How often it is looked whether the caches are filled.
+const LOOK: Duration = Duration::from_millis(100);
+
+pub(super) async fn lead(role: Role, args: &RunArgs) -> Result<(), StartupError> {
+    let hubs = Hubs::default();
+    let mut watches = JoinSet::new();
+    hubs.start(&role.client, &role.metrics, &mut watches);
+    role.ready.add_watches(&hubs, role.metrics.heartbeats());
+    role.metrics.add_collector(BuildsByPhase(hubs.builds.store()));
+    // A process with empty caches does not stand for election: it could not act if it won.
+    tokio::select! {
+        () = filled(&hubs) => {}
+        () = role.stop.cancelled() => return Ok(()),
+        _ = watches.join_next() => return Err(StartupError::Ended("a watch")),
+    }
+    let election = candidate(&role, args);
+    tokio::select! {
+        ended = act(&role, &hubs, args, election) => ended,
+        _ = watches.join_next() => Err(StartupError::Ended("a watch")),
+    }
+}
+
+async fn filled(hubs: &Hubs) {
+    while !hubs.synced().iter().all(|(_, synced)| *synced) {
+        sleep(LOOK).await;
+    }
+    info!("caches are filled");
+}
+
+fn candidate(role: &Role, args: &RunArgs) -> Election {
+    let settings = &role.settings;
+    let candidacy = Candidacy {
+        name: format!("{}-operator", settings.cluster_role_prefix),
+        me: args
+            .common
+            .pod_name
+            .clone()
+            .unwrap_or_else(|| format!("operator_{:016x}", rand::random::<u64>())),
+        timing: Timing::of_lease(args.lease()),
+    };
+    let api = Api::namespaced(role.client.clone(), &settings.release_namespace);
+    let election = Election::new(api, candidacy, Timestamp::now);
+    let stuck = election.stuck();
+    role.alive.add("election", move || {
+        stuck().then(|| "the election, whose loop is stuck".to_owned())
+    });
+    election
+}
+
+/// From candidate to leader to the end.
+async fn act(role: &Role, hubs: &Hubs, args: &RunArgs, election: Election) -> Result<(), StartupError> {
+    let mut leads = election.leads();
+    let leave = CancellationToken::new();
+    let mut election = Elected {
+        task: tokio::spawn(election.run(leave.clone())),
+        leave,
+    };
+    tokio::select! {
+        _ = leads.wait_for(|leads| *leads) => {}
+        () = role.stop.cancelled() => return election.leave().await,
+        ended = &mut election.task => return lost(ended),
+    }
+    role.metrics.set_leader(true);
+    let work = CancellationToken::new();
+    let mut tasks = JoinSet::new();
+    controllers::start(&context(role, hubs, args), hubs, &work, &mut tasks);
+    let ended = tokio::select! {
+        () = role.stop.cancelled() => Ok(()),
+        ended = &mut election.task => lost(ended),
+        _ = tasks.join_next() => Err(StartupError::Ended("a controller")),
+    };
+    role.metrics.set_leader(false);
+    // On a lost lease the tasks are dropped here, where they stand: another process may act soon.
+    ended?;
+    work.cancel();
+    tokio::select! {
+        ended = &mut election.task => lost(ended),
+        () = finish(&mut tasks) => election.leave().await,
+    }
+}
+
+fn context(role: &Role, hubs: &Hubs, args: &RunArgs) -> Arc<Context> {
+    let reporter = Reporter {
+        controller: FIELD_MANAGER.to_owned(),
+        instance: args.common.pod_name.clone(),
+    };
+    Arc::new(Context {
+        client: role.client.clone(),
+        settings: role.settings.clone(),
+        stores: hubs.stores(),
+        recorder: Recorder::new(role.client.clone(), reporter),
+        metrics: role.metrics.clone(),
+        clock: Timestamp::now,
+    })
+}
+
+/// Lets reconciles in flight finish, for a while.
+async fn finish(tasks: &mut JoinSet<()>) {
+    let all = async { while tasks.join_next().await.is_some() {} };
+    if timeout(GRACE, all).await.is_err() {
+        warn!("reconciles in flight took too long and were dropped");
+    }
+    tasks.shutdown().await;
+}
+
+struct Elected {
+    task: JoinHandle<Result<(), Lost>>,
+    leave: CancellationToken,
+}
+
+impl Elected {
+    /// Releases the lease, if it is held.
+    async fn leave(self) -> Result<(), StartupError> {
+        self.leave.cancel();
+        lost(self.task.await)
+    }
+}
+
+fn lost(ended: Result<Result<(), Lost>, tokio::task::JoinError>) -> Result<(), StartupError> {
+    match ended {
+        Ok(ended) => ended.map_err(StartupError::Lost),
+        Err(_) => Err(StartupError::Ended("the election")),
+    }
+}

@@ -1,0 +1,103 @@
+//! The roles of the program, from first breath to last: log, settings, runtime, and then [`leading`] or
+//! [`crate::credentials`].
+
+mod client;
+mod error;
+mod leading;
+mod logging;
+mod signals;
+
+pub use error::{StartupError, report};
+
+use std::sync::Arc;
+
+use imagefactory_core::settings::Settings;
+use kube::Client;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::config::{self, CommonArgs, CredentialsArgs, RunArgs};
+use crate::credentials;
+use crate::health::Gates;
+use crate::metrics::{Health, Metrics};
+use crate::server::{self, Served};
+
+/// What both roles begin with.
+pub(crate) struct Role {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) client: Client,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) ready: Gates,
+    pub(crate) alive: Gates,
+    /// Cancelled when the process is asked to end.
+    pub(crate) stop: CancellationToken,
+}
+
+/// The role `run`.
+///
+/// # Errors
+/// When it can't begin, or must not go on: a lost lease, a task that ended.
+pub fn run(args: &RunArgs) -> Result<(), StartupError> {
+    logging::begin(args.common.log_format);
+    runtime()?.block_on(async {
+        let role = begin(&args.common).await?;
+        leading::lead(role, args).await
+    })
+}
+
+/// The role `credentials`.
+///
+/// # Errors
+/// When it can't begin, or must not go on.
+pub fn credentials(args: CredentialsArgs) -> Result<(), StartupError> {
+    logging::begin(args.common.log_format);
+    runtime()?.block_on(async {
+        let role = begin(&args.common).await?;
+        credentials::run(role, args.source)
+            .await
+            .map_err(StartupError::Credentials)
+    })
+}
+
+fn runtime() -> Result<Runtime, StartupError> {
+    Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(StartupError::Runtime)
+}
+
+async fn begin(args: &CommonArgs) -> Result<Role, StartupError> {
+    let settings = config::load(&args.config)?;
+    info!(version = env!("CARGO_PKG_VERSION"), config = %args.config.display(), "starting");
+    if !settings.require_user_namespaces {
+        warn!("pods of tenants run WITHOUT user namespaces: requireUserNamespaces is false");
+    }
+    let metrics = Arc::new(Metrics::default());
+    let role = Role {
+        settings: Arc::new(settings),
+        client: client::connect(metrics.clone()).await?,
+        metrics,
+        ready: Gates::default(),
+        alive: Gates::default(),
+        stop: signals::stop()?,
+    };
+    role.metrics.add_collector(Health(role.ready.clone()));
+    serve(server::bind(args.listen).await?, &role);
+    Ok(role)
+}
+
+/// Serves metrics and health until the process ends: its last seconds are worth looking at too.
+fn serve(listener: TcpListener, role: &Role) {
+    let served = Served {
+        metrics: role.metrics.clone(),
+        ready: role.ready.clone(),
+        alive: role.alive.clone(),
+    };
+    tokio::spawn(async move {
+        if let Err(error) = server::serve(listener, served, CancellationToken::new()).await {
+            warn!(%error, "metrics and health are not served any more");
+        }
+    });
+}

@@ -1,0 +1,169 @@
+//! What lies behind a hub's lock: the store's writer, who is told, and what does not parse.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::core::{DeserializeGuard, error_boundary::InvalidObject};
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::watcher::Event;
+use kube::{Resource, ResourceExt};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::hub::Watched;
+
+/// An object that does not parse.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Malformed {
+    /// The object, as events name it.
+    pub reference: ObjectReference,
+    /// Its metadata.generation.
+    pub generation: i64,
+    /// What the parser said.
+    pub error: String,
+}
+
+/// What lies behind a [`super::Hub`]'s lock.
+pub(super) struct Feed<K: Watched> {
+    pub(super) writer: Writer<K>,
+    subscribers: Vec<UnboundedSender<Arc<K>>>,
+    pub(super) malformed: HashMap<ObjectRef<K>, Malformed>,
+    /// What the list that is being read has shown so far that does not parse.
+    pub(super) malformed_in_list: HashMap<ObjectRef<K>, Malformed>,
+    pub(super) malformed_subscribers: Vec<UnboundedSender<Malformed>>,
+}
+
+/// What a list brought.
+pub(super) struct News<K> {
+    touched: Vec<Arc<K>>,
+    malformed: Vec<Malformed>,
+}
+
+impl<K: Watched> Feed<K> {
+    pub(super) fn new(writer: Writer<K>) -> Self {
+        Self {
+            writer,
+            subscribers: Vec::new(),
+            malformed: HashMap::new(),
+            malformed_in_list: HashMap::new(),
+            malformed_subscribers: Vec::new(),
+        }
+    }
+
+    pub(super) fn subscribe(&mut self) -> UnboundedReceiver<Arc<K>> {
+        let (sender, receiver) = unbounded_channel();
+        self.subscribers.push(sender);
+        receiver
+    }
+
+    fn tell(&mut self, object: &Arc<K>) {
+        self.subscribers
+            .retain(|subscriber| subscriber.send(object.clone()).is_ok());
+    }
+
+    pub(super) fn apply(&mut self, object: K, store: &Store<K>) {
+        let key = ObjectRef::from_obj(&object);
+        self.malformed.remove(&key);
+        self.writer.apply_watcher_event(&Event::Apply(object));
+        if let Some(object) = store.get(&key) {
+            self.tell(&object);
+        }
+    }
+
+    pub(super) fn apply_malformed(&mut self, invalid: InvalidObject, store: &Store<K>) -> Option<Malformed> {
+        let (key, malformed) = describe::<K>(invalid);
+        if let Some(last_good) = store.get(&key) {
+            self.writer.apply_watcher_event(&Event::Delete((*last_good).clone()));
+            self.tell(&last_good);
+        }
+        let news = self.is_news(&key, &malformed);
+        self.malformed.insert(key, malformed.clone());
+        if news {
+            self.tell_malformed(&malformed);
+        }
+        news.then_some(malformed)
+    }
+
+    pub(super) fn delete(&mut self, object: Result<K, InvalidObject>, store: &Store<K>) {
+        let (key, last_known) = match object {
+            Ok(object) => (ObjectRef::from_obj(&object), Some(Arc::new(object))),
+            Err(invalid) => {
+                let key = describe::<K>(invalid).0;
+                let last_known = store.get(&key);
+                (key, last_known)
+            }
+        };
+        self.malformed.remove(&key);
+        if let Some(last_known) = last_known {
+            self.writer.apply_watcher_event(&Event::Delete((*last_known).clone()));
+            self.tell(&last_known);
+        }
+    }
+
+    /// Swaps in the list. What came, changed or went while nobody was listening is news.
+    pub(super) fn finish_list(&mut self, store: &Store<K>) -> News<K> {
+        let before = by_key(store);
+        self.writer.apply_watcher_event(&Event::InitDone);
+        let after = by_key(store);
+        let version = |object: &Arc<K>| (object.uid(), object.resource_version());
+        let changed = |key: &ObjectRef<K>, object: &Arc<K>| before.get(key).map(version) != Some(version(object));
+        let gone = before.iter().filter(|(key, _)| !after.contains_key(*key));
+        let came = after.iter().filter(|(key, object)| changed(key, object));
+        let touched = came.chain(gone).map(|(_, object)| object.clone()).collect();
+        let listed = std::mem::take(&mut self.malformed_in_list);
+        let news = listed.iter().filter(|(key, malformed)| self.is_news(key, malformed));
+        let malformed = news.map(|(_, malformed)| malformed.clone()).collect();
+        self.malformed = listed;
+        News { touched, malformed }
+    }
+
+    pub(super) fn tell_news(&mut self, news: &News<K>) {
+        news.touched.iter().for_each(|object| self.tell(object));
+        news.malformed
+            .iter()
+            .for_each(|malformed| self.tell_malformed(malformed));
+    }
+
+    fn tell_malformed(&mut self, malformed: &Malformed) {
+        self.malformed_subscribers
+            .retain(|subscriber| subscriber.send(malformed.clone()).is_ok());
+    }
+
+    pub(super) fn is_news(&self, key: &ObjectRef<K>, malformed: &Malformed) -> bool {
+        self.malformed.get(key).is_none_or(|known| {
+            (&known.reference.uid, known.generation) != (&malformed.reference.uid, malformed.generation)
+        })
+    }
+}
+
+/// Longest parser message that is kept, in characters: it can quote what a tenant wrote.
+const MAX_PARSE_ERROR: usize = 512;
+
+pub(super) fn describe<K: Watched>(invalid: InvalidObject) -> (ObjectRef<K>, Malformed) {
+    let InvalidObject { error, metadata } = invalid;
+    let guard = DeserializeGuard::<K>(Err(InvalidObject {
+        error: String::new(),
+        metadata,
+    }));
+    let reference = guard.object_ref(&());
+    let mut key = ObjectRef::new(&guard.name_any());
+    key.namespace = guard.namespace();
+    let generation = guard.meta().generation.unwrap_or_default();
+    (
+        key,
+        Malformed {
+            reference,
+            generation,
+            error: error.chars().take(MAX_PARSE_ERROR).collect(),
+        },
+    )
+}
+
+fn by_key<K: Watched>(store: &Store<K>) -> HashMap<ObjectRef<K>, Arc<K>> {
+    store
+        .state()
+        .into_iter()
+        .map(|object| (ObjectRef::from_obj(&*object), object))
+        .collect()
+}

@@ -1,0 +1,124 @@
+//! From environment to termination message: which step, what it is told, what it says.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use imagefactory_core::step::{Report, STEP_VARIABLE, StepFailure};
+use imagefactory_crds::build::FailureClass;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::ca::{self, Roots};
+use crate::failure::{ca_failure, failure};
+use crate::places::Places;
+use crate::{evaluate, prepare, publish, push};
+
+/// Variable that names another file for the termination message. For tests.
+pub const TERMINATION_LOG_VARIABLE: &str = "TERMINATION_LOG";
+/// Variable that names another root for everything that is mounted. For tests.
+pub const ROOT_VARIABLE: &str = "IMAGEFACTORY_ROOT";
+const TERMINATION_LOG: &str = "/dev/termination-log";
+/// What a shell reports of a process that was ended by SIGTERM.
+const TERMINATED: u8 = 143;
+
+/// Does a step, writes its report, and tells by the exit code whether it did its work.
+pub async fn run(command: Option<&str>) -> ExitCode {
+    let places = std::env::var_os(ROOT_VARIABLE).map_or_else(Places::default, Places::below);
+    let report = tokio::select! {
+        report = dispatch(command, &places) => report,
+        () = stopped() => {
+            tracing::warn!("step was stopped before its end");
+            return ExitCode::from(TERMINATED);
+        }
+    };
+    let log = std::env::var_os(TERMINATION_LOG_VARIABLE).map_or_else(|| PathBuf::from(TERMINATION_LOG), PathBuf::from);
+    finish(&report, &log)
+}
+
+/// A report as it is written, and whether it is a good one.
+struct Written {
+    text: String,
+    done: bool,
+}
+
+async fn dispatch(command: Option<&str>, places: &Places) -> Written {
+    match command {
+        Some("prepare") => step(async |told| prepare::run_in(&told, places).await).await,
+        Some("push") => step(async |told| push::run(&told, places, &install(places)?).await).await,
+        Some("evaluate") => step(async |told| evaluate::run(&told, places, &install(places)?).await).await,
+        Some("publish") => step(async |told| publish::run(&told, places, &install(places)?).await).await,
+        _ => write::<()>(Err(invalid(
+            "the worker knows the steps prepare, push, evaluate and publish",
+        ))),
+    }
+}
+
+async fn step<S: DeserializeOwned, T: Serialize>(work: impl AsyncFnOnce(S) -> Result<T, StepFailure>) -> Written {
+    match told() {
+        Ok(told) => write(work(told).await),
+        Err(failure) => write::<T>(Err(failure)),
+    }
+}
+
+fn told<S: DeserializeOwned>() -> Result<S, StepFailure> {
+    let text = std::env::var(STEP_VARIABLE).map_err(|_| invalid("no step in the environment"))?;
+    serde_json::from_str(&text).map_err(|error| invalid(&format!("the step can't be read: {error}")))
+}
+
+fn invalid(message: &str) -> StepFailure {
+    failure(
+        FailureClass::Infrastructure,
+        "InvalidStep",
+        message,
+        "Check that operator and worker are of the same version.",
+    )
+}
+
+fn install(places: &Places) -> Result<Roots, StepFailure> {
+    ca::install(places, false).map_err(|error| ca_failure(&error))
+}
+
+fn write<T: Serialize>(result: Result<T, StepFailure>) -> Written {
+    let done = result.is_ok();
+    match &result {
+        Ok(_) => tracing::info!("step is done"),
+        Err(StepFailure {
+            class,
+            reason,
+            message,
+            next,
+        }) => {
+            tracing::error!(class = class.as_str(), reason, next, "step failed: {message}");
+        }
+    }
+    Written {
+        text: result.map_or_else(Report::Failed, Report::Done).encode(),
+        done,
+    }
+}
+
+fn finish(report: &Written, log: &Path) -> ExitCode {
+    if let Err(error) = std::fs::write(log, &report.text) {
+        tracing::error!(path = %log.display(), %error, "report could not be written");
+        return ExitCode::FAILURE;
+    }
+    if report.done {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// The kubelet's way to end a pod. The first process of a container is not ended by the signal itself.
+async fn stopped() {
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            terminate.recv().await;
+        }
+        Err(error) => {
+            tracing::warn!(%error, "SIGTERM can't be waited for");
+            std::future::pending::<()>().await;
+        }
+    }
+}

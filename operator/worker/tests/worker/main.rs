@@ -1,0 +1,17 @@
+//! Tests of the worker's steps against a registry in this process, which records every request.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "in a test both are how it fails; clippy knows this of test functions only"
+)]
+
+mod binary;
+mod credentials;
+mod evaluate;
+mod publish;
+mod push;
+mod real_registry;
+mod referrers;
+mod support;
+mod transfer;

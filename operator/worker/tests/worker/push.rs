@@ -1,0 +1,194 @@
+//! `push`: what the builder wrote is checked and sent to staging.
+
+use imagefactory_core::step::{PushStep, Pushed, StepFailure};
+use imagefactory_crds::build::FailureClass;
+use imagefactory_worker::push;
+use serde_json::json;
+
+use super::support::{FakeRegistry, Pod, image_config, repository};
+
+const REPO: &str = "staging/acme/shop/web";
+
+struct Scene {
+    registry: FakeRegistry,
+    pod: Pod,
+    step: PushStep,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let registry = FakeRegistry::basic("staging", "secret").await;
+        let pod = Pod::trusting(&[&registry]);
+        pod.credential("credentials/staging", &registry.host, "staging", "secret");
+        let step = PushStep {
+            repository: format!("{}/{REPO}", registry.host),
+            credential_prefix: format!("{}/staging/acme", registry.host),
+            tag: "attempt-1".to_owned(),
+            max_bytes: 1 << 20,
+        };
+        Self { registry, pod, step }
+    }
+
+    async fn push(&self) -> Result<Pushed, StepFailure> {
+        push::run(&self.step, &self.pod.places, &self.pod.roots()).await
+    }
+
+    async fn refusal(&self) -> StepFailure {
+        self.push().await.unwrap_err()
+    }
+
+    fn manifests(&self) -> usize {
+        self.registry.state().repo(REPO).manifests.len()
+    }
+}
+
+#[tokio::test]
+async fn an_image_goes_to_staging_by_its_digest() {
+    let scene = Scene::new().await;
+    let digest = scene.pod.layout_image(&[b"one", b"two"]);
+    let pushed = scene.push().await.unwrap();
+    assert_eq!(pushed.digest, digest.as_str());
+    let client = scene.pod.client(scene.pod.credentials("credentials/staging"));
+    let manifest = client
+        .pull_manifest(&repository(&scene.step.repository), &digest)
+        .await
+        .unwrap();
+    let blobs = image_config(2).len() + "one".len() + "two".len();
+    assert_eq!(usize::try_from(pushed.size).unwrap(), manifest.bytes.len() + blobs);
+    assert_eq!(scene.registry.state().repo(REPO).blobs.len(), 3);
+    assert_eq!(scene.registry.tag(REPO, "attempt-1").as_deref(), Some(digest.as_str()));
+}
+
+#[tokio::test]
+async fn pushing_again_sends_no_blob_twice() {
+    let scene = Scene::new().await;
+    scene.pod.layout_image(&[b"one", b"two"]);
+    let first = scene.push().await.unwrap();
+    let before = scene.registry.writes_seen().len();
+    assert_eq!(scene.push().await.unwrap(), first);
+    let again = scene.registry.writes_seen().split_off(before);
+    assert!(again.iter().all(|seen| seen.path.contains("/manifests/")), "{again:?}");
+}
+
+#[tokio::test]
+async fn an_index_goes_with_all_its_images() {
+    let scene = Scene::new().await;
+    let pod = &scene.pod;
+    let mut children = Vec::new();
+    for layer in [b"one", b"two"] {
+        let layer = pod.layout_blob(layer, "application/vnd.oci.image.layer.v1.tar+zstd");
+        let config = pod.layout_blob(image_config(1).as_bytes(), "application/vnd.oci.image.config.v1+json");
+        let manifest = json!({ "schemaVersion": 2, "config": config, "layers": [layer] });
+        children.push(pod.layout_blob(
+            manifest.to_string().as_bytes(),
+            "application/vnd.oci.image.manifest.v1+json",
+        ));
+    }
+    let index = json!({ "schemaVersion": 2, "manifests": children });
+    let index = pod.layout_blob(index.to_string().as_bytes(), "application/vnd.oci.image.index.v1+json");
+    pod.write("layout/oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#);
+    pod.write(
+        "layout/index.json",
+        json!({ "schemaVersion": 2, "manifests": [index] }).to_string(),
+    );
+    let pushed = scene.push().await.unwrap();
+    assert_eq!(pushed.digest, index["digest"]);
+    assert_eq!(
+        (scene.manifests(), scene.registry.state().repo(REPO).blobs.len()),
+        (3, 3)
+    );
+}
+
+#[tokio::test]
+async fn a_layer_with_false_bytes_is_the_build_s_failure_and_no_manifest_follows() {
+    let scene = Scene::new().await;
+    scene.pod.layout_image(&[b"one", b"two"]);
+    let digest = imagefactory_worker::registry::Digest::of(b"two");
+    scene.pod.write(&format!("layout/blobs/sha256/{}", digest.hex()), "TWO");
+    let failure = scene.refusal().await;
+    assert_eq!(
+        (failure.class, failure.reason.as_str()),
+        (FailureClass::Build, "InvalidLayout")
+    );
+    assert!(failure.message.contains(digest.as_str()), "{}", failure.message);
+    assert!(!scene.registry.state().repo(REPO).blobs.contains_key(digest.as_str()));
+    assert_eq!(scene.manifests(), 0);
+    // Also where the registry has the right bytes: a layout gets no blob by merely naming it.
+    scene.registry.state().put_blob(REPO, b"two");
+    assert_eq!(scene.refusal().await.reason, "InvalidLayout");
+    assert_eq!(scene.manifests(), 0);
+}
+
+#[tokio::test]
+async fn a_hostile_layout_sends_nothing() {
+    let scene = Scene::new().await;
+    scene.pod.layout_image(&[b"one"]);
+    let blob = scene
+        .pod
+        .path("layout/blobs/sha256")
+        .join(imagefactory_worker::registry::Digest::of(b"one").hex());
+    std::fs::remove_file(&blob).unwrap();
+    std::os::unix::fs::symlink(scene.pod.path("credentials/staging/.dockerconfigjson"), &blob).unwrap();
+    let failure = scene.refusal().await;
+    assert_eq!(
+        (failure.class, failure.reason.as_str()),
+        (FailureClass::Build, "InvalidLayout")
+    );
+    assert!(!failure.message.contains("secret\""), "{}", failure.message);
+    assert!(scene.registry.seen().is_empty());
+}
+
+#[tokio::test]
+async fn an_image_over_the_limit_is_refused() {
+    let mut scene = Scene::new().await;
+    scene.pod.layout_image(&[&[0; 4096]]);
+    scene.step.max_bytes = 4096;
+    let failure = scene.refusal().await;
+    assert_eq!(
+        (failure.class, failure.reason.as_str()),
+        (FailureClass::Build, "ImageTooLarge")
+    );
+    assert!(scene.registry.seen().is_empty());
+}
+
+#[tokio::test]
+async fn staging_outside_the_credential_s_prefix_gets_no_request() {
+    let mut scene = Scene::new().await;
+    scene.pod.layout_image(&[b"one"]);
+    scene.step.repository = format!("{}/staging/acme-two/web", scene.registry.host);
+    let failure = scene.refusal().await;
+    assert_eq!(
+        (failure.class, failure.reason.as_str()),
+        (FailureClass::Publish, "RepositoryNotAllowed")
+    );
+    assert!(scene.registry.seen().is_empty());
+}
+
+#[tokio::test]
+async fn failures_at_the_registry_are_told_as_such() {
+    let scene = Scene::new().await;
+    scene.pod.layout_image(&[b"one"]);
+    scene
+        .pod
+        .credential("credentials/staging", &scene.registry.host, "staging", "hunter2");
+    let failure = scene.refusal().await;
+    assert_eq!(
+        (failure.class, failure.reason.as_str()),
+        (FailureClass::Publish, "RegistryUnauthorized")
+    );
+    assert!(
+        failure.message.contains(REPO) && !failure.message.contains("hunter2"),
+        "{}",
+        failure.message
+    );
+    scene
+        .pod
+        .credential("credentials/staging", "other.example.com", "staging", "secret");
+    assert_eq!(
+        scene.refusal().await.reason,
+        "RegistryUnauthorized",
+        "a registry that wants a password and gets none"
+    );
+    scene.pod.write("credentials/staging/.dockerconfigjson", "{");
+    assert_eq!(scene.refusal().await.reason, "InvalidCredential");
+}

@@ -1,0 +1,146 @@
+//! The same steps against a real registry: the one that `REGISTRY`, `REGISTRY_CA`, `REGISTRY_USER` and
+//! `REGISTRY_PASSWORD` name, as `.cluster/env` sets them.
+
+use std::collections::BTreeMap;
+use std::env::var;
+
+use axum::body::Bytes;
+use imagefactory_core::step::{PublishStep, PushStep};
+use imagefactory_worker::manifest::Descriptor;
+use imagefactory_worker::registry::{Artifact, Blob, Digest, Payload, Registry, Subject};
+use imagefactory_worker::{publish, push};
+
+use super::support::{Pod, repository};
+
+struct Scene {
+    host: String,
+    pod: Pod,
+    push: PushStep,
+}
+
+impl Scene {
+    fn new() -> Self {
+        super::support::server::install_provider();
+        let host = var("REGISTRY").unwrap();
+        let pod = Pod::trusting(&[]);
+        pod.write(
+            "ca/platform/ca.crt",
+            std::fs::read(var("REGISTRY_CA").unwrap()).unwrap(),
+        );
+        for place in ["credentials/staging", "credentials/output"] {
+            pod.credential(
+                place,
+                &host,
+                &var("REGISTRY_USER").unwrap(),
+                &var("REGISTRY_PASSWORD").unwrap(),
+            );
+        }
+        let push = PushStep {
+            repository: format!("{host}/staging/worker-test/shop/web"),
+            credential_prefix: format!("{host}/staging/worker-test"),
+            tag: "attempt-1".to_owned(),
+            max_bytes: 1 << 20,
+        };
+        Self { host, pod, push }
+    }
+
+    fn staging(&self) -> Registry {
+        let credentials = self.pod.credentials("credentials/staging");
+        self.pod
+            .client(credentials.bound_to(vec![self.push.credential_prefix.clone()]))
+    }
+
+    async fn attach(&self, digest: &Digest) -> Digest {
+        let (client, at) = (self.staging(), repository(&self.push.repository));
+        let image = client.pull_manifest(&at, digest).await.unwrap();
+        let size = image.bytes.len() as u64;
+        let descriptor = Descriptor {
+            media_type: image.media_type,
+            digest: digest.clone(),
+            size,
+        };
+        let (bytes, hash) = (Bytes::from_static(b"worker-test-sbom"), Digest::of(b"worker-test-sbom"));
+        let blob = Blob {
+            digest: &hash,
+            size: bytes.len() as u64,
+        };
+        let payload = Payload {
+            media_type: "text/plain",
+            title: "note.txt",
+            blob,
+            source: &bytes,
+        };
+        let artifact = Artifact {
+            artifact_type: "application/vnd.test",
+            payload,
+            annotations: BTreeMap::new(),
+        };
+        client
+            .attach(
+                Subject {
+                    repository: &at,
+                    descriptor: &descriptor,
+                },
+                &artifact,
+            )
+            .await
+            .unwrap()
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a registry"]
+async fn a_real_registry_takes_image_evidence_and_tag() {
+    let scene = Scene::new();
+    let (pod, roots) = (&scene.pod, scene.pod.roots());
+    let digest = pod.layout_image(&[b"worker-test-one", b"worker-test-two"]);
+    // Everything twice: the second time finds what the first one did.
+    for _ in 0..2 {
+        assert_eq!(
+            push::run(&scene.push, &pod.places, &roots).await.unwrap().digest,
+            digest.as_str()
+        );
+    }
+    let referrer = scene.attach(&digest).await;
+    assert_eq!(scene.attach(&digest).await, referrer);
+    let listed = scene
+        .staging()
+        .referrers(&repository(&scene.push.repository), &digest)
+        .await
+        .unwrap();
+    assert_eq!(listed, std::slice::from_ref(&referrer));
+
+    let output = format!("{}/images/worker-test/shop", scene.host);
+    let step = PublishStep {
+        repository: scene.push.repository.clone(),
+        digest: digest.to_string(),
+        staging_prefix: scene.push.credential_prefix.clone(),
+        image: format!("{output}:web"),
+        output_prefixes: vec![format!("{}/images/worker-test", scene.host)],
+        referrers: vec![referrer.to_string()],
+    };
+    for _ in 0..2 {
+        publish::run(&step, &pod.places, &roots).await.unwrap();
+    }
+    let (reader, published) = (pod.client(pod.credentials("credentials/output")), repository(&output));
+    assert_eq!(
+        reader.read_tag(&published, "web").await.unwrap().unwrap().digest,
+        digest
+    );
+    assert_eq!(reader.referrers(&published, &digest).await.unwrap(), [referrer]);
+}
+
+#[tokio::test]
+#[ignore = "needs a registry"]
+async fn a_real_registry_refuses_a_wrong_password() {
+    let scene = Scene::new();
+    scene
+        .pod
+        .credential("credentials/staging", &scene.host, "factory", "wrong");
+    scene.pod.layout_image(&[b"worker-test-one"]);
+    let failure = push::run(&scene.push, &scene.pod.places, &scene.pod.roots())
+        .await
+        .unwrap_err();
+    assert_eq!(failure.reason, "RegistryUnauthorized");
+    assert!(failure.message.contains("401"), "{}", failure.message);
+}

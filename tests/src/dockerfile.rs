@@ -1,0 +1,56 @@
+//! Sources that many tests build.
+
+use serde_json::{Value, json};
+
+/// What the local mirror of docker.io serves; every Build here may begin with it.
+pub const BASE: &str = "debian:bookworm-slim";
+
+/// A source of inline files.
+#[must_use]
+pub fn files(files: &[(&str, &str)]) -> Value {
+    let files: Vec<_> = files
+        .iter()
+        .map(|(path, content)| json!({"path": path, "content": content}))
+        .collect();
+    json!({"inline": {"files": files}})
+}
+
+/// A source that is one Dockerfile.
+#[must_use]
+pub fn inline(dockerfile: &str) -> Value {
+    files(&[("Dockerfile", dockerfile)])
+}
+
+/// A source from a Git repository.
+#[must_use]
+pub fn git(url: &str, revision: Option<&str>) -> Value {
+    match revision {
+        Some(revision) => json!({"git": {"url": url, "revision": revision}}),
+        None => json!({"git": {"url": url}}),
+    }
+}
+
+/// The quickest build that there is: the base image with one label more. No step of it runs.
+#[must_use]
+pub fn quick() -> Value {
+    inline(&format!("FROM {BASE}\nLABEL test=quick\n"))
+}
+
+/// A build that is at work for that many seconds.
+#[must_use]
+pub fn slow(seconds: u32) -> Value {
+    inline(&format!(
+        "FROM {BASE}\nRUN echo the step has begun && sleep {seconds} && echo the step is done\n"
+    ))
+}
+
+/// An image with a finding of severity CRITICAL that has a fix: the scanner believes what an image says of itself
+/// (hack/cluster/advisories.yaml).
+#[must_use]
+pub fn vulnerable() -> Value {
+    let package = "Package: openssl\\nStatus: install ok installed\\nArchitecture: amd64\\n\
+                   Version: 3.0.11-1~deb12u1\\nMaintainer: x <x@example.org>\\nDescription: x\\n\\n";
+    inline(&format!(
+        "FROM {BASE}\nRUN printf '{package}' >> /var/lib/dpkg/status\n"
+    ))
+}

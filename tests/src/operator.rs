@@ -1,0 +1,199 @@
+//! The operator's own pods, leader and settings, for the tests that run alone.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::ListParams;
+use serde_json::{Value, json};
+
+use crate::cluster::Cluster;
+use crate::wait::until;
+
+impl Cluster {
+    /// Pods of the operator.
+    ///
+    /// # Panics
+    /// Where they can't be listed.
+    pub async fn operator_pods(&self) -> Vec<Pod> {
+        let selector = "app.kubernetes.io/part-of=image-factory,app.kubernetes.io/component=operator";
+        let api = Api::<Pod>::namespaced(self.client.clone(), &self.installation.namespace);
+        api.list(&ListParams::default().labels(selector))
+            .await
+            .expect("listing the operator's pods")
+            .items
+    }
+
+    /// Name of the pod that leads.
+    ///
+    /// # Panics
+    /// Where none does.
+    pub async fn leader(&self) -> String {
+        let api = Api::<Lease>::namespaced(self.client.clone(), &self.installation.namespace);
+        let pods = self.operator_pods().await;
+        until("an operator's pod leads", 60, async || {
+            let leases = api.list(&ListParams::default()).await.expect("listing leases").items;
+            let holders = leases.into_iter().filter_map(|lease| lease.spec?.holder_identity);
+            let is_holder = |name: &String, holder: &String| holder == name || holder.starts_with(&format!("{name}_"));
+            let names: Vec<String> = pods.iter().filter_map(|pod| pod.metadata.name.clone()).collect();
+            holders
+                .into_iter()
+                .find_map(|holder| names.iter().find(|name| is_holder(name, &holder)).cloned())
+        })
+        .await
+    }
+
+    /// Kills a pod of the operator: no grace, no goodbye.
+    pub fn kill_operator_pod(&self, name: &str) {
+        let namespace = &self.installation.namespace;
+        let arguments = [
+            "delete",
+            "pod",
+            name,
+            "-n",
+            namespace,
+            "--grace-period=0",
+            "--force",
+            "--wait=false",
+        ];
+        let _ = self.kubectl().run(&arguments).expect_ok();
+    }
+
+    /// Restarts a Deployment and waits until it is there again.
+    pub fn restart(&self, namespace: &str, deployment: &str) {
+        let which = format!("deployment/{deployment}");
+        let _ = self
+            .kubectl()
+            .run(&["rollout", "restart", "-n", namespace, &which])
+            .expect_ok();
+        self.until_rolled_out(namespace, deployment);
+    }
+
+    /// Waits until a Deployment is as it should be.
+    pub fn until_rolled_out(&self, namespace: &str, deployment: &str) {
+        let which = format!("deployment/{deployment}");
+        let _ = self
+            .kubectl()
+            .run(&["rollout", "status", "-n", namespace, &which, "--timeout=180s"])
+            .expect_ok();
+    }
+
+    /// Sets how many pods a Deployment has; as it was, once what is given back is gone.
+    ///
+    /// # Panics
+    /// Where there is no such Deployment.
+    pub async fn scale(&self, namespace: &str, deployment: &str, replicas: u32) -> Restored {
+        let api = Api::<Deployment>::namespaced(self.client.clone(), namespace);
+        let before = api
+            .get(deployment)
+            .await
+            .expect("reading the Deployment")
+            .spec
+            .and_then(|spec| spec.replicas);
+        let set = |replicas: String| {
+            let which = format!("deployment/{deployment}");
+            let flag = format!("--replicas={replicas}");
+            ["scale", "-n", namespace, &which, &flag].map(str::to_owned).to_vec()
+        };
+        let restored = Restored {
+            cluster: self.clone(),
+            commands: vec![(set(before.unwrap_or(1).to_string()), String::new())],
+            rolled_out: (namespace.to_owned(), deployment.to_owned()),
+        };
+        let arguments = set(replicas.to_string());
+        let _ = self
+            .kubectl()
+            .run(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+            .expect_ok();
+        self.until_rolled_out(namespace, deployment);
+        restored
+    }
+
+    /// Gives the operator other settings and restarts it; as they were, once what is given back is gone.
+    ///
+    /// # Panics
+    /// Where the operator does not come up with them.
+    pub fn with_settings(&self, change: impl FnOnce(&mut Value)) -> Restored {
+        let Self { installation, .. } = self;
+        let mut settings = installation.settings.clone();
+        let patch = |settings: &Value| {
+            let text = serde_yaml::to_string(settings).expect("settings are YAML");
+            json!({"data": {"config.yaml": text}}).to_string()
+        };
+        let before = patch(&settings);
+        change(&mut settings);
+        let arguments = [
+            "patch",
+            "configmap",
+            "-n",
+            &installation.namespace,
+            &installation.config_map,
+            "--type=merge",
+        ];
+        let command = |patch: &str| {
+            [&arguments[..], &["-p", patch]]
+                .concat()
+                .into_iter()
+                .map(str::to_owned)
+                .collect()
+        };
+        let which = format!("deployment/{}", installation.operator);
+        let restart = ["rollout", "restart", "-n", &installation.namespace, &which]
+            .map(str::to_owned)
+            .to_vec();
+        let restored = Restored {
+            cluster: self.clone(),
+            commands: vec![(command(&before), String::new()), (restart, String::new())],
+            rolled_out: (installation.namespace.clone(), installation.operator.clone()),
+        };
+        let _ = self
+            .kubectl()
+            .run(&[&arguments[..], &["-p", &patch(&settings)]].concat())
+            .expect_ok();
+        self.restart(&installation.namespace, &installation.operator);
+        restored
+    }
+}
+
+/// Puts back what a test has changed, also where the test fails.
+#[must_use = "what was changed is put back when this goes"]
+pub struct Restored {
+    cluster: Cluster,
+    /// Commands, each with what it reads.
+    commands: Vec<(Vec<String>, String)>,
+    rolled_out: (String, String),
+}
+
+impl Restored {
+    /// Runs `command` of kubectl, with `input`, when it goes.
+    pub fn by(cluster: &Cluster, command: &[&str], input: String) -> Self {
+        let command = command.iter().map(|argument| (*argument).to_owned()).collect();
+        let rolled_out = (
+            cluster.installation.namespace.clone(),
+            cluster.installation.operator.clone(),
+        );
+        Self {
+            cluster: cluster.clone(),
+            commands: vec![(command, input)],
+            rolled_out,
+        }
+    }
+}
+
+impl Drop for Restored {
+    fn drop(&mut self) {
+        let kubectl = self.cluster.kubectl();
+        for (command, input) in &self.commands {
+            let answer = kubectl.run_with(&command.iter().map(String::as_str).collect::<Vec<_>>(), input);
+            // A panic during a panic would end the process and hide the first one.
+            assert!(
+                answer.ok || std::thread::panicking(),
+                "could not put back: {}",
+                answer.stderr
+            );
+        }
+        let (namespace, deployment) = &self.rolled_out;
+        let which = format!("deployment/{deployment}");
+        let _ = kubectl.run(&["rollout", "status", "-n", namespace, &which, "--timeout=180s"]);
+    }
+}

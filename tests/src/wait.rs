@@ -1,0 +1,36 @@
+//! Waiting, with a limit.
+
+use std::time::{Duration, Instant};
+
+/// How often to look.
+const PAUSE: Duration = Duration::from_millis(400);
+
+/// Looks again and again until there is something, and gives it.
+///
+/// # Panics
+/// After `seconds`, with what it waited for.
+pub async fn until<T>(what: &str, seconds: u64, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(
+            started.elapsed() < Duration::from_secs(seconds),
+            "waited {seconds} s in vain until {what}"
+        );
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Looks for as long as `seconds` that something stays as it is.
+///
+/// # Panics
+/// As soon as it does not.
+pub async fn stays(what: &str, seconds: u64, mut holds: impl AsyncFnMut() -> bool) {
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(seconds) {
+        assert!(holds().await, "did not last {seconds} s: {what}");
+        tokio::time::sleep(PAUSE).await;
+    }
+}

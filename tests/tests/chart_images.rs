@@ -1,0 +1,91 @@
+//! Every image can come from elsewhere, and the list of them for mirroring is complete.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test says why it ends"
+)]
+
+mod chart_support;
+
+use std::collections::BTreeSet;
+
+use chart_support::render;
+use imagefactory_tests::chart::object::{containers, list, of_kind, pod_specs, text};
+use imagefactory_tests::chart::{Chart, folder, read};
+use serde_json::Value;
+
+fn images(objects: &[Value]) -> BTreeSet<String> {
+    let pods = pod_specs(objects)
+        .into_iter()
+        .flat_map(|(_, pod)| containers(pod))
+        .map(|container| text(container, "/image").to_owned());
+    let settings = of_kind(objects, "ConfigMap")
+        .filter_map(|map| serde_yaml::from_str::<Value>(text(map, "/data/config.yaml")).ok());
+    let steps = settings.flat_map(|settings| {
+        ["/images/worker", "/images/kaniko", "/images/trivy"].map(|pointer| text(&settings, pointer).to_owned())
+    });
+    pods.chain(steps).filter(|image| !image.is_empty()).collect()
+}
+
+#[test]
+fn every_image_can_be_named_by_registry_repository_tag_and_digest() {
+    let digest = format!("sha256:{}", "a".repeat(64));
+    for image in ["operator", "worker", "kaniko", "trivy"] {
+        let chart = Chart::minimal()
+            .set(&format!("images.{image}.registry=r.example.com:5000"))
+            .set(&format!("images.{image}.repository=some/where"))
+            .set(&format!("images.{image}.tag=v1"));
+        assert!(
+            images(&render(&chart)).contains("r.example.com:5000/some/where:v1"),
+            "{image}"
+        );
+        let chart = chart.set(&format!("images.{image}.digest={digest}"));
+        let found = images(&render(&chart));
+        assert!(
+            found.contains(&format!("r.example.com:5000/some/where@{digest}")),
+            "{image}: {found:?}"
+        );
+        assert!(
+            !found.contains("r.example.com:5000/some/where:v1"),
+            "a digest wins over a tag"
+        );
+    }
+}
+
+#[test]
+fn one_value_moves_all_images_to_another_registry() {
+    let images = images(&render(
+        &Chart::minimal()
+            .set("global.imageRegistry=mirror.example.com:5000")
+            .set("scan.javaDatabase.enabled=true"),
+    ));
+    assert_eq!(images.len(), 4, "{images:?}");
+    assert!(
+        images.iter().all(|image| image.starts_with("mirror.example.com:5000/")),
+        "{images:?}"
+    );
+}
+
+#[test]
+fn the_list_of_images_for_mirroring_is_complete() {
+    let chart: Value = serde_yaml::from_str(&read(&folder().join("Chart.yaml")).unwrap()).unwrap();
+    let listed: Vec<Value> = serde_yaml::from_str(text(&chart, "/annotations/artifacthub.io~1images")).unwrap();
+    let listed: BTreeSet<String> = listed.iter().map(|image| text(image, "/image").to_owned()).collect();
+    assert_eq!(listed, images(&render(&Chart::minimal())));
+}
+
+#[test]
+fn pull_secrets_and_pull_policy_reach_every_pod() {
+    let objects = render(&Chart::full());
+    for (owner, pod) in pod_specs(&objects) {
+        assert_eq!(list(pod, "/imagePullSecrets").len(), 2, "{owner}");
+        assert!(
+            containers(pod)
+                .iter()
+                .all(|container| text(container, "/imagePullPolicy") == "Always"),
+            "{owner}"
+        );
+    }
+}

@@ -1,0 +1,88 @@
+//! The chart on a real API server: it takes every object that is rendered, its policies compile without a warning,
+//! and the walls hold against requests that RBAC would let through.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test says why it ends"
+)]
+
+#[path = "../chart_support/mod.rs"]
+mod chart_support;
+
+mod accounts;
+mod fenced;
+mod names;
+mod pods;
+
+use chart_support::{local, render};
+use imagefactory_tests::Cluster;
+use imagefactory_tests::chart::Chart;
+use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
+use kube::Api;
+use kube::api::ListParams;
+use serde_json::json;
+
+#[track_caller]
+fn refused(answer: Result<(), String>, words: &str) {
+    match answer {
+        Ok(()) => panic!("admitted, although it should be refused with {words:?}"),
+        Err(said) => assert!(said.contains(words), "expected {words:?}: {said}"),
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the cluster of `make cluster`"]
+async fn the_api_server_takes_every_object_that_is_rendered() {
+    let cluster = Cluster::connect().await;
+    let work = cluster.installation.work_namespace();
+    for (values, chart) in [
+        ("default", Chart::minimal()),
+        ("full", Chart::full()),
+        ("local", local()),
+    ] {
+        let chart = chart.set(&format!("workNamespace.name={work}"));
+        let objects = render(&chart);
+        let text = serde_json::to_string(&json!({"apiVersion": "v1", "kind": "List", "items": objects})).unwrap();
+        let arguments = [
+            "apply",
+            "--server-side",
+            "--dry-run=server",
+            "--validate=strict",
+            "--force-conflicts",
+            "-f",
+            "-",
+        ];
+        let answer = cluster.kubectl().run_with(&arguments, &text);
+        assert!(answer.ok, "{values}: {}", answer.stderr);
+        assert_eq!(answer.stdout.lines().count(), objects.len(), "{values}");
+        assert!(!answer.stderr.contains("Warning"), "{values}: {}", answer.stderr);
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the cluster of `make cluster`"]
+async fn the_policies_compile_without_a_warning() {
+    let cluster = Cluster::connect().await;
+    let label = ListParams::default().labels("app.kubernetes.io/part-of=image-factory");
+    let policies = Api::<ValidatingAdmissionPolicy>::all(cluster.client.clone())
+        .list(&label)
+        .await
+        .unwrap()
+        .items;
+    assert_eq!(policies.len(), 5);
+    for policy in policies {
+        let status = policy.status.unwrap_or_default();
+        assert_eq!(
+            status.observed_generation, policy.metadata.generation,
+            "{:?}",
+            policy.metadata.name
+        );
+        let warnings = status
+            .type_checking
+            .and_then(|checking| checking.expression_warnings)
+            .unwrap_or_default();
+        assert!(warnings.is_empty(), "{:?}: {warnings:#?}", policy.metadata.name);
+    }
+}

@@ -1,0 +1,152 @@
+//! Objects that use every text field of their kind, and the paths of those fields.
+
+use serde_json::{Value, json};
+
+/// A valid object that is tried with hostile strings, and the resource that its schema is found by.
+pub struct Sample {
+    /// Name of the CustomResourceDefinition.
+    pub definition: &'static str,
+    /// Whether it lies in a namespace.
+    pub namespaced: bool,
+    /// The object.
+    pub object: Value,
+}
+
+/// Objects that use, together, every text field that anybody but the operator writes.
+pub fn samples() -> Vec<Sample> {
+    let mut samples: Vec<_> = sources()
+        .into_iter()
+        .map(|source| sample("builds", "Build", &build(&source)))
+        .collect();
+    samples.push(sample("builds", "Build", &recipe()));
+    samples.extend(
+        sources()
+            .into_iter()
+            .map(|source| sample("projects", "Project", &project(&source))),
+    );
+    samples.push(sample("tenantsettings", "TenantSettings", &settings()));
+    samples.push(sample("tenants", "Tenant", &tenant()));
+    samples.push(sample("imagepolicies", "ImagePolicy", &policy()));
+    samples
+}
+
+fn sample(plural: &'static str, kind: &str, spec: &Value) -> Sample {
+    let name = if kind == "TenantSettings" { "settings" } else { "sample" };
+    Sample {
+        definition: plural,
+        namespaced: !["Tenant", "ImagePolicy"].contains(&kind),
+        object: json!({"apiVersion": "imagefactory.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}),
+    }
+}
+
+fn sources() -> [Value; 3] {
+    [
+        json!({"git": {"url": "https://example.com/a/b", "revision": "main", "secretRef": {"name": "git"}},
+            "contextDir": "a/b", "dockerfile": "c/Dockerfile"}),
+        json!({"inline": {"files": [{"path": "Dockerfile", "content": "FROM scratch"}]}}),
+        json!({"configMap": {"name": "source"}}),
+    ]
+}
+
+fn resources() -> Value {
+    let amounts = json!({"cpu": "1", "memory": "1Gi", "ephemeralStorage": "1Gi"});
+    json!({"requests": amounts, "limits": amounts})
+}
+
+fn common() -> Value {
+    json!({
+        "projectRef": {"name": "app"},
+        "labels": [{"name": "org.example.a", "value": "b"}],
+        "pullSecrets": [{"name": "pull"}],
+        "registryMirrors": [{"registry": "docker.io", "mirror": "mirror.example.com/hub"}],
+        "caBundle": {"name": "authorities", "key": "ca.crt"},
+        "output": {"image": "registry.example.com/a/b:1", "pushSecretRef": {"name": "push"}},
+        "resources": resources(),
+        "timeout": "30m",
+        "policyRef": {"name": "strict"},
+    })
+}
+
+fn build(source: &Value) -> Value {
+    let mut build = common();
+    build["source"] = source.clone();
+    build["target"] = json!("stage");
+    build["buildArgs"] = json!([{"name": "A", "value": "b"}]);
+    build
+}
+
+fn recipe() -> Value {
+    let mut build = common();
+    build["recipe"] = json!({"baseImage": "debian:bookworm", "packages": ["curl"], "commands": ["true"],
+        "env": [{"name": "A", "value": "b"}], "entrypoint": ["sh"]});
+    build
+}
+
+fn project(source: &Value) -> Value {
+    json!({"displayName": "Name", "description": "Text", "source": source,
+        "buildDefaults": {"timeout": "30m", "resources": resources()}, "policyRef": {"name": "strict"}})
+}
+
+fn settings() -> Value {
+    json!({
+        "displayName": "Name", "logoUrl": "https://example.com/logo.png", "timeZone": "Europe/Zurich",
+        "language": "de-CH", "contactEmail": "a@example.com", "supportEmail": "b@example.com",
+        "members": [{"subject": {"kind": "ServiceAccount", "name": "ci", "namespace": "ci"}, "role": "mine"}],
+        "roles": [{"name": "mine", "permissions": ["ViewProjects"]}],
+        "buildDefaults": {"timeout": "30m", "resources": resources()},
+    })
+}
+
+fn tenant() -> Value {
+    json!({
+        "owners": [{"kind": "ServiceAccount", "name": "ci", "namespace": "ci"}],
+        "capabilities": {"build": true, "changeReason": "a test"},
+        "quota": {"cpu": "1", "memory": "1Gi", "ephemeralStorage": "1Gi"},
+        "registries": ["registry.example.com/a"],
+        "policyRef": {"name": "strict"},
+        "serviceAccountNamespaces": ["ci"],
+    })
+}
+
+fn policy() -> Value {
+    json!({"maxCvss": "6.9", "deniedLicences": ["AGPL-3.0-only"], "deniedPackages": ["telnet"]})
+}
+
+/// JSON pointers of all texts of a spec, with `*` for what is a place in a list in the second of each pair.
+pub fn texts(value: &Value) -> Vec<(String, String)> {
+    fn walk(value: &Value, exact: &str, general: &str, found: &mut Vec<(String, String)>) {
+        match value {
+            Value::String(_) => found.push((exact.to_owned(), general.to_owned())),
+            Value::Array(items) => items
+                .iter()
+                .enumerate()
+                .for_each(|(index, item)| walk(item, &format!("{exact}/{index}"), &format!("{general}/*"), found)),
+            Value::Object(fields) => fields
+                .iter()
+                .for_each(|(name, field)| walk(field, &format!("{exact}/{name}"), &format!("{general}/{name}"), found)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+    let mut found = Vec::new();
+    walk(value, "", "", &mut found);
+    found
+}
+
+/// The texts that a schema has, in the general form of [`texts`]. One with a fixed set of words is none.
+pub fn texts_of_schema(schema: &Value) -> Vec<String> {
+    fn walk(schema: &Value, path: &str, found: &mut Vec<String>) {
+        let is_text = schema["type"] == "string" || schema["x-kubernetes-int-or-string"] == true;
+        if is_text && schema.get("enum").is_none() {
+            found.push(path.to_owned());
+        }
+        if let Some(items) = schema.get("items") {
+            walk(items, &format!("{path}/*"), found);
+        }
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            walk(property, &format!("{path}/{name}"), found);
+        }
+    }
+    let mut found = Vec::new();
+    walk(schema, "", &mut found);
+    found
+}
