@@ -10,7 +10,9 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")/../cluster" && pwd)
 
 PROFILE=${PROFILE:-image}
 TARGET=$(uname -m)-unknown-linux-gnu
-BINARIES=$ROOT/target/$TARGET/$PROFILE
+# Compiled dependencies outlive the checkout, as the tools do: a fresh clone compiles the product alone.
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CACHE_DIR/target}
+BINARIES=$CARGO_TARGET_DIR/$TARGET/$PROFILE
 DIST=$CLUSTER_DIR/dist
 # buildah keeps what it works on here, apart from anybody's own images.
 BUILDAH=(buildah --root "$STATE_DIR/buildah/root" --runroot "$STATE_DIR/buildah/run" --storage-driver vfs)

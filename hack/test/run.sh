@@ -16,6 +16,8 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 THREADS=${TEST_THREADS:-4}
 REPORTS=$CACHE_DIR/log/test
 FAILED_STEPS=()
+# Compiled dependencies outlive the checkout, as the tools do: a fresh clone compiles the product alone.
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CACHE_DIR/target}
 
 main() {
     cd "$ROOT"

@@ -36,12 +36,16 @@ pub fn quick() -> Value {
     inline(&format!("FROM {BASE}\nLABEL test=quick\n"))
 }
 
+/// What the step of [`slow`] says when it has begun. Its command line, which builders print, does not hold it.
+pub const BEGUN: &str = "begun 42";
+/// What it says when it is done.
+pub const DONE: &str = "done 42";
+
 /// A build that is at work for that many seconds.
 #[must_use]
 pub fn slow(seconds: u32) -> Value {
-    inline(&format!(
-        "FROM {BASE}\nRUN echo the step has begun && sleep {seconds} && echo the step is done\n"
-    ))
+    let step = format!("echo begun $((6 * 7)) && sleep {seconds} && echo done $((6 * 7))");
+    inline(&format!("FROM {BASE}\nRUN {step}\n"))
 }
 
 /// An image with a finding of severity CRITICAL that has a fix: the scanner believes what an image says of itself

@@ -126,6 +126,7 @@ fn every_value_is_described() {
                 "mode:",
                 "critical:",
                 "ignoreUnfixed:",
+                "sbom:",
             ]
             .iter()
             .any(|key| line.trim_start().starts_with(key));

@@ -22,7 +22,7 @@ async fn a_step_that_fails_is_told_with_its_exit_code_and_the_end_of_the_log() {
         .fails("fails", FailureClass::Build, json!({"source": inline(&dockerfile)}))
         .await;
     assert_eq!(failure.container.as_deref(), Some("build"));
-    assert_eq!(failure.exit_code, Some(1), "kaniko's own: {failure:?}");
+    assert_eq!(failure.exit_code, Some(7), "{failure:?}");
     let log = failure.log.expect("the end of the log is there");
     assert!(
         log.contains("this is why it failed") && log.contains("exit status 7"),

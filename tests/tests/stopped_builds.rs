@@ -9,7 +9,7 @@
 use imagefactory_crds::Build;
 use imagefactory_crds::build::FailureClass;
 use imagefactory_tests::building::{conditions_of, failure_of, status_of, told};
-use imagefactory_tests::dockerfile::slow;
+use imagefactory_tests::dockerfile::{BEGUN, DONE, slow};
 use imagefactory_tests::wait::until;
 use imagefactory_tests::{TestTenant, phase_of, reason_of};
 use k8s_openapi::api::core::v1::Pod;
@@ -24,7 +24,7 @@ async fn begun(tenant: &TestTenant, name: &str, seconds: u32) {
         tenant
             .log(&pod, "build")
             .await
-            .contains("the step has begun")
+            .contains(BEGUN)
             .then_some(())
     })
     .await;
@@ -40,7 +40,7 @@ async fn has_ended_with_its_log(tenant: &TestTenant, name: &str) {
     .await;
     let log = tenant.log(&pod, "build").await;
     assert!(
-        log.contains("the step has begun") && !log.contains("the step is done"),
+        log.contains(BEGUN) && !log.contains(DONE),
         "{log}"
     );
 }

@@ -48,8 +48,8 @@ async fn not_even_the_operator_makes_a_pod_that_reaches_for_its_node() {
             pod(&json!({"automountServiceAccountToken": true}), &none),
         ),
         ("PodSecurity \"baseline", pod(&host, &none)),
-        ("PodSecurity \"baseline", pod(&json!({"hostNetwork": true}), &none)),
-        ("PodSecurity \"baseline", pod(&json!({"hostPID": true}), &none)),
+        ("spec.hostNetwork: Forbidden", pod(&json!({"hostNetwork": true}), &none)),
+        ("spec.hostPID: Forbidden", pod(&json!({"hostPID": true}), &none)),
         ("PodSecurity \"baseline", of_container(json!({"privileged": true}))),
         (
             "PodSecurity \"baseline",

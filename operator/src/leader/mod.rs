@@ -237,9 +237,12 @@ impl Election {
     }
 
     async fn release(&mut self) {
-        let Some((lease, _)) = self.lease.as_ref().filter(|_| self.renewed.is_some()) else {
+        // Read first: a write that was cut short may have come through.
+        self.read().await;
+        let Some((lease, seen)) = &self.lease else { return };
+        if seen.holder.as_deref() != Some(self.me.as_str()) {
             return;
-        };
+        }
         let free = record::released(lease, (self.clock)());
         match timeout(
             self.timing.request(),

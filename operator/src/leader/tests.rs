@@ -309,6 +309,34 @@ async fn a_leader_whose_lease_another_holds_ends() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lease_that_changed_meanwhile_is_released_all_the_same() {
+    let keeper = keeper();
+    let mut a = candidate(&keeper, "a");
+    a.leads_after().await;
+    {
+        let mut keeper = keeper.lock().unwrap();
+        let mut lease = keeper.lease.clone().unwrap();
+        lease["metadata"]["annotations"] = json!({"looked-at": "by somebody"});
+        keeper.store(lease);
+    }
+    a.stop.cancel();
+    assert_eq!(a.task.await.unwrap(), Ok(()));
+    assert_eq!(holder(&keeper), "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_that_ends_leaves_the_lease_alone() {
+    let keeper = keeper();
+    let mut a = candidate(&keeper, "a");
+    a.leads_after().await;
+    let b = candidate(&keeper, "b");
+    sleep(SECOND).await;
+    b.stop.cancel();
+    assert_eq!(b.task.await.unwrap(), Ok(()));
+    assert_eq!(holder(&keeper), "a");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lease_that_is_deleted_is_made_again_by_who_leads() {
     let keeper = keeper();
     let mut a = candidate(&keeper, "a");

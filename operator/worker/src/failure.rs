@@ -6,9 +6,9 @@ use imagefactory_crds::build::FailureClass;
 use crate::ca::CaError;
 use crate::registry::{RegistryError, chain};
 
-/// As much as the status of a Build holds.
-const MAX_MESSAGE: usize = 1024;
-const MAX_NEXT: usize = 512;
+/// The status of a Build holds 512 and 256.
+const MAX_MESSAGE: usize = 500;
+const MAX_NEXT: usize = 250;
 
 /// A failure, its texts cut to what a status holds and free of control characters: parts may be a tenant's.
 #[must_use]

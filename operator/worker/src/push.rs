@@ -1,6 +1,7 @@
-//! `push`: takes the layout that the builder wrote, and sends it to staging. What is wrong with the layout is the
+//! `push`: takes the layout that the builder wrote, finds it true to its last byte, and sends it to staging. What is wrong with the layout is the
 //! build's failure; what goes wrong at the registry is not.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -9,11 +10,9 @@ use imagefactory_crds::build::FailureClass;
 
 use crate::ca::Roots;
 use crate::failure::{failure, registry_failure};
-use crate::layout::{Layout, LayoutError};
+use crate::layout::{Bounds, LayerFault, Layout, LayoutError};
 use crate::places::Places;
-use crate::registry::{
-    Blob, BodyFault, Credentials, Digest, Reference, Registry, RegistryError, Repository, chain, check,
-};
+use crate::registry::{Blob, BodyFault, Credentials, Digest, Reference, Registry, RegistryError, Repository, chain};
 
 /// Blobs that are sent at a time.
 const PARALLEL: usize = 3;
@@ -59,6 +58,15 @@ impl From<PushError> for StepFailure {
                 &told,
                 "Make the image smaller, or ask your administrator for a higher limit.",
             ),
+            PushError::Layout(LayoutError::Layer {
+                fault: LayerFault::TooLarge { .. },
+                ..
+            }) => failure(
+                FailureClass::Build,
+                "ImageTooLarge",
+                &told,
+                "Make the image smaller: this is about its size on a node, not in the registry.",
+            ),
             PushError::Layout(_) | PushError::Blob { .. } => failure(
                 FailureClass::Build,
                 "InvalidLayout",
@@ -91,9 +99,8 @@ async fn push(step: &PushStep, places: &Places, roots: &Roots) -> Result<Pushed,
     let credentials = Credentials::load(&[places.staging_credentials()]).map_err(RegistryError::from)?;
     let registry = Registry::new(credentials.bound_to(vec![step.credential_prefix.clone()]), roots)?;
     let (path, max_bytes) = (places.layout(), step.max_bytes);
-    let reading = tokio::task::spawn_blocking(move || Layout::read(&path, max_bytes));
+    let reading = tokio::task::spawn_blocking(move || read(&path, max_bytes));
     let layout = Arc::new(reading.await.map_err(|_| PushError::Interrupted)??);
-    tracing::info!(digest = %layout.top.digest, platforms = ?layout.platforms, blobs = layout.blobs.len(), bytes = layout.size, "layout is well formed");
     send(&registry, &repository, &layout).await?;
     // Registries collect what has no tag. From here on the image is named by its digest alone.
     registry
@@ -108,6 +115,15 @@ async fn push(step: &PushStep, places: &Places, roots: &Roots) -> Result<Pushed,
         digest: digest.to_string(),
         size: i64::try_from(layout.size).unwrap_or(i64::MAX),
     })
+}
+
+/// Nothing is sent before all of it was read: who looks at staging shall find no image that lies.
+fn read(path: &Path, max_bytes: u64) -> Result<Layout, LayoutError> {
+    let layout = Layout::read(path, max_bytes)?;
+    tracing::info!(digest = %layout.top.digest, platforms = ?layout.platforms, blobs = layout.blobs.len(), bytes = layout.size, "layout is well formed");
+    layout.check_layers(&Bounds::IMAGES)?;
+    tracing::info!("layers unpack to what the configuration says");
+    Ok(layout)
 }
 
 /// Blobs first, then the manifests that name them, the top one last: a registry never has a manifest without its parts.
@@ -134,9 +150,9 @@ async fn send_blob(
         digest: blob.digest.clone(),
         source,
     };
-    // What the registry has is not sent again, but hashed all the same: a layout gets no blob by merely naming it.
+    // What the registry has is not sent again. A layout gets no blob by merely naming it: all were hashed before.
     if registry.has_blob(repository, blob).await? {
-        return check(&source, blob.digest, blob.size).await.map_err(wrong);
+        return Ok(());
     }
     match registry.upload_blob(repository, blob, &source).await {
         Ok(()) => {

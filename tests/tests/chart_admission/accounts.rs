@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 use crate::chart_support::render;
 use crate::pods::creates_pod;
 use crate::policy::Request;
-use crate::{ADMINISTRATOR, CREDENTIALS, OPERATOR, expect, judge, namespace, request};
+use crate::{ADMINISTRATOR, CREDENTIALS, OPERATOR, expect, in_tenant, judge, namespace, request};
 
 #[test]
 fn the_factorys_accounts_write_in_the_factorys_namespaces_alone() {
-    let object = json!({"metadata": {"name": "x"}});
+    let object = json!({"metadata": {"name": "x"}, "roleRef": {"name": "image-factory-viewer"}});
     let write = |user: &str, operation: &'static str, resource: &str, namespace: Value| Request {
         namespace: Some(namespace),
         object: object.clone(),
@@ -103,4 +103,45 @@ fn policies_know_the_accounts_by_the_names_that_values_give_them() {
         };
         judge(&objects, &write, "write only in namespaces of tenants");
     }
+}
+
+#[test]
+fn the_right_to_place_staging_credentials_is_given_to_the_credentials_role_alone() {
+    let account = |name: &str, namespace: &str| json!({"kind": "ServiceAccount", "name": name, "namespace": namespace});
+    let credentials = account("image-factory-credentials", "image-factory-work");
+    let binds = |role: &str, subjects: Value| {
+        let mut object = json!({"metadata": {"name": "x"}, "roleRef": {"kind": "ClusterRole", "name": role}});
+        if !subjects.is_null() {
+            object["subjects"] = subjects;
+        }
+        Request {
+            object,
+            ..in_tenant(OPERATOR, "CREATE", "rolebindings.rbac.authorization.k8s.io")
+        }
+    };
+    expect(&binds("image-factory-tenant-credentials", json!([credentials])), "");
+    for subjects in [
+        Value::Null,
+        json!([account("image-factory-operator", "image-factory-system")]),
+        json!([account("image-factory-credentials", "tenant-acme")]),
+        json!([credentials, {"kind": "User", "name": "alice"}]),
+        json!([{"kind": "Group", "name": "image-factory-credentials", "namespace": "image-factory-work"}]),
+    ] {
+        expect(
+            &binds("image-factory-tenant-credentials", subjects),
+            "the credentials role's alone",
+        );
+    }
+    expect(
+        &binds("image-factory-viewer", json!([{"kind": "User", "name": "alice"}])),
+        "",
+    );
+    let deleted = json!({"metadata": {"name": "x"}, "roleRef": {"name": "image-factory-tenant-credentials"}});
+    expect(
+        &Request {
+            old: deleted,
+            ..in_tenant(OPERATOR, "DELETE", "rolebindings.rbac.authorization.k8s.io")
+        },
+        "",
+    );
 }

@@ -106,9 +106,11 @@ fn rule_matches(rule: &Value, request: &Request) -> bool {
     } else {
         format!("{resource}/{subresource}")
     };
-    let resources = list(rule, "/resources")
-        .iter()
-        .any(|item| item == "*/*" || item == &json!(whole));
+    let named_resource = |item: &Value| {
+        let every_status = !subresource.is_empty() && item == &json!(format!("*/{subresource}"));
+        item == "*/*" || item == &json!(whole) || every_status
+    };
+    let resources = list(rule, "/resources").iter().any(named_resource);
     let scope = rule
         .get("scope")
         .is_none_or(|scope| scope == "Namespaced" && request.namespace.is_some());

@@ -1,5 +1,6 @@
 //! What the factory's own accounts can't do, where RBAC or admission holds them.
 
+use imagefactory_crds::Project;
 use imagefactory_tests::access::{create, refusal, try_create};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::Api;
@@ -21,6 +22,11 @@ async fn the_operators_account_is_held_to_the_factorys_namespaces_where_rbac_wou
             "write only in namespaces of tenants",
         );
     }
+    let credentials = fenced.binding("tenant-credentials");
+    refused(
+        fenced.try_as_operator(&credentials).await,
+        "the credentials role's alone",
+    );
     let mut cluster_admin = binding.clone();
     cluster_admin["roleRef"]["name"] = json!("cluster-admin");
     refused(
@@ -81,5 +87,28 @@ async fn neither_account_of_the_factory_reads_a_secret_anywhere() {
             }
         }
     }
+    fenced.gone().await;
+}
+
+#[tokio::test]
+#[ignore = "needs the cluster of `make cluster`"]
+async fn not_even_an_administrator_writes_what_was_staged_and_judged() {
+    let fenced = Fenced::new("wall-status").await;
+    let project =
+        json!({"apiVersion": "imagefactory.dev/v1alpha1", "kind": "Project", "metadata": {"name": "app"}, "spec": {}});
+    create(&fenced.cluster.client, Some(&fenced.name), &project)
+        .await
+        .unwrap();
+    let patch = Patch::Merge(json!({"status": {"observedGeneration": 7}}));
+    let api = Api::<Project>::namespaced(fenced.cluster.client.clone(), &fenced.name);
+    let written = api.patch_status("app", &PatchParams::default(), &patch).await;
+    refused(
+        written.map(|_| ()).map_err(|error| refusal(&error)),
+        "status is written by Image Factory's operator alone",
+    );
+    let api = Api::<Project>::namespaced(fenced.operator.clone(), &fenced.name);
+    api.patch_status("app", &PatchParams::default(), &patch)
+        .await
+        .expect("the operator writes it");
     fenced.gone().await;
 }

@@ -85,7 +85,7 @@ pub fn blank(class: FailureClass, reason: &str, message: String, next: &str) -> 
         reason: head(reason, 128),
         container: None,
         exit_code: None,
-        message: head(&message, 500),
+        message: fit(message, 500),
         log: None,
         next: head(next, 256),
     }
@@ -164,6 +164,13 @@ fn of_step(container: &ContainerView, message: &str, exit_code: i32) -> Failure 
 fn head(text: &str, most: usize) -> String {
     let mut length = 0;
     text.chars().take_while(|character| { length += character.len_utf8(); length <= most }).collect()
+}
+
+/// The text itself, cut like [`head`] where it is too long.
+fn fit(mut text: String, most: usize) -> String {
+    let end = text.floor_char_boundary(most);
+    text.truncate(end);
+    text
 }
 
 /// The last `most` bytes, cut between characters, without control characters but line breaks and tabs.

@@ -155,11 +155,12 @@ pub fn validate(build: &Build, references: References<'_>, settings: &Settings) 
         pull_secrets: spec.pull_secrets.iter().map(|secret| secret.name.0.clone()).collect(),
         mirrors: spec.registry_mirrors.iter().chain(&settings.mirrors).cloned().collect(),
         ca_bundle: spec.ca_bundle.as_ref().map(|bundle| (bundle.name.0.clone(), bundle.key.0.clone())),
-        resources: merge_resources(
-            std::iter::once(spec.resources.as_ref())
-                .chain(defaults.map(|defaults| defaults.and_then(|defaults| defaults.resources.as_ref())))
-                .chain([Some(&settings.builds.default_resources)]),
-        ),
+        resources: merge_resources(&[
+            spec.resources.as_ref(),
+            defaults[0].and_then(|defaults| defaults.resources.as_ref()),
+            defaults[1].and_then(|defaults| defaults.resources.as_ref()),
+            Some(&settings.builds.default_resources),
+        ]),
         timeout: parse_duration(timeout.unwrap_or(&settings.builds.default_timeout))?,
         staging_repository: format!(
             "{}/{}/builds/{}/{}",
@@ -364,9 +365,9 @@ fn choose_policies(
 }
 
 /// The first of each amount, most particular first.
-fn merge_resources<'a>(layers: impl Iterator<Item = Option<&'a Resources>> + Clone) -> Resources {
+fn merge_resources(layers: &[Option<&Resources>]) -> Resources {
     let merged = |list: fn(&Resources) -> Option<&ResourceList>| {
-        let lists = || layers.clone().flatten().filter_map(list);
+        let lists = || layers.iter().copied().flatten().filter_map(list);
         Some(ResourceList {
             cpu: lists().find_map(|list| list.cpu.clone()),
             memory: lists().find_map(|list| list.memory.clone()),

@@ -1,6 +1,6 @@
 //! What is known about an image when it is judged, and what is missing.
 
-use crate::scan::{DatabaseInfo, Report, Sbom};
+use crate::scan::{DatabaseInfo, Package, Report, Sbom};
 
 /// What is known about an image when it is judged.
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,6 +42,10 @@ impl Evidence<'_> {
                 "the report does not speak of this image's digest",
             );
             gap(
+                report.os.is_some() && !report.packages.iter().any(is_of_system),
+                "an operating system was recognised and none of its packages was found",
+            );
+            gap(
                 report.suppressed > 0,
                 "findings were taken out of the report by something that is not the factory's",
             );
@@ -67,4 +71,10 @@ impl Evidence<'_> {
     fn has_jars(&self) -> bool {
         self.report.is_some_and(|report| report.has_jars) || self.sbom.is_some_and(Sbom::has_jars)
     }
+}
+
+/// Whether a package belongs to a distribution, by its package URL.
+fn is_of_system(package: &Package) -> bool {
+    let of_system = ["pkg:deb/", "pkg:rpm/", "pkg:apk/", "pkg:alpm/"];
+    package.purl.as_deref().is_some_and(|purl| of_system.iter().any(|kind| purl.starts_with(kind)))
 }

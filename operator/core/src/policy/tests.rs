@@ -325,7 +325,17 @@ fn a_report_that_can_not_be_the_whole_truth_is_unknown() {
         &complete(&filtered, &sbom),
         "findings were taken out of the report by something that is not the factory's",
     );
+    let emptied = Report {
+        findings: Vec::new(),
+        packages: Vec::new(),
+        ..report.clone()
+    };
+    is_unknown(
+        &complete(&emptied, &sbom),
+        "an operating system was recognised and none of its packages was found",
+    );
     let covers_nothing = Report {
+        os: None,
         targets: 0,
         findings: Vec::new(),
         packages: Vec::new(),

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use super::error::LayoutError;
+use super::names::well_spelt;
 use crate::beneath::Root;
 use crate::manifest::{Descriptor, Document, DocumentError, MAX_DOCUMENT};
 use crate::registry::{Digest, Manifest};
@@ -11,6 +12,7 @@ use crate::registry::{Digest, Manifest};
 /// Largest image configuration that is read. They hold the history of the image.
 const MAX_CONFIG: u64 = 4 << 20;
 const MAX_MARKER: u64 = 4 << 10;
+const MISSPELT: &str = "it spells the name of a field in another letter case";
 
 pub(super) fn document(name: &str, source: DocumentError) -> LayoutError {
     LayoutError::Document {
@@ -37,8 +39,11 @@ pub(super) fn check_marker(root: &Root) -> Result<(), LayoutError> {
 pub(super) fn read_document(root: &Root, named: &Descriptor) -> Result<(Manifest, Document), LayoutError> {
     let bytes = read_exactly(root, named, MAX_DOCUMENT)?;
     let manifest = Manifest::new(bytes, &named.media_type);
-    let parsed = Document::parse(&manifest.bytes, &named.media_type);
-    let parsed = parsed.map_err(|source| document(&format!("manifest {}", named.digest), source))?;
+    let refuse = |source| document(&format!("manifest {}", named.digest), source);
+    let parsed = Document::parse(&manifest.bytes, &named.media_type).map_err(refuse)?;
+    if !well_spelt(&manifest.bytes, &["config", "layers", "manifests", "subject"]) {
+        return Err(refuse(DocumentError::Malformed(MISSPELT.to_owned())));
+    }
     Ok((manifest, parsed))
 }
 
@@ -61,8 +66,16 @@ fn read_exactly(root: &Root, named: &Descriptor, limit: u64) -> Result<Bytes, La
     Ok(bytes.into())
 }
 
-/// Operating system and architecture that an image is for.
-pub(super) fn read_platform(root: &Root, config: &Descriptor, layers: usize) -> Result<String, LayoutError> {
+/// What is needed of an image's configuration.
+pub(super) struct ImageConfig {
+    /// Operating system and architecture that the image is for.
+    pub(super) platform: String,
+    /// What each layer is said to unpack to, in order.
+    pub(super) diff_ids: Vec<Digest>,
+}
+
+/// Reads the configuration of an image that has so many layers.
+pub(super) fn read_config(root: &Root, config: &Descriptor, layers: usize) -> Result<ImageConfig, LayoutError> {
     #[derive(Deserialize)]
     struct Config {
         os: String,
@@ -71,6 +84,7 @@ pub(super) fn read_platform(root: &Root, config: &Descriptor, layers: usize) -> 
     }
     #[derive(Deserialize)]
     struct RootFs {
+        r#type: String,
         diff_ids: Vec<String>,
     }
     let refuse = |problem: String| LayoutError::Config {
@@ -85,13 +99,23 @@ pub(super) fn read_platform(root: &Root, config: &Descriptor, layers: usize) -> 
     if !plain(&parsed.os) || !plain(&parsed.architecture) {
         return Err(refuse("it names no operating system or architecture".to_owned()));
     }
+    if !well_spelt(&bytes, &["rootfs"]) {
+        return Err(refuse(MISSPELT.to_owned()));
+    }
+    if parsed.rootfs.r#type != "layers" {
+        return Err(refuse("its rootfs is not of the type layers".to_owned()));
+    }
     if parsed.rootfs.diff_ids.len() != layers {
         return Err(refuse(format!(
             "it speaks of {} layers, the manifest of {layers}",
             parsed.rootfs.diff_ids.len()
         )));
     }
-    Ok(format!("{}/{}", parsed.os, parsed.architecture))
+    let diff_ids: Option<Vec<_>> = parsed.rootfs.diff_ids.iter().map(|text| Digest::parse(text)).collect();
+    Ok(ImageConfig {
+        platform: format!("{}/{}", parsed.os, parsed.architecture),
+        diff_ids: diff_ids.ok_or_else(|| refuse("one of its diff_ids is not a SHA-256 digest".to_owned()))?,
+    })
 }
 
 fn cut(text: &str) -> String {

@@ -7,6 +7,31 @@ use crate::registry::Digest;
 /// Most distinct blobs in all images together.
 pub(super) const MAX_BLOBS: usize = 2048;
 
+/// What is wrong with the content of a layer.
+#[derive(Debug, thiserror::Error)]
+pub enum LayerFault {
+    /// It is packed otherwise than its media type says.
+    #[error("its first bytes are not those of its media type")]
+    Packing,
+    /// It can't be unpacked to its end.
+    #[error("it can't be unpacked")]
+    Unpack(#[source] std::io::Error),
+    /// It unpacks to more than is taken.
+    #[error("it unpacks to more than the {limit} bytes that are allowed")]
+    TooLarge {
+        /// The limit: the layer's own, or what the other layers left of that of all.
+        limit: u64,
+    },
+    /// It unpacks to something else than the configuration says.
+    #[error("it unpacks to {actual}, but the configuration's diff_ids say {claimed}")]
+    DiffId {
+        /// What the configuration says.
+        claimed: Digest,
+        /// What it is.
+        actual: Digest,
+    },
+}
+
 /// Why a layout is not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum LayoutError {
@@ -55,6 +80,18 @@ pub enum LayoutError {
     /// A blob that is named with two sizes.
     #[error("blob {0} is named with two sizes")]
     Contradiction(Digest),
+    /// A layer that is said to unpack to two things.
+    #[error("layer {0} is named with two media types or two diff_ids")]
+    TwoClaims(Digest),
+    /// A layer whose content is not taken.
+    #[error("layer {digest}")]
+    Layer {
+        /// Digest of the layer.
+        digest: Digest,
+        /// What is wrong.
+        #[source]
+        fault: LayerFault,
+    },
     /// A configuration that is none.
     #[error("the configuration {digest} can't be read: {problem}")]
     Config {

@@ -1,19 +1,26 @@
 //! An OCI layout that hostile code wrote, read as such: regular files only, opened beneath the directory without
 //! following links; documents, their number, their depth and the sum of all sizes bounded; digests and sizes compared
-//! with the bytes.
+//! with the bytes; layers unpacked, to find what the configuration says of them true.
 
 mod documents;
 mod error;
+mod layers;
+mod names;
+mod packing;
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::Path;
 
 use crate::beneath::Root;
 use crate::manifest::{Descriptor, Document, MAX_DOCUMENT};
 use crate::registry::{Digest, FileSource, Manifest};
-use documents::{check_marker, document, read_document, read_platform};
-pub use error::LayoutError;
+use documents::{check_marker, document, read_config, read_document};
 use error::MAX_BLOBS;
+pub use error::{LayerFault, LayoutError};
+pub use layers::Bounds;
+use layers::{Claim, unpack};
+use packing::Packing;
 
 /// What a layout holds: one image or index, with everything that it names.
 #[derive(Debug)]
@@ -30,10 +37,12 @@ pub struct Layout {
     /// Size of documents and blobs together.
     pub size: u64,
     max_bytes: u64,
+    /// What is said of each layer, by digest.
+    claims: BTreeMap<Digest, Claim>,
 }
 
 impl Layout {
-    /// Reads documents and looks at every file they name. Layers are hashed later, while they are sent.
+    /// Reads documents and looks at every file they name. What is in the layers is for [`Layout::check_layers`].
     ///
     /// # Errors
     /// The layout is not taken.
@@ -52,6 +61,7 @@ impl Layout {
             platforms: Vec::new(),
             size,
             max_bytes,
+            claims: BTreeMap::new(),
         };
         match parsed {
             Document::Index(children) => {
@@ -67,11 +77,46 @@ impl Layout {
         Ok(layout)
     }
 
+    /// Reads every layer: it must be what its digest says, and unpack to what the configuration says. Takes as long as
+    /// unpacking the image does; memory stays bounded.
+    ///
+    /// # Errors
+    /// One is not, or unpacks to more than `bounds`.
+    pub fn check_layers(&self, bounds: &Bounds) -> Result<(), LayoutError> {
+        let mut left = bounds.total;
+        for (digest, claim) in &self.claims {
+            let wrong = |fault| LayoutError::Layer {
+                digest: digest.clone(),
+                fault,
+            };
+            let file = self.open_file(digest, claim.size)?;
+            let found = unpack(file, claim, bounds.of(claim.size, left)).map_err(wrong)?;
+            if found.packed != *digest {
+                return Err(LayoutError::Digest {
+                    expected: digest.clone(),
+                    actual: found.packed,
+                });
+            }
+            if found.unpacked != claim.diff_id {
+                return Err(wrong(LayerFault::DiffId {
+                    claimed: claim.diff_id.clone(),
+                    actual: found.unpacked,
+                }));
+            }
+            left = left.saturating_sub(found.bytes);
+        }
+        Ok(())
+    }
+
     /// A blob's file, looked at again: its name may mean something else by now.
     ///
     /// # Errors
     /// It is no regular file of that size.
     pub fn open_blob(&self, digest: &Digest, size: u64) -> Result<FileSource, LayoutError> {
+        self.open_file(digest, size).map(FileSource::new)
+    }
+
+    fn open_file(&self, digest: &Digest, size: u64) -> Result<File, LayoutError> {
         let opened = self.root.file(&["blobs", "sha256", digest.hex()])?;
         if opened.size != size {
             return Err(LayoutError::Size {
@@ -80,7 +125,7 @@ impl Layout {
                 actual: opened.size,
             });
         }
-        Ok(FileSource::new(opened.file))
+        Ok(opened.file)
     }
 
     fn add_image(&mut self, image: &Document) -> Result<(), LayoutError> {
@@ -88,9 +133,30 @@ impl Layout {
             self.add_blob(blob)?;
         }
         if let Document::Image { config, layers } = image {
-            self.platforms.push(read_platform(&self.root, config, layers.len())?);
+            let config = read_config(&self.root, config, layers.len())?;
+            self.platforms.push(config.platform);
+            for (layer, diff_id) in layers.iter().zip(config.diff_ids) {
+                self.add_claim(layer, diff_id)?;
+            }
         }
         Ok(())
+    }
+
+    /// A layer may stand in several places. All must say the same of it.
+    fn add_claim(&mut self, layer: &Descriptor, diff_id: Digest) -> Result<(), LayoutError> {
+        let claim = Claim {
+            packing: Packing::of(&layer.media_type),
+            size: layer.size,
+            diff_id,
+        };
+        match self.claims.get(&layer.digest) {
+            Some(earlier) if *earlier != claim => Err(LayoutError::TwoClaims(layer.digest.clone())),
+            Some(_) => Ok(()),
+            None => {
+                self.claims.insert(layer.digest.clone(), claim);
+                Ok(())
+            }
+        }
     }
 
     fn add_blob(&mut self, blob: &Descriptor) -> Result<(), LayoutError> {

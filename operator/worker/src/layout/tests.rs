@@ -40,7 +40,7 @@ impl Fixture {
     }
 
     fn config(&self, layers: usize) -> Value {
-        let text = json!({ "os": "linux", "architecture": "amd64", "rootfs": { "type": "layers", "diff_ids": vec!["sha256:x"; layers] } });
+        let text = json!({ "os": "linux", "architecture": "amd64", "rootfs": { "type": "layers", "diff_ids": vec![Digest::of(b"unpacked"); layers].iter().map(Digest::as_str).collect::<Vec<_>>() } });
         self.blob(text.to_string().as_bytes(), CONFIG_TYPE)
     }
 
@@ -352,21 +352,57 @@ fn unknown_media_types_and_urls_are_refused() {
 }
 
 #[test]
+fn a_config_with_a_diff_id_too_many_or_too_few_is_refused() {
+    for (diff_ids, layers) in [(1, 0), (0, 1), (1, 2), (3, 2)] {
+        let fixture = Fixture::empty();
+        let layers: Vec<_> = (0..layers).map(|number| fixture.blob(&[number], LAYER_TYPE)).collect();
+        fixture.index(&[fixture.manifest(&fixture.config(diff_ids), &layers)]);
+        let says = format!("speaks of {diff_ids} layers, the manifest of {}", layers.len());
+        assert!(fixture.refusal().contains(&says), "{}", fixture.refusal());
+    }
+}
+
+#[test]
+fn a_manifest_that_other_tools_read_otherwise_is_refused() {
+    let (fixture, layer) = Fixture::image();
+    let (config, other) = (fixture.config(1), fixture.blob(b"other", LAYER_TYPE));
+    let text = json!({ "schemaVersion": 2, "config": config, "layers": [layer], "Layers": [other] });
+    fixture.index(&[fixture.blob(text.to_string().as_bytes(), OCI_MANIFEST)]);
+    assert!(
+        fixture.refusal().contains("another letter case"),
+        "{}",
+        fixture.refusal()
+    );
+}
+
+#[test]
 fn a_config_must_be_an_image_s() {
     for (text, says) in [
         ("{}", "missing field"),
         ("[]", "can't be read"),
         (
-            r#"{"os":"linux","architecture":"","rootfs":{"diff_ids":[]}}"#,
+            r#"{"os":"linux","architecture":"","rootfs":{"type":"layers","diff_ids":[]}}"#,
             "no operating system",
         ),
         (
-            r#"{"os":"linux\u0000","architecture":"amd64","rootfs":{"diff_ids":[]}}"#,
+            r#"{"os":"linux\u0000","architecture":"amd64","rootfs":{"type":"layers","diff_ids":[]}}"#,
             "no operating system",
         ),
         (
-            r#"{"os":"linux","architecture":"amd64","rootfs":{"diff_ids":["a"]}}"#,
+            r#"{"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":["a"]}}"#,
             "speaks of 1 layers",
+        ),
+        (
+            r#"{"os":"linux","architecture":"amd64","rootfs":{"type":"layer","diff_ids":[]}}"#,
+            "not of the type layers",
+        ),
+        (
+            r#"{"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":[]},"RootFS":{}}"#,
+            "another letter case",
+        ),
+        (
+            r#"{"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":[],"diff_ids":[]}}"#,
+            "duplicate field",
         ),
     ] {
         let fixture = Fixture::empty();

@@ -14,8 +14,8 @@ use crate::failure::ca_failure;
 use crate::registry::{CredentialError, NameError, RegistryError, chain};
 
 /// A message's bound in the status, and some room.
-const MAX_MESSAGE: usize = 1000;
-const MAX_NEXT: usize = 500;
+const MAX_MESSAGE: usize = 500;
+const MAX_NEXT: usize = 250;
 
 const ASK_ADMINISTRATOR: &str = "Try again; if it lasts, tell your administrator.";
 
@@ -118,6 +118,7 @@ impl PrepareError {
                 "RegistryUnavailable" => "RegistryUnreachable",
                 other => other,
             },
+            Self::PullSecret(CredentialError::Missing { .. }) => "SecretNotFound",
             Self::PullSecret(_) => "InvalidPullSecret",
             Self::Client(_) => "ClientFailed",
             Self::BrokenOff => "PrepareFailed",
@@ -148,6 +149,7 @@ impl PrepareError {
             Self::Dockerfile(_) | Self::Name { .. } => "Correct the Dockerfile.",
             Self::Recipe(_) => "Correct the recipe.",
             Self::Base { source, .. } => return base_next(source),
+            Self::PullSecret(error @ CredentialError::Missing { .. }) => error.next(),
             Self::PullSecret(_) => {
                 "Correct the Secret that pullSecrets names; `kubectl create secret docker-registry` makes a right one."
             }

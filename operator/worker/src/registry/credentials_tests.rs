@@ -28,6 +28,22 @@ fn user_for(credentials: &Credentials, repository: &str) -> Option<String> {
 }
 
 #[test]
+fn a_file_that_is_not_there_means_a_missing_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = RegistryError::from(Credentials::load(&[folder.path().join(".dockerconfigjson")]).unwrap_err());
+    assert_eq!(missing.reason(), "SecretNotFound");
+    assert!(
+        missing
+            .to_string()
+            .starts_with("the Secret is missing, or has no key .dockerconfigjson"),
+        "{missing}"
+    );
+    assert!(missing.next().starts_with("Create the Secret in this namespace"));
+    let unreadable = RegistryError::from(Credentials::load(&[folder.path().to_owned()]).unwrap_err());
+    assert_eq!(unreadable.reason(), "InvalidCredential");
+}
+
+#[test]
 fn a_credential_is_for_exactly_the_host_that_its_entry_names() {
     let credentials = load(&[r#"{"auths":{"r.io":{"auth":"dTpw"},"r.io:5000":{"username":"v","password":"p"}}}"#]);
     assert_eq!(user_for(&credentials, "r.io/a").as_deref(), Some("u"));

@@ -25,6 +25,12 @@ pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// Why a `dockerconfigjson` can't be used. Says which entry, never what it holds.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialError {
+    /// There is no file: a Secret is mounted as optional, so that the Build can tell what is missing.
+    #[error("the Secret is missing, or has no key .dockerconfigjson ({path})")]
+    Missing {
+        /// The file.
+        path: String,
+    },
     /// The file can't be read.
     #[error("credentials can't be read from {path}")]
     Read {
@@ -68,12 +74,28 @@ pub enum CredentialError {
     },
 }
 
+impl CredentialError {
+    /// What to do about it.
+    #[must_use]
+    pub fn next(&self) -> &'static str {
+        match self {
+            Self::Missing { .. } => {
+                "Create the Secret in this namespace (kubectl create secret docker-registry …), or correct its name in a new Build."
+            }
+            _ => "Correct the Secret; `kubectl create secret docker-registry` makes a right one.",
+        }
+    }
+}
+
 /// A whole file.
 pub(super) fn read(file: &Path, path: &str) -> Result<Vec<u8>, CredentialError> {
     use std::io::Read as _;
-    let failed = |source| CredentialError::Read {
-        path: path.to_owned(),
-        source,
+    let failed = |source: std::io::Error| match source.kind() {
+        std::io::ErrorKind::NotFound => CredentialError::Missing { path: path.to_owned() },
+        _ => CredentialError::Read {
+            path: path.to_owned(),
+            source,
+        },
     };
     let mut bytes = Vec::new();
     std::fs::File::open(file)

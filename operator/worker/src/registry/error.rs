@@ -144,6 +144,7 @@ impl RegistryError {
             Self::Nowhere { .. } => self.telling().reason(),
             Self::Client(_) => "ClientFailed",
             Self::Name(_) => "InvalidImageName",
+            Self::Credential(CredentialError::Missing { .. }) => "SecretNotFound",
             Self::Credential(_) => "InvalidCredential",
         }
     }
@@ -165,7 +166,7 @@ impl RegistryError {
             Self::Nowhere { .. } => self.telling().next(),
             Self::Client(_) => "Report this as a defect of Image Factory.".to_owned(),
             Self::Name(_) => "Correct the image name.".to_owned(),
-            Self::Credential(_) => "Correct the Secret; `kubectl create secret docker-registry` makes a right one.".to_owned(),
+            Self::Credential(error) => error.next().to_owned(),
         }
     }
 

@@ -164,9 +164,12 @@ fn empty_step() -> PublishStep {
 }
 
 fn layout_index(pod: &Pod) {
-    let children = [b"one", b"two"].map(|layer| {
-        let layer = pod.layout_blob(layer, "application/vnd.oci.image.layer.v1.tar+gzip");
-        let config = pod.layout_blob(image_config(1).as_bytes(), "application/vnd.oci.image.config.v1+json");
+    let children = [b"one", b"two"].map(|content| {
+        let layer = pod.layout_blob(content, "application/vnd.oci.image.layer.v1.tar");
+        let config = pod.layout_blob(
+            image_config(&[content]).as_bytes(),
+            "application/vnd.oci.image.config.v1+json",
+        );
         let manifest = json!({ "schemaVersion": 2, "config": config, "layers": [layer] });
         pod.layout_blob(
             manifest.to_string().as_bytes(),

@@ -1,5 +1,7 @@
 //! `push`: what the builder wrote is checked and sent to staging.
 
+use std::io::Write as _;
+
 use imagefactory_core::step::{PushStep, Pushed, StepFailure};
 use imagefactory_crds::build::FailureClass;
 use imagefactory_worker::push;
@@ -42,6 +44,16 @@ impl Scene {
     }
 }
 
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    writer.write_all(bytes).unwrap();
+    writer.finish().unwrap()
+}
+
+fn zstd(bytes: &[u8]) -> Vec<u8> {
+    ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
+}
+
 #[tokio::test]
 async fn an_image_goes_to_staging_by_its_digest() {
     let scene = Scene::new().await;
@@ -53,7 +65,7 @@ async fn an_image_goes_to_staging_by_its_digest() {
         .pull_manifest(&repository(&scene.step.repository), &digest)
         .await
         .unwrap();
-    let blobs = image_config(2).len() + "one".len() + "two".len();
+    let blobs = image_config(&[b"one", b"two"]).len() + "one".len() + "two".len();
     assert_eq!(usize::try_from(pushed.size).unwrap(), manifest.bytes.len() + blobs);
     assert_eq!(scene.registry.state().repo(REPO).blobs.len(), 3);
     assert_eq!(scene.registry.tag(REPO, "attempt-1").as_deref(), Some(digest.as_str()));
@@ -75,9 +87,16 @@ async fn an_index_goes_with_all_its_images() {
     let scene = Scene::new().await;
     let pod = &scene.pod;
     let mut children = Vec::new();
-    for layer in [b"one", b"two"] {
-        let layer = pod.layout_blob(layer, "application/vnd.oci.image.layer.v1.tar+zstd");
-        let config = pod.layout_blob(image_config(1).as_bytes(), "application/vnd.oci.image.config.v1+json");
+    let packed = [
+        (b"one", gzip(b"one"), "application/vnd.oci.image.layer.v1.tar+gzip"),
+        (b"two", zstd(b"two"), "application/vnd.oci.image.layer.v1.tar+zstd"),
+    ];
+    for (content, packed, media_type) in packed {
+        let layer = pod.layout_blob(&packed, media_type);
+        let config = pod.layout_blob(
+            image_config(&[content]).as_bytes(),
+            "application/vnd.oci.image.config.v1+json",
+        );
         let manifest = json!({ "schemaVersion": 2, "config": config, "layers": [layer] });
         children.push(pod.layout_blob(
             manifest.to_string().as_bytes(),
@@ -95,7 +114,7 @@ async fn an_index_goes_with_all_its_images() {
     assert_eq!(pushed.digest, index["digest"]);
     assert_eq!(
         (scene.manifests(), scene.registry.state().repo(REPO).blobs.len()),
-        (3, 3)
+        (3, 4)
     );
 }
 
@@ -117,6 +136,38 @@ async fn a_layer_with_false_bytes_is_the_build_s_failure_and_no_manifest_follows
     scene.registry.state().put_blob(REPO, b"two");
     assert_eq!(scene.refusal().await.reason, "InvalidLayout");
     assert_eq!(scene.manifests(), 0);
+}
+
+#[tokio::test]
+async fn a_configuration_that_lies_about_a_layer_is_the_build_s_failure_and_nothing_is_sent() {
+    let scene = Scene::new().await;
+    let pod = &scene.pod;
+    let layer = pod.layout_blob(&gzip(b"hostile"), "application/vnd.oci.image.layer.v1.tar+gzip");
+    let config = pod.layout_blob(
+        image_config(&[b"scanned and found good"]).as_bytes(),
+        "application/vnd.oci.image.config.v1+json",
+    );
+    let manifest = json!({ "schemaVersion": 2, "config": config, "layers": [layer] });
+    let manifest = pod.layout_blob(
+        manifest.to_string().as_bytes(),
+        "application/vnd.oci.image.manifest.v1+json",
+    );
+    pod.write("layout/oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#);
+    pod.write(
+        "layout/index.json",
+        json!({ "schemaVersion": 2, "manifests": [manifest] }).to_string(),
+    );
+    let failure = scene.refusal().await;
+    assert_eq!(
+        (failure.class, failure.reason.as_str()),
+        (FailureClass::Build, "InvalidLayout")
+    );
+    assert!(
+        failure.message.contains("diff_ids say") && failure.message.contains(layer["digest"].as_str().unwrap()),
+        "{}",
+        failure.message
+    );
+    assert!(scene.registry.seen().is_empty());
 }
 
 #[tokio::test]

@@ -4,8 +4,8 @@ use k8s_openapi::api::core::v1::{Capabilities, Container, KeyToPath, Pod, PodSpe
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
 use super::containers::{
-    BUILD_SERVICE_ACCOUNT, STAGING_SECRET, base_pod_spec, config_map, docker_config_json, empty_dir, literal, mount,
-    platform_ca, read_only, requirements, restricted, runtime_default, secret, step_container, variable, with_mounts,
+    BUILD_SERVICE_ACCOUNT, base_pod_spec, config_map, docker_config_json, empty_dir, literal, mount,
+    platform_ca, read_only, requirements, restricted, runtime_default, secret, staging_credential, step_container, variable, with_mounts,
 };
 use crate::build::failure::BUILDER;
 use crate::build::names::Stage;
@@ -162,7 +162,7 @@ fn volumes(build: &Validated, settings: &Settings) -> Vec<Volume> {
         empty_dir("layout", size),
         empty_dir("scratch", Some("64Mi")),
         platform_ca(),
-        docker_config_json("staging-credentials", STAGING_SECRET),
+        staging_credential("staging-credentials"),
     ];
     volumes.extend(build.git_secret.iter().map(|name| secret("git-credentials", name, None)));
     volumes.extend(build.source_config_map.iter().map(|name| config_map("source-config", name, None)));

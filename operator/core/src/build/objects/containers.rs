@@ -21,7 +21,7 @@ const NON_ROOT: i64 = 65532;
 /// ConfigMap with the platform's certificate authorities, in every namespace where our pods run.
 pub(super) const CA_CONFIG_MAP: &str = "imagefactory-ca";
 /// Secret with the tenant's staging credential, in the tenant's namespace.
-pub(super) const STAGING_SECRET: &str = "imagefactory-staging";
+const STAGING_SECRET: &str = "imagefactory-staging";
 /// Service account of pods in a tenant's namespace; it has no token.
 pub(super) const BUILD_SERVICE_ACCOUNT: &str = "imagefactory-build";
 /// Key of a Secret of type `kubernetes.io/dockerconfigjson`.
@@ -97,13 +97,18 @@ pub(super) fn empty_dir(name: &str, size: Option<&str>) -> Volume {
     }
 }
 
-/// A Secret as files. Optional: a step of ours that misses it says so at once, where the kubelet would wait.
+/// A Secret of the tenant's as files. Optional: a step of ours that misses it says so at once, where the kubelet
+/// would wait for a Secret that was never made.
 pub(super) fn secret(volume: &str, name: &str, items: Option<Vec<KeyToPath>>) -> Volume {
+    secret_volume(volume, name, items, true)
+}
+
+fn secret_volume(volume: &str, name: &str, items: Option<Vec<KeyToPath>>, optional: bool) -> Volume {
     Volume {
         name: volume.to_owned(),
         secret: Some(SecretVolumeSource {
             secret_name: Some(name.to_owned()),
-            optional: Some(true),
+            optional: Some(optional),
             default_mode: Some(0o444),
             items,
         }),
@@ -111,16 +116,24 @@ pub(super) fn secret(volume: &str, name: &str, items: Option<Vec<KeyToPath>>) ->
     }
 }
 
-/// A `kubernetes.io/dockerconfigjson` Secret as one file of that name.
+/// A `kubernetes.io/dockerconfigjson` Secret of the tenant's as one file of that name.
 pub(super) fn docker_config_json(volume: &str, name: &str) -> Volume {
-    let item = KeyToPath { key: DOCKER_CONFIG_KEY.to_owned(), path: DOCKER_CONFIG_KEY.to_owned(), mode: None };
-    secret(volume, name, Some(vec![item]))
+    secret(volume, name, Some(vec![docker_config_item()]))
+}
+
+/// The tenant's staging credential. The pod waits for it: in a new tenant it may still be on its way.
+pub(super) fn staging_credential(volume: &str) -> Volume {
+    secret_volume(volume, STAGING_SECRET, Some(vec![docker_config_item()]), false)
+}
+
+fn docker_config_item() -> KeyToPath {
+    KeyToPath { key: DOCKER_CONFIG_KEY.to_owned(), path: DOCKER_CONFIG_KEY.to_owned(), mode: None }
 }
 
 /// A tenant's credential for a registry of the platform, as `file`; no other tenant's comes along.
 pub(super) fn platform_credential(volume: &str, registry: &PlatformRegistry, tenant: &str, file: &str) -> Volume {
     let item = KeyToPath { key: registry.key_for(tenant), path: file.to_owned(), mode: None };
-    secret(volume, &registry.secret, Some(vec![item]))
+    secret_volume(volume, &registry.secret, Some(vec![item]), false)
 }
 
 /// A ConfigMap as files; `items` picks keys.

@@ -81,12 +81,12 @@ impl Pod {
     }
 
     /// An image in the OCI layout, as the builder writes it; returns its digest.
-    pub(crate) fn layout_image(&self, layers: &[&[u8]]) -> Digest {
-        let layers: Vec<_> = layers
+    pub(crate) fn layout_image(&self, contents: &[&[u8]]) -> Digest {
+        let layers: Vec<_> = contents
             .iter()
-            .map(|bytes| self.layout_blob(bytes, "application/vnd.docker.image.rootfs.diff.tar.gzip"))
+            .map(|bytes| self.layout_blob(bytes, "application/vnd.docker.image.rootfs.diff.tar"))
             .collect();
-        let config = image_config(layers.len());
+        let config = image_config(contents);
         let config = self.layout_blob(config.as_bytes(), "application/vnd.docker.container.image.v1+json");
         let media_type = "application/vnd.docker.distribution.manifest.v2+json";
         let manifest = json!({ "schemaVersion": 2, "mediaType": media_type, "config": config, "layers": layers });
@@ -100,8 +100,9 @@ impl Pod {
     }
 }
 
-pub(crate) fn image_config(layers: usize) -> String {
-    let diff_ids = vec!["sha256:x"; layers];
+/// The configuration of an image whose layers unpack to `contents`.
+pub(crate) fn image_config(contents: &[&[u8]]) -> String {
+    let diff_ids: Vec<_> = contents.iter().map(|bytes| Digest::of(bytes).to_string()).collect();
     json!({ "os": "linux", "architecture": "amd64", "rootfs": { "type": "layers", "diff_ids": diff_ids } }).to_string()
 }
 
