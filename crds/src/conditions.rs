@@ -119,7 +119,12 @@ mod tests {
     use super::*;
 
     fn ready(status: ConditionStatus, reason: &str) -> Statement {
-        Statement { type_: READY, status, reason: reason.to_owned(), message: String::new() }
+        Statement {
+            type_: READY,
+            status,
+            reason: reason.to_owned(),
+            message: String::new(),
+        }
     }
 
     #[test]
@@ -138,7 +143,10 @@ mod tests {
     fn a_condition_that_is_not_stated_any_more_is_absent() {
         let now = Timestamp::from_second(1).unwrap();
         let mut conditions = Vec::new();
-        let stalled = Statement { type_: STALLED, ..ready(ConditionStatus::True, "A") };
+        let stalled = Statement {
+            type_: STALLED,
+            ..ready(ConditionStatus::True, "A")
+        };
         set(&mut conditions, &[ready(ConditionStatus::False, "A"), stalled], 1, now);
         set(&mut conditions, &[ready(ConditionStatus::True, "A")], 1, now);
         assert!(find(&conditions, STALLED).is_none());
@@ -147,7 +155,10 @@ mod tests {
     #[test]
     fn a_long_message_is_cut_between_characters() {
         let mut conditions = Vec::new();
-        let statement = Statement { message: "ü".repeat(MAX_MESSAGE + 5), ..ready(ConditionStatus::True, "A") };
+        let statement = Statement {
+            message: "ü".repeat(MAX_MESSAGE + 5),
+            ..ready(ConditionStatus::True, "A")
+        };
         set(&mut conditions, &[statement], 1, Timestamp::UNIX_EPOCH);
         assert_eq!(conditions[0].message.chars().count(), MAX_MESSAGE);
     }

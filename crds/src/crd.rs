@@ -50,8 +50,9 @@ fn unobserved_until_seen(schema: &mut Value) {
             .entry("description")
             .or_insert_with(|| json!("What the operator knows of the object. Written by the operator alone."));
     }
-    if let Some(observed) =
-        schema.pointer_mut("/properties/status/properties/observedGeneration").and_then(Value::as_object_mut)
+    if let Some(observed) = schema
+        .pointer_mut("/properties/status/properties/observedGeneration")
+        .and_then(Value::as_object_mut)
     {
         observed.insert("minimum".to_owned(), json!(-1));
     }
@@ -63,12 +64,18 @@ fn unobserved_until_seen(schema: &mut Value) {
 /// Names become label values, namespaces and pod names, so they are DNS labels with room for what is added.
 fn restrict_name(schema: &mut Value, kind: &str) {
     let (rule, message) = match kind {
-        "Tenant" => (dns_label_of(40), "the name of a Tenant is a DNS label of at most 40 characters"),
+        "Tenant" => (
+            dns_label_of(40),
+            "the name of a Tenant is a DNS label of at most 40 characters",
+        ),
         "TenantSettings" => (
             format!("self.metadata.name == '{}'", names::TENANT_SETTINGS),
             "there is one TenantSettings per tenant, named settings",
         ),
-        "ImagePolicy" => (dns_label_of(63), "the name of an ImagePolicy is a DNS label of at most 63 characters"),
+        "ImagePolicy" => (
+            dns_label_of(63),
+            "the name of an ImagePolicy is a DNS label of at most 63 characters",
+        ),
         _ => (dns_label_of(52), "the name is a DNS label of at most 52 characters"),
     };
     let mut rules = vec![json!({"rule": rule, "message": message})];
@@ -126,7 +133,9 @@ fn bound_integer(object: &mut serde_json::Map<String, Value>) {
 
 /// A rule for every property of the spec but one: it can't change after creation.
 fn freeze_spec_but(schema: &mut Value, mutable: &str) {
-    let Some(spec) = schema.pointer_mut("/properties/spec").and_then(Value::as_object_mut) else { return };
+    let Some(spec) = schema.pointer_mut("/properties/spec").and_then(Value::as_object_mut) else {
+        return;
+    };
     let names: Vec<String> = spec
         .get("properties")
         .and_then(Value::as_object)
@@ -140,7 +149,11 @@ fn freeze_spec_but(schema: &mut Value, mutable: &str) {
             "reason": "FieldValueForbidden",
         })
     });
-    if let Some(existing) = spec.entry("x-kubernetes-validations").or_insert_with(|| json!([])).as_array_mut() {
+    if let Some(existing) = spec
+        .entry("x-kubernetes-validations")
+        .or_insert_with(|| json!([]))
+        .as_array_mut()
+    {
         existing.extend(rules);
     }
 }

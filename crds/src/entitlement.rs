@@ -31,8 +31,12 @@ pub enum Capability {
 
 impl Capability {
     /// All of them, in the order of product.md.
-    pub const ALL: [Self; 4] =
-        [Self::Build, Self::QuarantineRequest, Self::OnDemandImageScanning, Self::QuarantineRelease];
+    pub const ALL: [Self; 4] = [
+        Self::Build,
+        Self::QuarantineRequest,
+        Self::OnDemandImageScanning,
+        Self::QuarantineRelease,
+    ];
 
     /// Key in the API, in errors and in metric labels.
     #[must_use]
@@ -109,10 +113,12 @@ pub struct EffectiveCapability {
 /// Whether the tenant has the capability.
 #[must_use]
 pub fn tenant_may(capability: Capability, written: Option<&Capabilities>, onboarding: OnboardingPolicy) -> bool {
-    written.and_then(|capabilities| capability.written_in(capabilities)).unwrap_or(match capability {
-        Capability::Build => onboarding.build,
-        Capability::QuarantineRequest | Capability::OnDemandImageScanning | Capability::QuarantineRelease => false,
-    })
+    written
+        .and_then(|capabilities| capability.written_in(capabilities))
+        .unwrap_or(match capability {
+            Capability::Build => onboarding.build,
+            Capability::QuarantineRequest | Capability::OnDemandImageScanning | Capability::QuarantineRelease => false,
+        })
 }
 
 /// Whether a project leaves the capability on. It can only narrow what the tenant has.
@@ -150,7 +156,11 @@ mod tests {
     #[test]
     fn build_follows_the_onboarding_policy_and_everything_else_is_off_by_default() {
         let on = |policy| {
-            effective(None, policy).into_iter().filter(|state| state.enabled).map(|state| state.name).collect::<Vec<_>>()
+            effective(None, policy)
+                .into_iter()
+                .filter(|state| state.enabled)
+                .map(|state| state.name)
+                .collect::<Vec<_>>()
         };
         assert_eq!(on(OnboardingPolicy { build: true }), [Capability::Build]);
         assert_eq!(on(OnboardingPolicy { build: false }), []);
@@ -158,8 +168,15 @@ mod tests {
 
     #[test]
     fn what_the_tenant_says_wins_over_the_onboarding_policy() {
-        let off = Capabilities { build: Some(false), ..Capabilities::default() };
-        assert!(!tenant_may(Capability::Build, Some(&off), OnboardingPolicy { build: true }));
+        let off = Capabilities {
+            build: Some(false),
+            ..Capabilities::default()
+        };
+        assert!(!tenant_may(
+            Capability::Build,
+            Some(&off),
+            OnboardingPolicy { build: true }
+        ));
     }
 
     #[test]
@@ -175,7 +192,11 @@ mod tests {
                 "Quarantine release is not enabled for this tenant.",
             ]
         );
-        assert!(state.iter().all(|state| state.remediation.as_deref() == Some(REMEDIATION)));
+        assert!(
+            state
+                .iter()
+                .all(|state| state.remediation.as_deref() == Some(REMEDIATION))
+        );
     }
 
     #[test]

@@ -75,7 +75,10 @@ mod tests {
     #[test]
     fn a_quantity_is_read_from_a_number_and_from_a_string() {
         assert_eq!(serde_json::from_str::<Quantity>("2").unwrap(), Quantity::from("2"));
-        assert_eq!(serde_json::from_str::<Quantity>("\"1Gi\"").unwrap(), Quantity::from("1Gi"));
+        assert_eq!(
+            serde_json::from_str::<Quantity>("\"1Gi\"").unwrap(),
+            Quantity::from("1Gi")
+        );
         assert!(serde_json::from_str::<Quantity>("-1").is_err());
     }
 }

@@ -21,11 +21,7 @@ async fn begun(tenant: &TestTenant, name: &str, seconds: u32) {
     tenant.reaches(name, "Building").await;
     let pod = tenant.pod_of(name).await;
     until("the step has begun", 90, async || {
-        tenant
-            .log(&pod, "build")
-            .await
-            .contains(BEGUN)
-            .then_some(())
+        tenant.log(&pod, "build").await.contains(BEGUN).then_some(())
     })
     .await;
 }
@@ -39,10 +35,7 @@ async fn has_ended_with_its_log(tenant: &TestTenant, name: &str) {
     })
     .await;
     let log = tenant.log(&pod, "build").await;
-    assert!(
-        log.contains(BEGUN) && !log.contains(DONE),
-        "{log}"
-    );
+    assert!(log.contains(BEGUN) && !log.contains(DONE), "{log}");
 }
 
 async fn nothing_came_of_it(tenant: &TestTenant, build: &Build) {

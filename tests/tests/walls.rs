@@ -49,7 +49,7 @@ async fn not_even_the_operator_makes_a_pod_that_reaches_for_its_node() {
         ),
         ("PodSecurity \"baseline", pod(&host, &none)),
         ("spec.hostNetwork: Forbidden", pod(&json!({"hostNetwork": true}), &none)),
-        ("spec.hostPID: Forbidden", pod(&json!({"hostPID": true}), &none)),
+        ("spec.HostPID: Forbidden", pod(&json!({"hostPID": true}), &none)),
         ("PodSecurity \"baseline", of_container(json!({"privileged": true}))),
         (
             "PodSecurity \"baseline",

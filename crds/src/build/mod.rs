@@ -4,12 +4,12 @@ mod source;
 mod status;
 
 pub use source::{
-    ConfigMapSource, FileContent, GitRevision, GitSource, GitUrl, InlineFile, InlineSource, PackageName, Recipe, ShellCommand,
-    Source,
+    ConfigMapSource, FileContent, GitRevision, GitSource, GitUrl, InlineFile, InlineSource, PackageName, Recipe,
+    ShellCommand, Source,
 };
 pub use status::{
-    BaseImage, BuildStatus, Failure, FailureClass, Judgement, OutputStatus, Phase, PolicyVerdict, ReferrerDigests, ScanStatus,
-    SeverityCounts, SourceStatus, StagedImage, Verdict,
+    BaseImage, BuildStatus, Failure, FailureClass, Judgement, OutputStatus, Phase, PolicyVerdict, ReferrerDigests,
+    ScanStatus, SeverityCounts, SourceStatus, StagedImage, Verdict,
 };
 
 use kube_derive::{CustomResource, KubeSchema};
@@ -17,8 +17,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::common::{
-    ConfigMapKeyRef, DurationText, ImageReference, LabelKey, LocalRef, RegistryHost, RepositoryPrefix,
-    Resources, TextLine, VariableName,
+    ConfigMapKeyRef, DurationText, ImageReference, LabelKey, LocalRef, RegistryHost, RepositoryPrefix, Resources,
+    TextLine, VariableName,
 };
 
 bounded_strings! {
@@ -43,15 +43,58 @@ bounded_strings! {
     selectable = ".spec.projectRef.name",
     selectable = ".spec.method",
     selectable = ".status.phase",
-    printcolumn(name = "Project", type_ = "string", json_path = ".spec.projectRef.name", description = "Project of the build."),
-    printcolumn(name = "State", type_ = "string", json_path = ".status.phase", description = "State in one word."),
-    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Succeeded')].reason", description = "Why."),
-    printcolumn(name = "Verdict", type_ = "string", json_path = ".status.verdict.result", description = "What the policies say about the image."),
-    printcolumn(name = "Since", type_ = "date", json_path = ".status.phaseTime", description = "When the state was reached."),
+    printcolumn(
+        name = "Project",
+        type_ = "string",
+        json_path = ".spec.projectRef.name",
+        description = "Project of the build."
+    ),
+    printcolumn(
+        name = "State",
+        type_ = "string",
+        json_path = ".status.phase",
+        description = "State in one word."
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Succeeded')].reason",
+        description = "Why."
+    ),
+    printcolumn(
+        name = "Verdict",
+        type_ = "string",
+        json_path = ".status.verdict.result",
+        description = "What the policies say about the image."
+    ),
+    printcolumn(
+        name = "Since",
+        type_ = "date",
+        json_path = ".status.phaseTime",
+        description = "When the state was reached."
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Image", type_ = "string", json_path = ".status.output.image", priority = 1, description = "The published name."),
-    printcolumn(name = "Digest", type_ = "string", json_path = ".status.output.digest", priority = 1, description = "Digest of the published image."),
-    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Succeeded')].message", priority = 1, description = "What happened and what to do next.")
+    printcolumn(
+        name = "Image",
+        type_ = "string",
+        json_path = ".status.output.image",
+        priority = 1,
+        description = "The published name."
+    ),
+    printcolumn(
+        name = "Digest",
+        type_ = "string",
+        json_path = ".status.output.digest",
+        priority = 1,
+        description = "Digest of the published image."
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Succeeded')].message",
+        priority = 1,
+        description = "What happened and what to do next."
+    )
 )]
 #[x_kube(crates(kube_core = "kube_core"))]
 #[serde(rename_all = "camelCase")]

@@ -31,12 +31,38 @@ bounded_strings! {
     status = "ImagePolicyStatus",
     derive = "PartialEq",
     crates(kube_core = "kube_core"),
-    printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode", description = "Enforce, or DryRun."),
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status", description = "Whether the policy is valid."),
-    printcolumn(name = "Critical", type_ = "integer", json_path = ".spec.maxVulnerabilities.critical", description = "Critical findings allowed."),
-    printcolumn(name = "High", type_ = "integer", json_path = ".spec.maxVulnerabilities.high", description = "High findings allowed."),
+    printcolumn(
+        name = "Mode",
+        type_ = "string",
+        json_path = ".spec.mode",
+        description = "Enforce, or DryRun."
+    ),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].status",
+        description = "Whether the policy is valid."
+    ),
+    printcolumn(
+        name = "Critical",
+        type_ = "integer",
+        json_path = ".spec.maxVulnerabilities.critical",
+        description = "Critical findings allowed."
+    ),
+    printcolumn(
+        name = "High",
+        type_ = "integer",
+        json_path = ".spec.maxVulnerabilities.high",
+        description = "High findings allowed."
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Hash", type_ = "string", json_path = ".status.hash", priority = 1, description = "Hash of the spec, as verdicts name it.")
+    printcolumn(
+        name = "Hash",
+        type_ = "string",
+        json_path = ".status.hash",
+        priority = 1,
+        description = "Hash of the spec, as verdicts name it."
+    )
 )]
 #[x_kube(crates(kube_core = "kube_core"))]
 #[serde(rename_all = "camelCase")]
@@ -128,6 +154,10 @@ pub struct ImagePolicyStatus {
 
 impl Default for ImagePolicyStatus {
     fn default() -> Self {
-        Self { observed_generation: crate::common::never_observed(), conditions: Vec::new(), hash: None }
+        Self {
+            observed_generation: crate::common::never_observed(),
+            conditions: Vec::new(),
+            hash: None,
+        }
     }
 }

@@ -25,13 +25,44 @@ use crate::entitlement::ProjectCapabilities;
     derive = "PartialEq",
     crates(kube_core = "kube_core"),
     selectable = ".spec.archived",
-    printcolumn(name = "Display Name", type_ = "string", json_path = ".spec.displayName", description = "Name for people."),
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status", description = "Whether builds can start."),
-    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason", description = "Why."),
-    printcolumn(name = "Builds", type_ = "integer", json_path = ".status.builds.total", description = "Builds of this project that exist."),
-    printcolumn(name = "Last Build", type_ = "string", json_path = ".status.lastBuild.name", description = "The newest build."),
+    printcolumn(
+        name = "Display Name",
+        type_ = "string",
+        json_path = ".spec.displayName",
+        description = "Name for people."
+    ),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].status",
+        description = "Whether builds can start."
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].reason",
+        description = "Why."
+    ),
+    printcolumn(
+        name = "Builds",
+        type_ = "integer",
+        json_path = ".status.builds.total",
+        description = "Builds of this project that exist."
+    ),
+    printcolumn(
+        name = "Last Build",
+        type_ = "string",
+        json_path = ".status.lastBuild.name",
+        description = "The newest build."
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Last State", type_ = "string", json_path = ".status.lastBuild.phase", priority = 1, description = "State of the newest build.")
+    printcolumn(
+        name = "Last State",
+        type_ = "string",
+        json_path = ".status.lastBuild.phase",
+        priority = 1,
+        description = "State of the newest build."
+    )
 )]
 #[x_kube(crates(kube_core = "kube_core"))]
 #[serde(rename_all = "camelCase")]

@@ -6,13 +6,19 @@
 pub fn lies_under(repository: &str, prefix: &str) -> bool {
     let (repository, prefix) = (&normal_host(repository), &normal_host(prefix.trim_end_matches('/')));
     !prefix.is_empty()
-        && repository.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        && !repository.split('/').any(|segment| segment == ".." || segment == "." || segment.is_empty())
+        && repository
+            .strip_prefix(prefix.as_str())
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        && !repository
+            .split('/')
+            .any(|segment| segment == ".." || segment == "." || segment.is_empty())
 }
 
 /// Hosts are compared without regard to case, and the default port is none.
 fn normal_host(name: &str) -> String {
-    let (host, path) = name.split_once('/').map_or((name, None), |(host, path)| (host, Some(path)));
+    let (host, path) = name
+        .split_once('/')
+        .map_or((name, None), |(host, path)| (host, Some(path)));
     let host = host.to_ascii_lowercase();
     let host = host.strip_suffix(":443").unwrap_or(&host);
     path.map_or_else(|| host.to_owned(), |path| format!("{host}/{path}"))
@@ -43,7 +49,11 @@ impl ImageName {
         };
         let (host, path) = repository.split_once('/')?;
         let names_host = host.contains('.') || host.contains(':') || host == "localhost";
-        (names_host && !path.is_empty()).then(|| Self { repository: repository.to_owned(), tag, digest })
+        (names_host && !path.is_empty()).then(|| Self {
+            repository: repository.to_owned(),
+            tag,
+            digest,
+        })
     }
 
     /// Host with port.
@@ -80,7 +90,10 @@ mod tests {
     fn a_name_is_taken_apart() {
         let name = ImageName::parse("r.io:5000/team/app:1.2@sha256:ab").unwrap();
         assert_eq!(name.repository, "r.io:5000/team/app");
-        assert_eq!((name.tag.as_deref(), name.digest.as_deref()), (Some("1.2"), Some("sha256:ab")));
+        assert_eq!(
+            (name.tag.as_deref(), name.digest.as_deref()),
+            (Some("1.2"), Some("sha256:ab"))
+        );
         assert_eq!(name.host(), "r.io:5000");
     }
 

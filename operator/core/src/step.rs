@@ -250,7 +250,10 @@ mod tests {
 
     #[test]
     fn a_report_that_is_too_long_becomes_a_failure() {
-        let report = Report::Done(Prepared { commit: Some("a".repeat(MAX_REPORT)), bases: Vec::new() });
+        let report = Report::Done(Prepared {
+            commit: Some("a".repeat(MAX_REPORT)),
+            bases: Vec::new(),
+        });
         let read = Report::<Prepared>::decode(&report.encode());
         assert!(matches!(read, Some(Report::Failed(failure)) if failure.reason == "ReportTooLong"));
     }

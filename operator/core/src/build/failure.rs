@@ -33,7 +33,9 @@ pub fn of_pod(pod: &PodView) -> Failure {
         None => blank(
             FailureClass::Infrastructure,
             pod.reason.as_deref().unwrap_or("PodFailed"),
-            pod.message.clone().unwrap_or_else(|| format!("Pod {} failed and does not say why.", pod.name)),
+            pod.message
+                .clone()
+                .unwrap_or_else(|| format!("Pod {} failed and does not say why.", pod.name)),
             "Look at the pod with kubectl describe; create a new Build to try again.",
         ),
     }
@@ -101,9 +103,18 @@ fn of_node(pod: &PodView) -> Option<Failure> {
             message,
             "The node ran short of what the pod used: ask for more in spec.resources (ephemeralStorage, memory) of a new Build.",
         )),
-        "NodeLost" | "NodeAffinity" | "NodeShutdown" | "Shutdown" | "Terminated" | "Preempting" | "UnexpectedAdmissionError" => {
-            Some(blank(FailureClass::Evicted, reason, message, "The node went away: create a new Build to try again."))
-        }
+        "NodeLost"
+        | "NodeAffinity"
+        | "NodeShutdown"
+        | "Shutdown"
+        | "Terminated"
+        | "Preempting"
+        | "UnexpectedAdmissionError" => Some(blank(
+            FailureClass::Evicted,
+            reason,
+            message,
+            "The node went away: create a new Build to try again.",
+        )),
         _ => None,
     }
 }
@@ -113,8 +124,18 @@ fn has_failed(container: &ContainerView) -> bool {
 }
 
 fn of_container(container: &ContainerView) -> Failure {
-    let ContainerState::Ended { exit_code, reason, message } = &container.state else {
-        return blank(FailureClass::Infrastructure, "PodFailed", String::new(), "Create a new Build to try again.");
+    let ContainerState::Ended {
+        exit_code,
+        reason,
+        message,
+    } = &container.state
+    else {
+        return blank(
+            FailureClass::Infrastructure,
+            "PodFailed",
+            String::new(),
+            "Create a new Build to try again.",
+        );
     };
     let failure = if reason == "OOMKilled" {
         blank(
@@ -145,15 +166,24 @@ fn of_container(container: &ContainerView) -> Failure {
 /// A container of ours says itself what went wrong.
 fn of_step(container: &ContainerView, message: &str, exit_code: i32) -> Failure {
     match Report::<serde_json::Value>::decode(message) {
-        Some(Report::Failed(StepFailure { class, reason, message, next })) => {
-            Failure { next: head(&next, 256), ..blank(class, &reason, message, "") }
-        }
+        Some(Report::Failed(StepFailure {
+            class,
+            reason,
+            message,
+            next,
+        })) => Failure {
+            next: head(&next, 256),
+            ..blank(class, &reason, message, "")
+        },
         Some(Report::Done(_)) | None => Failure {
             log: (!message.is_empty()).then(|| tail(message, MAX_LOG)),
             ..blank(
                 FailureClass::Infrastructure,
                 "StepCrashed",
-                format!("Container {} ended with exit code {exit_code} and without a report.", container.name),
+                format!(
+                    "Container {} ended with exit code {exit_code} and without a report.",
+                    container.name
+                ),
                 "Create a new Build to try again; if it happens again, tell a platform administrator.",
             )
         },
@@ -163,7 +193,12 @@ fn of_step(container: &ContainerView, message: &str, exit_code: i32) -> Failure 
 /// The first `most` bytes, cut between characters.
 fn head(text: &str, most: usize) -> String {
     let mut length = 0;
-    text.chars().take_while(|character| { length += character.len_utf8(); length <= most }).collect()
+    text.chars()
+        .take_while(|character| {
+            length += character.len_utf8();
+            length <= most
+        })
+        .collect()
 }
 
 /// The text itself, cut like [`head`] where it is too long.
@@ -180,7 +215,10 @@ fn tail(text: &str, most: usize) -> String {
         .chars()
         .rev()
         .filter(|character| !character.is_control() || matches!(character, '\n' | '\t'))
-        .take_while(|character| { length += character.len_utf8(); length <= most })
+        .take_while(|character| {
+            length += character.len_utf8();
+            length <= most
+        })
         .collect();
     kept.into_iter().rev().collect()
 }
@@ -190,23 +228,52 @@ mod tests {
     use super::*;
 
     fn ended(name: &str, exit_code: i32, reason: &str, message: &str) -> PodView {
-        let state = ContainerState::Ended { exit_code, reason: reason.to_owned(), message: message.to_owned() };
-        let container = ContainerView { name: name.to_owned(), state };
-        PodView { phase: "Failed".to_owned(), containers: vec![container], ..PodView::default() }
+        let state = ContainerState::Ended {
+            exit_code,
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+        };
+        let container = ContainerView {
+            name: name.to_owned(),
+            state,
+        };
+        PodView {
+            phase: "Failed".to_owned(),
+            containers: vec![container],
+            ..PodView::default()
+        }
     }
 
     #[test]
     fn the_class_follows_from_states_and_exit_codes() {
         let cases = [
             (ended(BUILDER, 1, "Error", "boom"), FailureClass::Build, "BuildFailed"),
-            (ended(BUILDER, 137, "OOMKilled", ""), FailureClass::OutOfMemory, "OOMKilled"),
-            (ended("push", 2, "Error", "panic"), FailureClass::Infrastructure, "StepCrashed"),
             (
-                PodView { reason: Some("Evicted".to_owned()), ..ended(BUILDER, 137, "Error", "") },
+                ended(BUILDER, 137, "OOMKilled", ""),
+                FailureClass::OutOfMemory,
+                "OOMKilled",
+            ),
+            (
+                ended("push", 2, "Error", "panic"),
+                FailureClass::Infrastructure,
+                "StepCrashed",
+            ),
+            (
+                PodView {
+                    reason: Some("Evicted".to_owned()),
+                    ..ended(BUILDER, 137, "Error", "")
+                },
                 FailureClass::Evicted,
                 "Evicted",
             ),
-            (PodView { phase: "Failed".to_owned(), ..PodView::default() }, FailureClass::Infrastructure, "PodFailed"),
+            (
+                PodView {
+                    phase: "Failed".to_owned(),
+                    ..PodView::default()
+                },
+                FailureClass::Infrastructure,
+                "PodFailed",
+            ),
         ];
         for (pod, class, reason) in cases {
             let failure = of_pod(&pod);
@@ -218,7 +285,10 @@ mod tests {
     fn a_step_of_ours_names_the_class_itself() {
         let report = r#"{"failed":{"class":"Source","reason":"CommitNotFound","message":"m","next":"n"}}"#;
         let failure = of_pod(&ended("prepare", 1, "Error", report));
-        assert_eq!((failure.class, failure.reason.as_str(), failure.next.as_str()), (FailureClass::Source, "CommitNotFound", "n"));
+        assert_eq!(
+            (failure.class, failure.reason.as_str(), failure.next.as_str()),
+            (FailureClass::Source, "CommitNotFound", "n")
+        );
         assert_eq!(failure.log, None);
     }
 
@@ -226,7 +296,10 @@ mod tests {
     fn tenant_code_can_not_name_its_own_class() {
         let forged = r#"{"failed":{"class":"Infrastructure","reason":"Forged","message":"m","next":"n"}}"#;
         let failure = of_pod(&ended(BUILDER, 1, "Error", forged));
-        assert_eq!((failure.class, failure.reason.as_str()), (FailureClass::Build, "BuildFailed"));
+        assert_eq!(
+            (failure.class, failure.reason.as_str()),
+            (FailureClass::Build, "BuildFailed")
+        );
     }
 
     #[test]
@@ -238,8 +311,17 @@ mod tests {
 
     #[test]
     fn a_container_that_waits_for_its_image_is_named() {
-        let state = ContainerState::Waiting { reason: "ImagePullBackOff".to_owned(), message: "no such host".to_owned() };
-        let pod = PodView { containers: vec![ContainerView { name: "build".to_owned(), state }], ..PodView::default() };
+        let state = ContainerState::Waiting {
+            reason: "ImagePullBackOff".to_owned(),
+            message: "no such host".to_owned(),
+        };
+        let pod = PodView {
+            containers: vec![ContainerView {
+                name: "build".to_owned(),
+                state,
+            }],
+            ..PodView::default()
+        };
         assert_eq!(of_waiting(&pod).unwrap().reason, "ImagePullBackOff");
     }
 }

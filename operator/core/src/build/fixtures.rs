@@ -118,7 +118,9 @@ impl World {
     }
 
     pub(crate) fn succeeded_reason(&self) -> &str {
-        &conditions::find(&self.status().conditions, conditions::SUCCEEDED).unwrap().reason
+        &conditions::find(&self.status().conditions, conditions::SUCCEEDED)
+            .unwrap()
+            .reason
     }
 
     /// Up to a pod that was created and runs on a node.
@@ -132,7 +134,10 @@ impl World {
     /// Up to a scan that goes on.
     pub(crate) fn scanning() -> Self {
         let mut world = Self::dispatched();
-        world.observed.pod = Some(pod("Succeeded", vec![done("prepare", &prepared()), done("push", &pushed('a'))]));
+        world.observed.pod = Some(pod(
+            "Succeeded",
+            vec![done("prepare", &prepared()), done("push", &pushed('a'))],
+        ));
         world.step();
         world.observed.scan = Some(job("scan", None, None));
         world
@@ -155,11 +160,28 @@ fn named(mut project: Project) -> Project {
 }
 
 fn tenant() -> Tenant {
-    let owner = Subject { kind: SubjectKind::User, name: "olga".into(), namespace: None };
-    let mut tenant = Tenant::new("acme", TenantSpec { owners: vec![owner], ..TenantSpec::default() });
-    let ready =
-        Statement { type_: READY, status: ConditionStatus::True, reason: "Ready".to_owned(), message: String::new() };
-    let mut status = TenantStatus { namespace: Some("tenant-acme".into()), ..TenantStatus::default() };
+    let owner = Subject {
+        kind: SubjectKind::User,
+        name: "olga".into(),
+        namespace: None,
+    };
+    let mut tenant = Tenant::new(
+        "acme",
+        TenantSpec {
+            owners: vec![owner],
+            ..TenantSpec::default()
+        },
+    );
+    let ready = Statement {
+        type_: READY,
+        status: ConditionStatus::True,
+        reason: "Ready".to_owned(),
+        message: String::new(),
+    };
+    let mut status = TenantStatus {
+        namespace: Some("tenant-acme".into()),
+        ..TenantStatus::default()
+    };
     conditions::set(&mut status.conditions, &[ready], 1, at(0));
     tenant.status = Some(status);
     tenant
@@ -212,17 +234,33 @@ pub(crate) fn job(name: &str, ended: Option<JobEnd>, container: Option<Container
 }
 
 pub(crate) fn ended(name: &str, exit_code: i32, reason: &str, message: &str) -> ContainerView {
-    let state = ContainerState::Ended { exit_code, reason: reason.to_owned(), message: message.to_owned() };
-    ContainerView { name: name.to_owned(), state }
+    let state = ContainerState::Ended {
+        exit_code,
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+    };
+    ContainerView {
+        name: name.to_owned(),
+        state,
+    }
 }
 
 pub(crate) fn waiting(name: &str, reason: &str) -> ContainerView {
-    let state = ContainerState::Waiting { reason: reason.to_owned(), message: "back-off".to_owned() };
-    ContainerView { name: name.to_owned(), state }
+    let state = ContainerState::Waiting {
+        reason: reason.to_owned(),
+        message: "back-off".to_owned(),
+    };
+    ContainerView {
+        name: name.to_owned(),
+        state,
+    }
 }
 
 pub(crate) fn running(name: &str) -> ContainerView {
-    ContainerView { name: name.to_owned(), state: ContainerState::Running }
+    ContainerView {
+        name: name.to_owned(),
+        state: ContainerState::Running,
+    }
 }
 
 pub(crate) fn done(name: &str, report: &Value) -> ContainerView {
@@ -230,21 +268,36 @@ pub(crate) fn done(name: &str, report: &Value) -> ContainerView {
 }
 
 pub(crate) fn failed(name: &str, class: FailureClass, reason: &str) -> ContainerView {
-    let failure = StepFailure { class, reason: reason.to_owned(), message: "m".to_owned(), next: "n".to_owned() };
+    let failure = StepFailure {
+        class,
+        reason: reason.to_owned(),
+        message: "m".to_owned(),
+        next: "n".to_owned(),
+    };
     ended(name, 1, "Error", &Report::<Prepared>::Failed(failure).encode())
 }
 
 pub(crate) fn prepared() -> Value {
-    let prepared = Prepared { commit: Some("c".repeat(40)), bases: Vec::new() };
+    let prepared = Prepared {
+        commit: Some("c".repeat(40)),
+        bases: Vec::new(),
+    };
     serde_json::to_value(Report::Done(prepared)).unwrap()
 }
 
 pub(crate) fn pushed(letter: char) -> Value {
-    serde_json::to_value(Report::Done(Pushed { digest: digest(letter).0, size: 42 })).unwrap()
+    serde_json::to_value(Report::Done(Pushed {
+        digest: digest(letter).0,
+        size: 42,
+    }))
+    .unwrap()
 }
 
 pub(crate) fn published(letter: char) -> Value {
-    serde_json::to_value(Report::Done(Published { digest: digest(letter).0 })).unwrap()
+    serde_json::to_value(Report::Done(Published {
+        digest: digest(letter).0,
+    }))
+    .unwrap()
 }
 
 /// What `evaluate` reports when every policy that applies says `result`.
@@ -255,18 +308,34 @@ pub(crate) fn evaluated(world: &World, result: Judgement, publishable: bool) -> 
         hash: policy.hash,
         mode: policy.spec.mode,
         result,
-        causes: if result == Judgement::Pass { vec![] } else { vec!["2 critical vulnerabilities, 0 allowed".to_owned()] },
+        causes: if result == Judgement::Pass {
+            vec![]
+        } else {
+            vec!["2 critical vulnerabilities, 0 allowed".to_owned()]
+        },
     });
-    let verdict = Verdict { result, publishable, policies: verdicts.collect() };
+    let verdict = Verdict {
+        result,
+        publishable,
+        policies: verdicts.collect(),
+    };
     let scan = ScanStatus {
         scanner: "trivy 0.66.0".to_owned(),
         database_time: Some(Time(at(0))),
         scan_time: Time(at(0)),
         vulnerabilities: SeverityCounts::default(),
         packages: 3,
-        referrers: ReferrerDigests { sbom: digest('b'), report: digest('c') },
+        referrers: ReferrerDigests {
+            sbom: digest('b'),
+            report: digest('c'),
+        },
     };
-    serde_json::to_value(Report::Done(Evaluated { digest: digest('a').0, scan: Some(scan), verdict })).unwrap()
+    serde_json::to_value(Report::Done(Evaluated {
+        digest: digest('a').0,
+        scan: Some(scan),
+        verdict,
+    }))
+    .unwrap()
 }
 
 pub(crate) fn seconds(count: i64) -> SignedDuration {

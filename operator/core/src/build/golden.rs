@@ -32,7 +32,11 @@ fn elaborate() -> World {
 }
 
 fn staged() -> StagedImage {
-    StagedImage { repository: "registry.example.com/staging/acme/builds/web/uid".to_owned(), digest: digest('a'), size: 1 }
+    StagedImage {
+        repository: "registry.example.com/staging/acme/builds/web/uid".to_owned(),
+        digest: digest('a'),
+        size: 1,
+    }
 }
 
 fn validated(world: &World) -> Validated {
@@ -67,7 +71,13 @@ fn the_publish_job_with_the_platforms_credential() {
 #[test]
 fn the_publish_job_with_the_tenants_own_credential_runs_in_its_namespace() {
     let world = elaborate();
-    insta::assert_yaml_snapshot!(publish_job(&validated(&world), None, &staged(), &[digest('b').0], &world.settings));
+    insta::assert_yaml_snapshot!(publish_job(
+        &validated(&world),
+        None,
+        &staged(),
+        &[digest('b').0],
+        &world.settings
+    ));
 }
 
 #[test]

@@ -118,7 +118,11 @@ impl PodView {
     pub fn of(pod: &Pod) -> Self {
         let status = pod.status.clone().unwrap_or_default();
         let spec = pod.spec.as_ref();
-        let statuses = status.init_container_statuses.iter().flatten().chain(status.container_statuses.iter().flatten());
+        let statuses = status
+            .init_container_statuses
+            .iter()
+            .flatten()
+            .chain(status.container_statuses.iter().flatten());
         Self {
             namespace: pod.metadata.namespace.clone().unwrap_or_default(),
             name: pod.metadata.name.clone().unwrap_or_default(),
@@ -181,7 +185,10 @@ impl ContainerView {
                 }
             }
         };
-        Self { name: status.name.clone(), state }
+        Self {
+            name: status.name.clone(),
+            state,
+        }
     }
 }
 
@@ -191,16 +198,18 @@ impl JobView {
     pub fn of<'a>(job: &Job, pods: impl Iterator<Item = &'a Pod>) -> Self {
         let newest = pods.max_by_key(|pod| pod.metadata.creation_timestamp.clone());
         let conditions = job.status.as_ref().and_then(|status| status.conditions.as_ref());
-        let ended = conditions.into_iter().flatten().filter(|condition| condition.status == "True").find_map(
-            |condition| match condition.type_.as_str() {
+        let ended = conditions
+            .into_iter()
+            .flatten()
+            .filter(|condition| condition.status == "True")
+            .find_map(|condition| match condition.type_.as_str() {
                 "Complete" => Some(JobEnd::Complete),
                 "Failed" => Some(JobEnd::Failed {
                     reason: condition.reason.clone().unwrap_or_default(),
                     message: condition.message.clone().unwrap_or_default(),
                 }),
                 _ => None,
-            },
-        );
+            });
         Self {
             namespace: job.metadata.namespace.clone().unwrap_or_default(),
             name: job.metadata.name.clone().unwrap_or_default(),

@@ -34,7 +34,11 @@ struct Simulation {
 
 impl Simulation {
     fn new() -> Self {
-        Self { world: World::new(), cluster: Cluster::default(), seen: Cluster::default() }
+        Self {
+            world: World::new(),
+            cluster: Cluster::default(),
+            seen: Cluster::default(),
+        }
     }
 
     /// One pass of the operator.
@@ -45,22 +49,30 @@ impl Simulation {
         self.world.build.status.clone_from(&self.seen.status);
         self.world.observed = self.seen.observed.clone();
         self.ask_for_a_missing_pod();
-        let Plan { actions, status, then, .. } = self.world.plan();
+        let Plan {
+            actions, status, then, ..
+        } = self.world.plan();
         let mut left = fault.dies_after;
         for action in actions {
-            if left == 0 { return }
+            if left == 0 {
+                return;
+            }
             left -= 1;
             self.perform(&action);
         }
         if let Some(status) = status.filter(|status| Some(status) != self.seen.status.as_ref()) {
             // A status bound to what was read is refused where something newer stands.
-            if left == 0 || self.seen.version != self.cluster.version { return }
+            if left == 0 || self.seen.version != self.cluster.version {
+                return;
+            }
             left -= 1;
             self.cluster.status = Some(status);
             self.cluster.version += 1;
         }
         for action in then {
-            if left == 0 { return }
+            if left == 0 {
+                return;
+            }
             left -= 1;
             self.perform(&action);
         }
@@ -68,7 +80,12 @@ impl Simulation {
 
     /// As the edge does: that a pod which was made is gone, only the API server may say.
     fn ask_for_a_missing_pod(&mut self) {
-        let was_made = self.world.build.status.as_ref().is_some_and(|status| status.start_time.is_some() && status.staged.is_none());
+        let was_made = self
+            .world
+            .build
+            .status
+            .as_ref()
+            .is_some_and(|status| status.start_time.is_some() && status.staged.is_none());
         if was_made && self.world.observed.pod.is_none() {
             self.world.observed.pod = self.cluster.observed.pod.clone();
         }
@@ -81,11 +98,22 @@ impl Simulation {
                 self.cluster.pods_made += 1;
                 observed.pod = Some(pod("Running", vec![running("prepare")]));
             }
-            Action::CreateJob(made) if made.metadata.name.as_deref().unwrap().starts_with("scan") && observed.scan.is_none() => {
+            Action::CreateJob(made)
+                if made.metadata.name.as_deref().unwrap().starts_with("scan") && observed.scan.is_none() =>
+            {
                 observed.scan = Some(job("scan", None, None));
             }
             Action::CreateJob(made) if made.metadata.name.as_deref().unwrap().starts_with("publish") => {
-                assert!(self.cluster.status.as_ref().unwrap().verdict.as_ref().unwrap().publishable);
+                assert!(
+                    self.cluster
+                        .status
+                        .as_ref()
+                        .unwrap()
+                        .verdict
+                        .as_ref()
+                        .unwrap()
+                        .publishable
+                );
                 observed.publish.get_or_insert_with(|| job("publish", None, None));
             }
             Action::EndPod { .. } => {
@@ -104,14 +132,21 @@ impl Simulation {
         let report = evaluated(&self.world, result, result == Judgement::Pass);
         let observed = &mut self.cluster.observed;
         if let Some(running) = observed.pod.as_mut().filter(|pod| !pod.has_ended()) {
-            *running = pod("Succeeded", vec![done("prepare", &prepared()), done("push", &pushed('a'))]);
+            *running = pod(
+                "Succeeded",
+                vec![done("prepare", &prepared()), done("push", &pushed('a'))],
+            );
         }
         if let Some(scan) = observed.scan.as_mut().filter(|scan| scan.ended.is_none()) {
             *scan = job("scan", Some(JobEnd::Complete), Some(done("evaluate", &report)));
         }
         if let Some(publish) = observed.publish.as_mut().filter(|publish| publish.ended.is_none()) {
             self.cluster.published = true;
-            *publish = job("publish", Some(JobEnd::Complete), Some(done("publish", &published('a'))));
+            *publish = job(
+                "publish",
+                Some(JobEnd::Complete),
+                Some(done("publish", &published('a'))),
+            );
         }
     }
 
@@ -121,7 +156,10 @@ impl Simulation {
 
     fn settle(&mut self, result: Judgement) {
         for _ in 0..12 {
-            self.pass(Fault { dies_after: usize::MAX, sees_stale: false });
+            self.pass(Fault {
+                dies_after: usize::MAX,
+                sees_stale: false,
+            });
             self.advance(result);
         }
     }

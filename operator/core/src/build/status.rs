@@ -7,6 +7,16 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::build::validated::Refusal;
 
+// What crds/src/build/status.rs admits.
+const MAX_BASES: usize = 8;
+const MAX_REFERENCE: usize = 256;
+const MAX_CAUSES: usize = 4;
+const MAX_CAUSE: usize = 160;
+const MAX_SCANNER: usize = 128;
+const MAX_REASON: usize = 128;
+const MAX_FAILURE: usize = 512;
+const MAX_NEXT: usize = 256;
+
 /// A status being written: what stood there, for which generation, when.
 #[derive(Clone, Debug)]
 pub struct Draft {
@@ -28,7 +38,11 @@ impl Draft {
     /// Begins with what stands there.
     #[must_use]
     pub fn on(status: Option<&BuildStatus>, generation: i64, now: Timestamp) -> Self {
-        Self { status: status.cloned().unwrap_or_default(), generation, now }
+        Self {
+            status: status.cloned().unwrap_or_default(),
+            generation,
+            now,
+        }
     }
 
     /// Facts, beside the state.
@@ -42,7 +56,8 @@ impl Draft {
     #[must_use]
     pub fn referrers(&self) -> Vec<String> {
         let scan = self.status.scan.as_ref();
-        scan.map(|scan| vec![scan.referrers.sbom.0.clone(), scan.referrers.report.0.clone()]).unwrap_or_default()
+        scan.map(|scan| vec![scan.referrers.sbom.0.clone(), scan.referrers.report.0.clone()])
+            .unwrap_or_default()
     }
 
     /// Waiting or in progress.
@@ -63,7 +78,11 @@ impl Draft {
     #[must_use]
     pub fn succeeded(self, cause: &Cause<'_>) -> BuildStatus {
         let done = self.completed();
-        done.state(Phase::Succeeded, &[(SUCCEEDED, ConditionStatus::True), (READY, ConditionStatus::True)], cause)
+        done.state(
+            Phase::Succeeded,
+            &[(SUCCEEDED, ConditionStatus::True), (READY, ConditionStatus::True)],
+            cause,
+        )
     }
 
     /// Ended badly, for good.
@@ -84,14 +103,24 @@ impl Draft {
     /// Ended by a failure, whose class is the reason.
     #[must_use]
     pub fn failed(self, failure: Failure) -> BuildStatus {
-        let phase = if failure.class == FailureClass::Timeout { Phase::TimedOut } else { Phase::Failed };
+        let phase = if failure.class == FailureClass::Timeout {
+            Phase::TimedOut
+        } else {
+            Phase::Failed
+        };
         let message = format!("{} {}", failure.message, failure.next);
         let reason = match failure.class {
             FailureClass::Timeout => Phase::TimedOut.as_str(),
             class => class.as_str(),
         }
         .to_owned();
-        self.with(|status| status.failure = Some(failure)).ended(phase, &Cause { reason: &reason, message: &message })
+        self.with(|status| status.failure = Some(failure)).ended(
+            phase,
+            &Cause {
+                reason: &reason,
+                message: &message,
+            },
+        )
     }
 
     /// Refused before anything ran, or stopped because of it.
@@ -108,24 +137,38 @@ impl Draft {
             next: refusal.next.clone(),
         });
         let reason = refusal.class.map_or(refusal.reason, FailureClass::as_str);
-        self.with(|status| status.failure = failure).ended(Phase::Failed, &Cause { reason, message: &message })
+        self.with(|status| status.failure = failure).ended(
+            Phase::Failed,
+            &Cause {
+                reason,
+                message: &message,
+            },
+        )
     }
 
     /// Judged, and not to be published.
     #[must_use]
     pub fn not_publishable(self, verdict: &Verdict) -> BuildStatus {
-        let causes: Vec<&str> =
-            verdict.policies.iter().flat_map(|policy| policy.causes.iter().map(String::as_str)).collect();
+        let causes: Vec<&str> = verdict
+            .policies
+            .iter()
+            .flat_map(|policy| policy.causes.iter().map(String::as_str))
+            .collect();
         let (reason, next) = match verdict.result {
             Judgement::Unknown => (
                 "EvidenceUnknown",
                 "Unknown is not a pass: nothing was published. See status.verdict; create a new Build when the cause is gone.",
             ),
-            Judgement::Pass | Judgement::Fail => {
-                ("PolicyFailed", "Nothing was published. See status.verdict; mend the image and create a new Build.")
-            }
+            Judgement::Pass | Judgement::Fail => (
+                "PolicyFailed",
+                "Nothing was published. See status.verdict; mend the image and create a new Build.",
+            ),
         };
-        let message = if causes.is_empty() { next.to_owned() } else { format!("{}. {next}", causes.join("; ")) };
+        let message = if causes.is_empty() {
+            next.to_owned()
+        } else {
+            format!("{}. {next}", causes.join("; "))
+        };
         let failure = Failure {
             class: FailureClass::Policy,
             reason: reason.to_owned(),
@@ -135,7 +178,13 @@ impl Draft {
             log: None,
             next: next.to_owned(),
         };
-        self.with(|status| status.failure = Some(failure)).ended(Phase::Failed, &Cause { reason, message: &message })
+        self.with(|status| status.failure = Some(failure)).ended(
+            Phase::Failed,
+            &Cause {
+                reason,
+                message: &message,
+            },
+        )
     }
 
     fn completed(self) -> Self {
@@ -159,8 +208,37 @@ impl Draft {
             self.status.phase_time = Some(Time(self.now));
         }
         self.status.observed_generation = self.generation;
+        fit(&mut self.status);
         self.status
     }
+}
+
+/// Cuts what others worded to what the schema admits: a status that is refused would never be written, and the build
+/// would hang. Lengths never change what was decided.
+fn fit(status: &mut BuildStatus) {
+    if let Some(source) = &mut status.source {
+        source.bases.truncate(MAX_BASES);
+        source
+            .bases
+            .iter_mut()
+            .for_each(|base| cut(&mut base.reference, MAX_REFERENCE));
+    }
+    for policy in status.verdict.iter_mut().flat_map(|verdict| &mut verdict.policies) {
+        policy.causes.truncate(MAX_CAUSES);
+        policy.causes.iter_mut().for_each(|cause| cut(cause, MAX_CAUSE));
+    }
+    if let Some(scan) = &mut status.scan {
+        cut(&mut scan.scanner, MAX_SCANNER);
+    }
+    if let Some(failure) = &mut status.failure {
+        cut(&mut failure.reason, MAX_REASON);
+        cut(&mut failure.message, MAX_FAILURE);
+        cut(&mut failure.next, MAX_NEXT);
+    }
+}
+
+fn cut(text: &mut String, most: usize) {
+    text.truncate(text.floor_char_boundary(most));
 }
 
 /// Whether the build has ended, well or badly.

@@ -59,7 +59,10 @@ pub fn superfluous(
 ) -> Option<Superfluous> {
     let age = |since: Timestamp| now.duration_since(since);
     match build.filter(|build| build.uid == made_for.uid) {
-        Some(build) => build.completed.filter(|completed| age(*completed) >= keep).map(|_| Superfluous::Expired),
+        Some(build) => build
+            .completed
+            .filter(|completed| age(*completed) >= keep)
+            .map(|_| Superfluous::Expired),
         None => {
             let created = job.metadata.creation_timestamp.as_ref()?.0;
             (age(created) >= GRACE).then_some(Superfluous::Orphaned)
@@ -78,10 +81,19 @@ mod tests {
 
     fn job() -> Job {
         let labels = [(LABEL_TENANT, "acme"), (LABEL_BUILD, "hello"), (LABEL_BUILD_UID, "one")];
-        let labels = labels.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-        let metadata =
-            ObjectMeta { labels: Some(labels), creation_timestamp: Some(Time(at(0))), ..ObjectMeta::default() };
-        Job { metadata, ..Job::default() }
+        let labels = labels
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect();
+        let metadata = ObjectMeta {
+            labels: Some(labels),
+            creation_timestamp: Some(Time(at(0))),
+            ..ObjectMeta::default()
+        };
+        Job {
+            metadata,
+            ..Job::default()
+        }
     }
 
     fn judge(build: Option<Known<'_>>, now: Timestamp) -> Option<Superfluous> {
@@ -91,19 +103,37 @@ mod tests {
 
     #[test]
     fn a_job_of_a_build_that_goes_on_stays_however_old_it_is() {
-        assert_eq!(judge(Some(Known { uid: "one", completed: None }), at(1_000_000)), None);
+        assert_eq!(
+            judge(
+                Some(Known {
+                    uid: "one",
+                    completed: None
+                }),
+                at(1_000_000)
+            ),
+            None
+        );
     }
 
     #[test]
     fn a_job_of_a_settled_build_goes_after_its_time() {
-        let build = Some(Known { uid: "one", completed: Some(at(100)) });
+        let build = Some(Known {
+            uid: "one",
+            completed: Some(at(100)),
+        });
         assert_eq!(judge(build, at(100 + 3599)), None);
         assert_eq!(judge(build, at(100 + 3600)), Some(Superfluous::Expired));
     }
 
     #[test]
     fn a_job_without_its_build_goes_but_not_at_once() {
-        for build in [None, Some(Known { uid: "another", completed: None })] {
+        for build in [
+            None,
+            Some(Known {
+                uid: "another",
+                completed: None,
+            }),
+        ] {
             assert_eq!(judge(build, at(59)), None);
             assert_eq!(judge(build, at(60)), Some(Superfluous::Orphaned));
         }

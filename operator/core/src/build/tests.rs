@@ -26,12 +26,26 @@ fn a_good_build_takes_three_creates_and_five_status_writes() {
     assert!(makes_pod(&world.step().actions));
     assert_eq!(world.status().phase, Some(Phase::Preparing));
 
-    world.observed.pod = Some(pod("Running", vec![done("prepare", &prepared()), running("build"), waiting("push", "PodInitializing")]));
+    world.observed.pod = Some(pod(
+        "Running",
+        vec![
+            done("prepare", &prepared()),
+            running("build"),
+            waiting("push", "PodInitializing"),
+        ],
+    ));
     assert!(world.step().actions.is_empty());
     assert_eq!(world.status().phase, Some(Phase::Building));
-    assert_eq!(world.plan().status.as_ref(), world.build.status.as_ref(), "the same sight writes nothing new");
+    assert_eq!(
+        world.plan().status.as_ref(),
+        world.build.status.as_ref(),
+        "the same sight writes nothing new"
+    );
 
-    world.observed.pod = Some(pod("Succeeded", vec![done("prepare", &prepared()), done("push", &pushed('a'))]));
+    world.observed.pod = Some(pod(
+        "Succeeded",
+        vec![done("prepare", &prepared()), done("push", &pushed('a'))],
+    ));
     assert!(makes_job(&world.step().then, "scan-"));
     assert_eq!(world.status().phase, Some(Phase::Scanning));
     assert_eq!(world.status().staged.as_ref().unwrap().digest, digest('a'));
@@ -41,13 +55,26 @@ fn a_good_build_takes_three_creates_and_five_status_writes() {
     assert!(makes_job(&world.step().then, "publish-"));
     assert_eq!(world.status().phase, Some(Phase::Publishing));
 
-    world.observed.publish = Some(job("publish", Some(JobEnd::Complete), Some(done("publish", &published('a')))));
+    world.observed.publish = Some(job(
+        "publish",
+        Some(JobEnd::Complete),
+        Some(done("publish", &published('a'))),
+    ));
     assert!(world.step().actions.is_empty());
-    assert_eq!((world.status().phase, world.succeeded_reason()), (Some(Phase::Succeeded), "Published"));
-    assert_eq!(world.status().output.as_ref().unwrap().image, "registry.example.com/output/acme/web:hello");
+    assert_eq!(
+        (world.status().phase, world.succeeded_reason()),
+        (Some(Phase::Succeeded), "Published")
+    );
+    assert_eq!(
+        world.status().output.as_ref().unwrap().image,
+        "registry.example.com/output/acme/web:hello"
+    );
 
     let settled = world.plan();
-    assert!(settled.actions.is_empty() && settled.status.is_none() && settled.again.is_none(), "{settled:?}");
+    assert!(
+        settled.actions.is_empty() && settled.status.is_none() && settled.again.is_none(),
+        "{settled:?}"
+    );
 }
 
 #[test]
@@ -58,7 +85,10 @@ fn without_the_capability_a_build_fails_with_the_code_and_without_a_pod() {
     let plan = world.step();
     assert!(plan.actions.is_empty());
     let succeeded = conditions::find(&world.status().conditions, conditions::SUCCEEDED).unwrap();
-    assert_eq!((succeeded.status.as_str(), succeeded.reason.as_str()), ("False", "tenant_capability_not_entitled"));
+    assert_eq!(
+        (succeeded.status.as_str(), succeeded.reason.as_str()),
+        ("False", "tenant_capability_not_entitled")
+    );
     assert_eq!(
         succeeded.message,
         "Image build is not enabled for this tenant. Contact your administrator to request access."
@@ -70,18 +100,36 @@ fn without_the_capability_a_build_fails_with_the_code_and_without_a_pod() {
 fn what_is_wrong_before_the_start_ends_the_build_without_a_pod() {
     type Change = fn(&mut World);
     let cases: [(&str, Change, &str); 8] = [
-        ("archived", |world| world.project.as_mut().unwrap().spec.archived = true, "project_archived"),
-        ("project off", |world| {
-            world.project.as_mut().unwrap().spec.capabilities = Some(serde_json::from_value(json!({"build": false})).unwrap());
-        }, "tenant_capability_not_entitled"),
+        (
+            "archived",
+            |world| world.project.as_mut().unwrap().spec.archived = true,
+            "project_archived",
+        ),
+        (
+            "project off",
+            |world| {
+                world.project.as_mut().unwrap().spec.capabilities =
+                    Some(serde_json::from_value(json!({"build": false})).unwrap());
+            },
+            "tenant_capability_not_entitled",
+        ),
         ("no project", |world| world.project = None, "Source"),
         ("no tenant", |world| world.tenant = None, "Source"),
-        ("no policy", |world| world.build.spec.policy_ref = policy_ref("nope"), "Policy"),
+        (
+            "no policy",
+            |world| world.build.spec.policy_ref = policy_ref("nope"),
+            "Policy",
+        ),
         ("no source", |world| world.build.spec.source = None, "Source"),
         ("cancelled", |world| world.build.spec.cancelled = true, "Cancelled"),
-        ("foreign output", |world| {
-            world.build.spec.output = Some(serde_json::from_value(json!({"image": "evil.example.com/a/b:c"})).unwrap());
-        }, "Publish"),
+        (
+            "foreign output",
+            |world| {
+                world.build.spec.output =
+                    Some(serde_json::from_value(json!({"image": "evil.example.com/a/b:c"})).unwrap());
+            },
+            "Publish",
+        ),
     ];
     for (name, change, reason) in cases {
         let mut world = World::new();
@@ -107,7 +155,8 @@ fn outputs_are_bound_to_the_tenants_prefixes() {
         ("acme/web:1", false),
     ] {
         let mut world = World::new();
-        world.tenant.as_mut().unwrap().spec.registries = vec!["team.example.com/acme".into(), "registry.example.com".into()];
+        world.tenant.as_mut().unwrap().spec.registries =
+            vec!["team.example.com/acme".into(), "registry.example.com".into()];
         world.build.spec.output = Some(serde_json::from_value(json!({"image": image})).unwrap());
         assert_eq!(world.validated().is_ok(), allowed, "{image}");
     }
@@ -135,7 +184,10 @@ fn a_suspended_tenants_build_waits_and_a_running_one_finishes() {
     let mut world = World::new();
     world.tenant.as_mut().unwrap().spec.suspended = true;
     assert!(world.step().actions.is_empty());
-    assert_eq!((world.status().phase, world.succeeded_reason()), (Some(Phase::Queued), "TenantSuspended"));
+    assert_eq!(
+        (world.status().phase, world.succeeded_reason()),
+        (Some(Phase::Queued), "TenantSuspended")
+    );
 
     let mut world = World::scanning();
     world.tenant.as_mut().unwrap().spec.suspended = true;
@@ -161,10 +213,17 @@ fn a_cancelled_build_ends_its_pod_first_and_keeps_its_logs() {
     world.build.spec.cancelled = true;
     let plan = world.step();
     assert!(matches!(plan.actions.as_slice(), [Action::EndPod { uid, .. }] if uid == "pod-uid"));
-    assert_ne!(world.status().phase, Some(Phase::Cancelled), "not before the pod has ended");
+    assert_ne!(
+        world.status().phase,
+        Some(Phase::Cancelled),
+        "not before the pod has ended"
+    );
     world.observed.pod.as_mut().unwrap().phase = "Failed".to_owned();
     world.step();
-    assert_eq!((world.status().phase, world.succeeded_reason()), (Some(Phase::Cancelled), "Cancelled"));
+    assert_eq!(
+        (world.status().phase, world.succeeded_reason()),
+        (Some(Phase::Cancelled), "Cancelled")
+    );
 }
 
 #[test]
@@ -180,7 +239,11 @@ fn a_build_that_publishes_finishes_although_it_is_cancelled() {
     let mut world = World::publishing();
     world.build.spec.cancelled = true;
     assert!(world.step().actions.is_empty());
-    world.observed.publish = Some(job("publish", Some(JobEnd::Complete), Some(done("publish", &published('a')))));
+    world.observed.publish = Some(job(
+        "publish",
+        Some(JobEnd::Complete),
+        Some(done("publish", &published('a'))),
+    ));
     world.step();
     assert_eq!(world.status().phase, Some(Phase::Succeeded));
 }
@@ -201,7 +264,10 @@ fn a_build_past_its_timeout_is_ended_and_says_so() {
     let pod = world.observed.pod.as_mut().unwrap();
     (pod.phase, pod.reason) = ("Failed".to_owned(), Some("DeadlineExceeded".to_owned()));
     world.step();
-    assert_eq!((world.status().phase, world.succeeded_reason()), (Some(Phase::TimedOut), "TimedOut"));
+    assert_eq!(
+        (world.status().phase, world.succeeded_reason()),
+        (Some(Phase::TimedOut), "TimedOut")
+    );
     assert_eq!(world.status().failure.as_ref().unwrap().class, FailureClass::Timeout);
 }
 
@@ -217,10 +283,26 @@ fn a_pod_that_the_kubelet_ended_at_its_deadline_is_a_timeout_too() {
 #[test]
 fn failures_of_the_pod_carry_class_container_and_exit_code() {
     let cases = [
-        (vec![failed("prepare", FailureClass::Source, "CommitNotFound")], FailureClass::Source, "CommitNotFound"),
-        (vec![failed("prepare", FailureClass::Pull, "BaseImageNotFound")], FailureClass::Pull, "BaseImageNotFound"),
-        (vec![done("prepare", &prepared()), ended("build", 1, "Error", "log")], FailureClass::Build, "BuildFailed"),
-        (vec![done("prepare", &prepared()), ended("build", 137, "OOMKilled", "")], FailureClass::OutOfMemory, "OOMKilled"),
+        (
+            vec![failed("prepare", FailureClass::Source, "CommitNotFound")],
+            FailureClass::Source,
+            "CommitNotFound",
+        ),
+        (
+            vec![failed("prepare", FailureClass::Pull, "BaseImageNotFound")],
+            FailureClass::Pull,
+            "BaseImageNotFound",
+        ),
+        (
+            vec![done("prepare", &prepared()), ended("build", 1, "Error", "log")],
+            FailureClass::Build,
+            "BuildFailed",
+        ),
+        (
+            vec![done("prepare", &prepared()), ended("build", 137, "OOMKilled", "")],
+            FailureClass::OutOfMemory,
+            "OOMKilled",
+        ),
     ];
     for (containers, class, reason) in cases {
         let mut world = World::dispatched();
@@ -254,9 +336,15 @@ fn a_start_that_was_not_recorded_is_made_up_for() {
 #[test]
 fn a_pod_of_an_earlier_build_of_this_name_is_waited_for() {
     let mut world = World::new();
-    world.observed.pod = Some(super::PodView { build_uid: Some("other".to_owned()), ..pod("Running", vec![]) });
+    world.observed.pod = Some(super::PodView {
+        build_uid: Some("other".to_owned()),
+        ..pod("Running", vec![])
+    });
     assert!(matches!(world.step().actions.as_slice(), [Action::DeletePod { .. }]));
-    assert_eq!((world.status().phase, world.succeeded_reason()), (Some(Phase::Queued), "PodNameTaken"));
+    assert_eq!(
+        (world.status().phase, world.succeeded_reason()),
+        (Some(Phase::Queued), "PodNameTaken")
+    );
 }
 
 #[test]
@@ -269,13 +357,17 @@ fn a_pod_that_can_not_start_is_given_time_and_then_fails_the_build() {
     let plan = world.step();
     assert!(matches!(plan.actions.as_slice(), [Action::EndPod { .. }]));
     let failure = world.status().failure.as_ref().unwrap();
-    assert_eq!((failure.class, failure.reason.as_str()), (FailureClass::Infrastructure, "ImagePullBackOff"));
+    assert_eq!(
+        (failure.class, failure.reason.as_str()),
+        (FailureClass::Infrastructure, "ImagePullBackOff")
+    );
 }
 
 #[test]
 fn a_full_quota_queues_and_an_invalid_pod_fails() {
     let world = World::new();
-    let full = world.with_situation(|situation| after_rejection(situation, &Rejection::QuotaExceeded("exceeded quota".to_owned())));
+    let full = world
+        .with_situation(|situation| after_rejection(situation, &Rejection::QuotaExceeded("exceeded quota".to_owned())));
     assert_eq!(full.status.unwrap().phase, Some(Phase::Queued));
     let invalid = world.with_situation(|situation| after_rejection(situation, &Rejection::Invalid("bad".to_owned())));
     assert_eq!(invalid.status.unwrap().phase, Some(Phase::Failed));
@@ -283,7 +375,10 @@ fn a_full_quota_queues_and_an_invalid_pod_fails() {
 
 #[test]
 fn an_image_that_policy_refuses_is_never_published() {
-    for (result, reason) in [(Judgement::Fail, "PolicyFailed"), (Judgement::Unknown, "EvidenceUnknown")] {
+    for (result, reason) in [
+        (Judgement::Fail, "PolicyFailed"),
+        (Judgement::Unknown, "EvidenceUnknown"),
+    ] {
         let mut world = World::scanning();
         let report = evaluated(&world, result, false);
         world.observed.scan = Some(job("scan", Some(JobEnd::Complete), Some(done("evaluate", &report))));
@@ -300,18 +395,32 @@ fn a_fail_in_dry_run_is_published_and_says_so() {
     let report = evaluated(&world, Judgement::Fail, true);
     world.observed.scan = Some(job("scan", Some(JobEnd::Complete), Some(done("evaluate", &report))));
     assert!(makes_job(&world.step().then, "publish-"));
-    world.observed.publish = Some(job("publish", Some(JobEnd::Complete), Some(done("publish", &published('a')))));
+    world.observed.publish = Some(job(
+        "publish",
+        Some(JobEnd::Complete),
+        Some(done("publish", &published('a'))),
+    ));
     world.step();
-    assert_eq!((world.status().phase, world.succeeded_reason()), (Some(Phase::Succeeded), "PublishedDryRun"));
+    assert_eq!(
+        (world.status().phase, world.succeeded_reason()),
+        (Some(Phase::Succeeded), "PublishedDryRun")
+    );
 }
 
 #[test]
 fn a_scanner_that_crashed_or_said_nothing_is_unknown() {
-    let crashed = JobEnd::Failed { reason: "BackoffLimitExceeded".to_owned(), message: "m".to_owned() };
+    let crashed = JobEnd::Failed {
+        reason: "BackoffLimitExceeded".to_owned(),
+        message: "m".to_owned(),
+    };
     for scan in [
         job("scan", Some(crashed.clone()), Some(ended("scan", 2, "Error", "panic"))),
         job("scan", Some(crashed), None),
-        job("scan", Some(JobEnd::Complete), Some(ended("evaluate", 0, "Completed", "not a report"))),
+        job(
+            "scan",
+            Some(JobEnd::Complete),
+            Some(ended("evaluate", 0, "Completed", "not a report")),
+        ),
     ] {
         let mut world = World::scanning();
         world.observed.scan = Some(scan);
@@ -347,7 +456,11 @@ fn a_verdict_about_another_digest_or_one_that_contradicts_itself_is_unknown() {
 #[test]
 fn a_digest_that_is_read_back_differently_is_no_success() {
     let mut world = World::publishing();
-    world.observed.publish = Some(job("publish", Some(JobEnd::Complete), Some(done("publish", &published('f')))));
+    world.observed.publish = Some(job(
+        "publish",
+        Some(JobEnd::Complete),
+        Some(done("publish", &published('f'))),
+    ));
     world.step();
     assert_eq!(world.status().failure.as_ref().unwrap().reason, "DigestMismatch");
     assert!(world.status().output.is_none());
@@ -377,11 +490,31 @@ fn what_still_runs_for_a_settled_build_is_ended() {
 #[test]
 fn a_settled_build_only_acknowledges_a_late_cancel() {
     let mut world = World::publishing();
-    world.observed.publish = Some(job("publish", Some(JobEnd::Complete), Some(done("publish", &published('a')))));
+    world.observed.publish = Some(job(
+        "publish",
+        Some(JobEnd::Complete),
+        Some(done("publish", &published('a'))),
+    ));
     world.step();
     world.build.spec.cancelled = true;
     world.build.metadata.generation = Some(2);
     let plan = world.step();
     assert!(plan.actions.is_empty() && plan.note.is_none());
-    assert_eq!((world.status().phase, world.status().observed_generation), (Some(Phase::Succeeded), 2));
+    assert_eq!(
+        (world.status().phase, world.status().observed_generation),
+        (Some(Phase::Succeeded), 2)
+    );
+}
+
+#[test]
+fn a_verdict_with_more_to_say_than_the_schema_admits_is_cut_and_not_lost() {
+    let mut world = World::scanning();
+    let mut report = evaluated(&world, Judgement::Fail, false);
+    report["done"]["verdict"]["policies"][0]["causes"] = json!(vec!["ü".repeat(200); 8]);
+    world.observed.scan = Some(job("scan", Some(JobEnd::Complete), Some(done("evaluate", &report))));
+    world.step();
+    assert_eq!(world.succeeded_reason(), "PolicyFailed");
+    let causes = &world.status().verdict.as_ref().unwrap().policies[0].causes;
+    assert!(causes.len() == 4 && causes.iter().all(|cause| cause.len() <= 160));
+    assert!(world.status().failure.as_ref().unwrap().message.len() <= 512);
 }

@@ -117,11 +117,18 @@ impl Refusal {
     }
 
     fn failure(class: FailureClass, reason: &'static str, message: String, next: &str) -> Self {
-        Self { class: Some(class), message, ..Self::denial(reason, "", next) }
+        Self {
+            class: Some(class),
+            message,
+            ..Self::denial(reason, "", next)
+        }
     }
 
     fn not_found(reason: &'static str, message: String, next: &str) -> Self {
-        Self { may_heal: true, ..Self::failure(FailureClass::Source, reason, message, next) }
+        Self {
+            may_heal: true,
+            ..Self::failure(FailureClass::Source, reason, message, next)
+        }
     }
 }
 
@@ -135,12 +142,14 @@ pub fn validate(build: &Build, references: References<'_>, settings: &Settings) 
     check_entitlement(tenant, project, settings)?;
     let spec = &build.spec;
     check_references(build)?;
-    let Chosen { source, git_secret, source_config_map, context_dir, dockerfile } = choose_source(build, project)?;
-    let defaults = [
-        project.spec.build_defaults.as_ref(),
-        references.tenant_settings.and_then(|settings| settings.spec.build_defaults.as_ref()),
-    ];
-    let timeout = spec.timeout.as_ref().or(defaults.into_iter().flatten().find_map(|defaults| defaults.timeout.as_ref()));
+    let Chosen {
+        source,
+        git_secret,
+        source_config_map,
+        context_dir,
+        dockerfile,
+    } = choose_source(build, project)?;
+    let (resources, timeout) = choose_limits(build, project, references.tenant_settings, settings)?;
     let (output_image, output_prefixes) = choose_output(build, &identity, tenant, settings)?;
     Ok(Validated {
         method: spec.method.unwrap_or_default(),
@@ -154,21 +163,23 @@ pub fn validate(build: &Build, references: References<'_>, settings: &Settings) 
         labels: spec.labels.clone(),
         pull_secrets: spec.pull_secrets.iter().map(|secret| secret.name.0.clone()).collect(),
         mirrors: spec.registry_mirrors.iter().chain(&settings.mirrors).cloned().collect(),
-        ca_bundle: spec.ca_bundle.as_ref().map(|bundle| (bundle.name.0.clone(), bundle.key.0.clone())),
-        resources: merge_resources(&[
-            spec.resources.as_ref(),
-            defaults[0].and_then(|defaults| defaults.resources.as_ref()),
-            defaults[1].and_then(|defaults| defaults.resources.as_ref()),
-            Some(&settings.builds.default_resources),
-        ]),
-        timeout: parse_duration(timeout.unwrap_or(&settings.builds.default_timeout))?,
+        ca_bundle: spec
+            .ca_bundle
+            .as_ref()
+            .map(|bundle| (bundle.name.0.clone(), bundle.key.0.clone())),
+        resources,
+        timeout,
         staging_repository: format!(
             "{}/{}/builds/{}/{}",
             settings.staging.prefix, identity.tenant, identity.project, identity.uid
         ),
         output_image,
         output_prefixes,
-        push_secret: spec.output.as_ref().and_then(|output| output.push_secret_ref.as_ref()).map(name_of),
+        push_secret: spec
+            .output
+            .as_ref()
+            .and_then(|output| output.push_secret_ref.as_ref())
+            .map(name_of),
         policies: choose_policies(build, project, tenant, references.policies, settings)?,
         suspended: tenant.spec.suspended,
         archived: project.spec.archived,
@@ -177,13 +188,38 @@ pub fn validate(build: &Build, references: References<'_>, settings: &Settings) 
     })
 }
 
+/// Resources and timeout: the build's own, else the project's, else the tenant's, else the chart's.
+fn choose_limits(
+    build: &Build,
+    project: &Project,
+    tenant_settings: Option<&TenantSettings>,
+    settings: &Settings,
+) -> Result<(Resources, SignedDuration), Refusal> {
+    let of_project = project.spec.build_defaults.as_ref();
+    let of_tenant = tenant_settings.and_then(|settings| settings.spec.build_defaults.as_ref());
+    let resources = merge_resources(&[
+        build.spec.resources.as_ref(),
+        of_project.and_then(|defaults| defaults.resources.as_ref()),
+        of_tenant.and_then(|defaults| defaults.resources.as_ref()),
+        Some(&settings.builds.default_resources),
+    ]);
+    let timeout = (build.spec.timeout.as_ref())
+        .or(of_project.and_then(|defaults| defaults.timeout.as_ref()))
+        .or(of_tenant.and_then(|defaults| defaults.timeout.as_ref()))
+        .unwrap_or(&settings.builds.default_timeout);
+    Ok((resources, parse_duration(timeout)?))
+}
+
 fn find_tenant<'a>(build: &Build, references: References<'a>) -> Result<(Identity, &'a Tenant), Refusal> {
     let identity = Identity::of(build);
     match (identity, references.tenant) {
         (Some(identity), Some(tenant)) => Ok((identity, tenant)),
         (_, _) => Err(Refusal::not_found(
             "TenantNotFound",
-            format!("Namespace {} belongs to no tenant.", build.metadata.namespace.as_deref().unwrap_or_default()),
+            format!(
+                "Namespace {} belongs to no tenant.",
+                build.metadata.namespace.as_deref().unwrap_or_default()
+            ),
             "Create the Build in the namespace of a tenant, tenant-<name>.",
         )),
     }
@@ -193,7 +229,10 @@ fn find_project<'a>(identity: &Identity, references: References<'a>) -> Result<&
     references.project.ok_or_else(|| {
         Refusal::not_found(
             "ProjectNotFound",
-            format!("Project {} does not exist in namespace {}.", identity.project, identity.namespace),
+            format!(
+                "Project {} does not exist in namespace {}.",
+                identity.project, identity.namespace
+            ),
             "Create the Project, or name another in spec.projectRef of a new Build.",
         )
     })
@@ -205,7 +244,11 @@ fn check_entitlement(tenant: &Tenant, project: &Project, settings: &Settings) ->
     let of_tenant = entitlement::tenant_may(capability, tenant.spec.capabilities.as_ref(), settings.onboarding);
     if !of_tenant {
         let message = capability.message_when_off();
-        return Err(Refusal::denial(entitlement::CODE_NOT_ENTITLED, message, entitlement::REMEDIATION));
+        return Err(Refusal::denial(
+            entitlement::CODE_NOT_ENTITLED,
+            message,
+            entitlement::REMEDIATION,
+        ));
     }
     if !entitlement::project_leaves(capability, project.spec.capabilities.as_ref()) {
         return Err(Refusal::denial(
@@ -220,12 +263,25 @@ fn check_entitlement(tenant: &Tenant, project: &Project, settings: &Settings) ->
 /// The schema refuses reserved names too; this holds where the schema was not asked.
 fn check_references(build: &Build) -> Result<(), Refusal> {
     let spec = &build.spec;
-    let git_secret = spec.source.as_ref().and_then(|source| source.git.as_ref()).and_then(|git| git.secret_ref.as_ref());
-    let config_map = spec.source.as_ref().and_then(|source| source.config_map.as_ref()).map(|source| &source.name);
+    let git_secret = spec
+        .source
+        .as_ref()
+        .and_then(|source| source.git.as_ref())
+        .and_then(|git| git.secret_ref.as_ref());
+    let config_map = spec
+        .source
+        .as_ref()
+        .and_then(|source| source.config_map.as_ref())
+        .map(|source| &source.name);
     let push_secret = spec.output.as_ref().and_then(|output| output.push_secret_ref.as_ref());
-    let named = (spec.pull_secrets.iter().chain(git_secret).chain(push_secret).map(|reference| &reference.name))
-        .chain(config_map)
-        .chain(spec.ca_bundle.as_ref().map(|bundle| &bundle.name));
+    let named = (spec
+        .pull_secrets
+        .iter()
+        .chain(git_secret)
+        .chain(push_secret)
+        .map(|reference| &reference.name))
+    .chain(config_map)
+    .chain(spec.ca_bundle.as_ref().map(|bundle| &bundle.name));
     for name in named {
         if names::is_reserved(name) {
             return Err(Refusal::failure(
@@ -254,8 +310,14 @@ impl Chosen {
             source,
             git_secret: None,
             source_config_map: None,
-            context_dir: written.and_then(|source| source.context_dir.as_deref()).unwrap_or_default().to_owned(),
-            dockerfile: written.and_then(|source| source.dockerfile.as_deref()).unwrap_or("Dockerfile").to_owned(),
+            context_dir: written
+                .and_then(|source| source.context_dir.as_deref())
+                .unwrap_or_default()
+                .to_owned(),
+            dockerfile: written
+                .and_then(|source| source.dockerfile.as_deref())
+                .unwrap_or("Dockerfile")
+                .to_owned(),
         }
     }
 }
@@ -274,14 +336,28 @@ fn choose_source(build: &Build, project: &Project) -> Result<Chosen, Refusal> {
                 revision: git.revision.as_ref().map(|revision| revision.0.clone()),
                 credentials: git_secret.is_some(),
             };
-            Ok(Chosen { git_secret, ..Chosen::of(source, written) })
+            Ok(Chosen {
+                git_secret,
+                ..Chosen::of(source, written)
+            })
         }
-        Some(Source { inline: Some(inline), .. }) => {
-            Ok(Chosen::of(StepSource::Inline { files: inline.files.clone() }, written))
-        }
-        Some(Source { config_map: Some(config_map), .. }) => {
+        Some(Source {
+            inline: Some(inline), ..
+        }) => Ok(Chosen::of(
+            StepSource::Inline {
+                files: inline.files.clone(),
+            },
+            written,
+        )),
+        Some(Source {
+            config_map: Some(config_map),
+            ..
+        }) => {
             let source_config_map = Some(config_map.name.0.clone());
-            Ok(Chosen { source_config_map, ..Chosen::of(StepSource::ConfigMap, written) })
+            Ok(Chosen {
+                source_config_map,
+                ..Chosen::of(StepSource::ConfigMap, written)
+            })
         }
         Some(_) | None => Err(Refusal::failure(
             FailureClass::Source,
@@ -300,8 +376,9 @@ fn choose_output(
     settings: &Settings,
 ) -> Result<(String, Vec<String>), Refusal> {
     let own = format!("{}/{}", settings.output.prefix, identity.tenant);
-    let prefixes: Vec<String> =
-        std::iter::once(own.clone()).chain(tenant.spec.registries.iter().map(|prefix| prefix.0.clone())).collect();
+    let prefixes: Vec<String> = std::iter::once(own.clone())
+        .chain(tenant.spec.registries.iter().map(|prefix| prefix.0.clone()))
+        .collect();
     let Some(written) = build.spec.output.as_ref().and_then(|output| output.image.as_ref()) else {
         return Ok((format!("{own}/{}:{}", identity.project, identity.name), prefixes));
     };
@@ -315,11 +392,17 @@ fn choose_output(
         .filter(|name| prefixes.iter().any(|prefix| lies_under(&name.repository, prefix)))
         .filter(|name| !is_others(&name.repository));
     match allowed {
-        Some(name) => Ok((format!("{}:{}", name.repository, name.tag.as_deref().unwrap_or("latest")), prefixes)),
+        Some(name) => Ok((
+            format!("{}:{}", name.repository, name.tag.as_deref().unwrap_or("latest")),
+            prefixes,
+        )),
         None => Err(Refusal::failure(
             FailureClass::Publish,
             "OutputNotAllowed",
-            format!("The tenant may not publish to {written}. It may publish under {}.", prefixes.join(", ")),
+            format!(
+                "The tenant may not publish to {written}. It may publish under {}.",
+                prefixes.join(", ")
+            ),
             "Choose a name under one of these prefixes in a new Build, or ask a platform administrator to list the registry in the Tenant.",
         )),
     }
@@ -333,7 +416,12 @@ fn choose_policies(
     policies: &BTreeMap<String, ImagePolicySpec>,
     settings: &Settings,
 ) -> Result<Vec<AppliedPolicy>, Refusal> {
-    let of_tenant = tenant.spec.policy_ref.as_ref().map(name_of).or_else(|| settings.default_policy.clone());
+    let of_tenant = tenant
+        .spec
+        .policy_ref
+        .as_ref()
+        .map(name_of)
+        .or_else(|| settings.default_policy.clone());
     let Some(of_tenant) = of_tenant else {
         return Err(Refusal::failure(
             FailureClass::Policy,
@@ -343,7 +431,11 @@ fn choose_policies(
         ));
     };
     let mut wanted = vec![of_tenant];
-    for more in [project.spec.policy_ref.as_ref(), build.spec.policy_ref.as_ref()].into_iter().flatten().map(name_of) {
+    for more in [project.spec.policy_ref.as_ref(), build.spec.policy_ref.as_ref()]
+        .into_iter()
+        .flatten()
+        .map(name_of)
+    {
         if !wanted.contains(&more) {
             wanted.push(more);
         }
@@ -351,7 +443,11 @@ fn choose_policies(
     wanted
         .into_iter()
         .map(|name| match policies.get(&name) {
-            Some(spec) => Ok(AppliedPolicy { hash: crate::policy::hash(spec), spec: spec.clone(), name }),
+            Some(spec) => Ok(AppliedPolicy {
+                hash: crate::policy::hash(spec),
+                spec: spec.clone(),
+                name,
+            }),
             None => Err(Refusal {
                 class: Some(FailureClass::Policy),
                 ..Refusal::not_found(
@@ -382,7 +478,8 @@ fn merge_resources(layers: &[Option<&Resources>]) -> Resources {
 
 fn is_in_place(tenant: &Tenant) -> bool {
     tenant.status.as_ref().is_some_and(|status| {
-        status.namespace.is_some() && conditions::find(&status.conditions, conditions::READY).is_some_and(|ready| ready.status == "True")
+        status.namespace.is_some()
+            && conditions::find(&status.conditions, conditions::READY).is_some_and(|ready| ready.status == "True")
     })
 }
 

@@ -20,7 +20,11 @@ pub fn status(policy: &ImagePolicy, now: Timestamp) -> Option<ImagePolicyStatus>
         return None;
     }
     let readiness = readiness(&policy.spec);
-    let before = policy.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let before = policy
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice())
+        .unwrap_or_default();
     Some(ImagePolicyStatus {
         observed_generation: policy.metadata.generation.unwrap_or_default(),
         conditions: readiness.conditions(before, &policy.metadata, now),
@@ -43,12 +47,18 @@ pub fn readiness(spec: &ImagePolicySpec) -> Readiness {
         Mode::Enforce => "An image that fails this policy is not published.",
         Mode::DryRun => "Mode DryRun: an image that fails this policy is published and says so.",
     };
-    let limits = if sets_no_limit(spec) { " It sets no limit: every image with complete evidence passes." } else { "" };
+    let limits = if sets_no_limit(spec) {
+        " It sets no limit: every image with complete evidence passes."
+    } else {
+        ""
+    };
     Readiness::new(Standing::Ready, VALID, format!("{meaning}{limits}"))
 }
 
 fn sets_no_limit(spec: &ImagePolicySpec) -> bool {
-    let unlimited = spec.max_vulnerabilities.is_none_or(|limits| limits == Default::default());
+    let unlimited = spec
+        .max_vulnerabilities
+        .is_none_or(|limits| limits == Default::default());
     unlimited && spec.max_cvss.is_none() && spec.denied_licences.is_empty() && spec.denied_packages.is_empty()
 }
 

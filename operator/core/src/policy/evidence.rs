@@ -76,5 +76,8 @@ impl Evidence<'_> {
 /// Whether a package belongs to a distribution, by its package URL.
 fn is_of_system(package: &Package) -> bool {
     let of_system = ["pkg:deb/", "pkg:rpm/", "pkg:apk/", "pkg:alpm/"];
-    package.purl.as_deref().is_some_and(|purl| of_system.iter().any(|kind| purl.starts_with(kind)))
+    package
+        .purl
+        .as_deref()
+        .is_some_and(|purl| of_system.iter().any(|kind| purl.starts_with(kind)))
 }

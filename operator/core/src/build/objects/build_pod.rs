@@ -4,8 +4,9 @@ use k8s_openapi::api::core::v1::{Capabilities, Container, KeyToPath, Pod, PodSpe
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
 use super::containers::{
-    BUILD_SERVICE_ACCOUNT, base_pod_spec, config_map, docker_config_json, empty_dir, literal, mount,
-    platform_ca, read_only, requirements, restricted, runtime_default, secret, staging_credential, step_container, variable, with_mounts,
+    BUILD_SERVICE_ACCOUNT, base_pod_spec, config_map, docker_config_json, empty_dir, literal, mount, platform_ca,
+    read_only, requirements, restricted, runtime_default, secret, staging_credential, step_container, variable,
+    with_mounts,
 };
 use crate::build::failure::BUILDER;
 use crate::build::names::Stage;
@@ -58,17 +59,26 @@ fn prepare(build: &Validated, settings: &Settings) -> Container {
         (build.source_config_map.is_some(), "source-config", paths::SOURCE_CONFIG),
         (build.ca_bundle.is_some(), "build-ca", paths::BUILD_CA),
     ];
-    mounts.extend(inputs.into_iter().filter(|(used, ..)| *used).map(|(_, volume, path)| read_only(mount(volume, path))));
-    mounts.extend(pull_volumes(build).map(|(volume, index, _)| {
-        read_only(mount(&volume, &format!("{}/{index}", paths::PULL_CREDENTIALS)))
-    }));
+    mounts.extend(
+        inputs
+            .into_iter()
+            .filter(|(used, ..)| *used)
+            .map(|(_, volume, path)| read_only(mount(volume, path))),
+    );
+    mounts.extend(
+        pull_volumes(build)
+            .map(|(volume, index, _)| read_only(mount(&volume, &format!("{}/{index}", paths::PULL_CREDENTIALS)))),
+    );
     let mut container = with_mounts(step_container("prepare", &step, settings), mounts);
     container.security_context = Some(restricted(0));
-    container.env.get_or_insert_default().retain(|variable| variable.name != "SSL_CERT_FILE");
     container
         .env
         .get_or_insert_default()
-        .push(variable("SSL_CERT_FILE", &format!("{}/{}", paths::PREPARED, paths::CA_FILE)));
+        .retain(|variable| variable.name != "SSL_CERT_FILE");
+    container.env.get_or_insert_default().push(variable(
+        "SSL_CERT_FILE",
+        &format!("{}/{}", paths::PREPARED, paths::CA_FILE),
+    ));
     container
 }
 
@@ -105,8 +115,17 @@ fn builder(build: &Validated, settings: &Settings) -> Container {
 /// What steps of a Dockerfile need of root, within the pod's user namespace. Not NET_RAW: a build must not forge
 /// packets of its neighbours. Not MKNOD: a user namespace makes no devices.
 fn builder_capabilities() -> Capabilities {
-    let needed =
-        ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "SETFCAP", "SETGID", "SETUID", "SYS_CHROOT"];
+    let needed = [
+        "CHOWN",
+        "DAC_OVERRIDE",
+        "FOWNER",
+        "FSETID",
+        "KILL",
+        "SETFCAP",
+        "SETGID",
+        "SETUID",
+        "SYS_CHROOT",
+    ];
     Capabilities {
         drop: Some(vec!["ALL".to_owned()]),
         add: Some(needed.into_iter().map(str::to_owned).collect()),
@@ -127,10 +146,24 @@ fn kaniko_arguments(build: &Validated) -> Vec<String> {
         "--log-format=text".to_owned(),
     ];
     arguments.extend(build.target.iter().map(|target| format!("--target={target}")));
-    arguments.extend(build.build_args.iter().map(|argument| format!("--build-arg={}={}", argument.name, argument.value)));
-    arguments.extend(build.labels.iter().map(|label| format!("--label={}={}", label.name, label.value)));
+    arguments.extend(
+        build
+            .build_args
+            .iter()
+            .map(|argument| format!("--build-arg={}={}", argument.name, argument.value)),
+    );
+    arguments.extend(
+        build
+            .labels
+            .iter()
+            .map(|label| format!("--label={}={}", label.name, label.value)),
+    );
     arguments.extend(build.mirrors.iter().map(|mirror| {
-        let registry = if mirror.registry.as_str() == "docker.io" { "index.docker.io" } else { mirror.registry.as_str() };
+        let registry = if mirror.registry.as_str() == "docker.io" {
+            "index.docker.io"
+        } else {
+            mirror.registry.as_str()
+        };
         format!("--registry-map={registry}={}", mirror.mirror)
     }));
     arguments.iter().map(|argument| literal(argument)).collect()
@@ -164,10 +197,24 @@ fn volumes(build: &Validated, settings: &Settings) -> Vec<Volume> {
         platform_ca(),
         staging_credential("staging-credentials"),
     ];
-    volumes.extend(build.git_secret.iter().map(|name| secret("git-credentials", name, None)));
-    volumes.extend(build.source_config_map.iter().map(|name| config_map("source-config", name, None)));
+    volumes.extend(
+        build
+            .git_secret
+            .iter()
+            .map(|name| secret("git-credentials", name, None)),
+    );
+    volumes.extend(
+        build
+            .source_config_map
+            .iter()
+            .map(|name| config_map("source-config", name, None)),
+    );
     volumes.extend(build.ca_bundle.iter().map(|(name, key)| {
-        let item = KeyToPath { key: key.clone(), path: "ca.crt".to_owned(), mode: None };
+        let item = KeyToPath {
+            key: key.clone(),
+            path: "ca.crt".to_owned(),
+            mode: None,
+        };
         config_map("build-ca", name, Some(vec![item]))
     }));
     volumes.extend(pull_volumes(build).map(|(volume, _, name)| docker_config_json(&volume, name)));
@@ -175,5 +222,9 @@ fn volumes(build: &Validated, settings: &Settings) -> Vec<Volume> {
 }
 
 fn pull_volumes(build: &Validated) -> impl Iterator<Item = (String, usize, &String)> {
-    build.pull_secrets.iter().enumerate().map(|(index, name)| (format!("pull-credentials-{index}"), index, name))
+    build
+        .pull_secrets
+        .iter()
+        .enumerate()
+        .map(|(index, name)| (format!("pull-credentials-{index}"), index, name))
 }

@@ -48,7 +48,10 @@ pub(super) fn step_container<S: Serialize>(name: &str, step: &S, settings: &Sett
         security_context: Some(restricted(NON_ROOT)),
         // Only the report is read: a log must never be taken for one.
         termination_message_policy: Some("File".to_owned()),
-        volume_mounts: Some(vec![mount("scratch", paths::SCRATCH), read_only(mount("platform-ca", paths::PLATFORM_CA))]),
+        volume_mounts: Some(vec![
+            mount("scratch", paths::SCRATCH),
+            read_only(mount("platform-ca", paths::PLATFORM_CA)),
+        ]),
         ..Container::default()
     }
 }
@@ -63,7 +66,10 @@ pub(super) fn with_mounts(mut container: Container, mounts: Vec<VolumeMount>) ->
 pub(super) fn restricted(user: i64) -> SecurityContext {
     SecurityContext {
         allow_privilege_escalation: Some(false),
-        capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
+        capabilities: Some(Capabilities {
+            drop: Some(vec!["ALL".to_owned()]),
+            add: None,
+        }),
         read_only_root_filesystem: Some(true),
         run_as_non_root: Some(user != 0),
         run_as_user: Some(user),
@@ -74,25 +80,42 @@ pub(super) fn restricted(user: i64) -> SecurityContext {
 }
 
 pub(super) fn runtime_default() -> SeccompProfile {
-    SeccompProfile { type_: "RuntimeDefault".to_owned(), localhost_profile: None }
+    SeccompProfile {
+        type_: "RuntimeDefault".to_owned(),
+        localhost_profile: None,
+    }
 }
 
 pub(super) fn variable(name: &str, value: &str) -> EnvVar {
-    EnvVar { name: name.to_owned(), value: Some(value.to_owned()), value_from: None }
+    EnvVar {
+        name: name.to_owned(),
+        value: Some(value.to_owned()),
+        value_from: None,
+    }
 }
 
 pub(super) fn mount(volume: &str, path: &str) -> VolumeMount {
-    VolumeMount { name: volume.to_owned(), mount_path: path.to_owned(), ..VolumeMount::default() }
+    VolumeMount {
+        name: volume.to_owned(),
+        mount_path: path.to_owned(),
+        ..VolumeMount::default()
+    }
 }
 
 pub(super) fn read_only(mount: VolumeMount) -> VolumeMount {
-    VolumeMount { read_only: Some(true), ..mount }
+    VolumeMount {
+        read_only: Some(true),
+        ..mount
+    }
 }
 
 pub(super) fn empty_dir(name: &str, size: Option<&str>) -> Volume {
     Volume {
         name: name.to_owned(),
-        empty_dir: Some(EmptyDirVolumeSource { medium: None, size_limit: size.map(|size| Quantity(size.to_owned())) }),
+        empty_dir: Some(EmptyDirVolumeSource {
+            medium: None,
+            size_limit: size.map(|size| Quantity(size.to_owned())),
+        }),
         ..Volume::default()
     }
 }
@@ -127,12 +150,20 @@ pub(super) fn staging_credential(volume: &str) -> Volume {
 }
 
 fn docker_config_item() -> KeyToPath {
-    KeyToPath { key: DOCKER_CONFIG_KEY.to_owned(), path: DOCKER_CONFIG_KEY.to_owned(), mode: None }
+    KeyToPath {
+        key: DOCKER_CONFIG_KEY.to_owned(),
+        path: DOCKER_CONFIG_KEY.to_owned(),
+        mode: None,
+    }
 }
 
 /// A tenant's credential for a registry of the platform, as `file`; no other tenant's comes along.
 pub(super) fn platform_credential(volume: &str, registry: &PlatformRegistry, tenant: &str, file: &str) -> Volume {
-    let item = KeyToPath { key: registry.key_for(tenant), path: file.to_owned(), mode: None };
+    let item = KeyToPath {
+        key: registry.key_for(tenant),
+        path: file.to_owned(),
+        mode: None,
+    };
     secret_volume(volume, &registry.secret, Some(vec![item]), false)
 }
 
@@ -157,11 +188,14 @@ pub(super) fn platform_ca() -> Volume {
 pub(super) fn requirements(resources: &Resources) -> ResourceRequirements {
     let amounts = |list: Option<&ResourceList>| {
         let list = list?;
-        let amounts: std::collections::BTreeMap<String, Quantity> =
-            [("cpu", &list.cpu), ("memory", &list.memory), ("ephemeral-storage", &list.ephemeral_storage)]
-                .into_iter()
-                .filter_map(|(name, amount)| Some((name.to_owned(), amount.as_ref()?.into())))
-                .collect();
+        let amounts: std::collections::BTreeMap<String, Quantity> = [
+            ("cpu", &list.cpu),
+            ("memory", &list.memory),
+            ("ephemeral-storage", &list.ephemeral_storage),
+        ]
+        .into_iter()
+        .filter_map(|(name, amount)| Some((name.to_owned(), amount.as_ref()?.into())))
+        .collect();
         (!amounts.is_empty()).then_some(amounts)
     };
     ResourceRequirements {
@@ -173,8 +207,12 @@ pub(super) fn requirements(resources: &Resources) -> ResourceRequirements {
 
 /// What every pod of ours has: no token, no service links, no restarts, the platform's pull secrets.
 pub(super) fn base_pod_spec(settings: &Settings) -> PodSpec {
-    let pull_secrets: Vec<_> =
-        settings.images.pull_secrets.iter().map(|name| LocalObjectReference { name: name.clone() }).collect();
+    let pull_secrets: Vec<_> = settings
+        .images
+        .pull_secrets
+        .iter()
+        .map(|name| LocalObjectReference { name: name.clone() })
+        .collect();
     PodSpec {
         restart_policy: Some("Never".to_owned()),
         automount_service_account_token: Some(false),
@@ -208,7 +246,10 @@ pub(super) fn job(
             // A second pod only after the first has ended: one live pod an attempt.
             pod_replacement_policy: Some("Failed".to_owned()),
             template: PodTemplateSpec {
-                metadata: Some(ObjectMeta { labels: Some(labels), ..ObjectMeta::default() }),
+                metadata: Some(ObjectMeta {
+                    labels: Some(labels),
+                    ..ObjectMeta::default()
+                }),
                 spec: Some(pod),
             },
             ..JobSpec::default()

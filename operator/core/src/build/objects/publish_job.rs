@@ -6,8 +6,8 @@ use k8s_openapi::api::core::v1::{PodSecurityContext, PodSpec, Volume};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
 use super::containers::{
-    BUILD_SERVICE_ACCOUNT, DOCKER_CONFIG_KEY, base_pod_spec, docker_config_json, empty_dir, job, mount,
-    platform_ca, platform_credential, read_only, runtime_default, staging_credential, step_container, with_mounts,
+    BUILD_SERVICE_ACCOUNT, DOCKER_CONFIG_KEY, base_pod_spec, docker_config_json, empty_dir, job, mount, platform_ca,
+    platform_credential, read_only, runtime_default, staging_credential, step_container, with_mounts,
 };
 use crate::build::names::Stage;
 use crate::build::validated::Validated;
@@ -93,4 +93,3 @@ impl Place {
         }
     }
 }
-

@@ -44,17 +44,35 @@ fn scan(staged: &StagedImage, settings: &Settings) -> Container {
     let image = format!("{}@{}", staged.repository, staged.digest);
     let server = format!("--server={}", settings.scan.server_url);
     let arguments = [
-        "image", &server, "--format=json", &report, "--scanners=vuln", "--list-all-pkgs", "--image-src=remote",
-        "--no-progress", "--skip-version-check", "--disable-telemetry", "--skip-java-db-update",
-        "--cache-dir=/cache", "--timeout=30m", &image,
+        "image",
+        &server,
+        "--format=json",
+        &report,
+        "--scanners=vuln",
+        "--list-all-pkgs",
+        "--image-src=remote",
+        "--no-progress",
+        "--skip-version-check",
+        "--disable-telemetry",
+        "--skip-java-db-update",
+        "--cache-dir=/cache",
+        "--timeout=30m",
+        &image,
     ];
-    let token = SecretKeySelector { name: settings.scan.token_secret.clone(), key: "token".to_owned(), optional: None };
+    let token = SecretKeySelector {
+        name: settings.scan.token_secret.clone(),
+        key: "token".to_owned(),
+        optional: None,
+    };
     let mut container = scanner("scan", &arguments, settings);
     container.env.get_or_insert_default().extend([
         EnvVar {
             name: "TRIVY_TOKEN".to_owned(),
             value: None,
-            value_from: Some(EnvVarSource { secret_key_ref: Some(token), ..EnvVarSource::default() }),
+            value_from: Some(EnvVarSource {
+                secret_key_ref: Some(token),
+                ..EnvVarSource::default()
+            }),
         },
         variable("DOCKER_CONFIG", DOCKER_CONFIG),
         // Beside the public authorities, which Go finds by itself.
@@ -74,7 +92,11 @@ fn scan(staged: &StagedImage, settings: &Settings) -> Container {
 fn sbom(settings: &Settings) -> Container {
     let report = format!("{}/report.json", paths::REPORTS);
     let output = format!("--output={}/sbom.json", paths::REPORTS);
-    scanner("sbom", &["convert", "--format=cyclonedx", &output, "--cache-dir=/cache", &report], settings)
+    scanner(
+        "sbom",
+        &["convert", "--format=cyclonedx", &output, "--cache-dir=/cache", &report],
+        settings,
+    )
 }
 
 fn scanner(name: &str, arguments: &[&str], settings: &Settings) -> Container {

@@ -23,7 +23,10 @@ pub(super) fn begin(situation: Situation<'_>) -> Plan {
         return situation.refuses(&Refusal::archived(&build.identity.project));
     }
     if build.suspended {
-        return situation.waits("TenantSuspended", "The tenant is suspended; a platform administrator can lift it.");
+        return situation.waits(
+            "TenantSuspended",
+            "The tenant is suspended; a platform administrator can lift it.",
+        );
     }
     if !build.tenant_ready {
         return situation.waits("TenantNotReady", "The tenant's namespace is being put in place.");
@@ -32,11 +35,21 @@ pub(super) fn begin(situation: Situation<'_>) -> Plan {
         // Its Build is gone, or this one could not have the name: the pod is ended and makes room.
         let message = format!("Pod {} of an earlier Build of this name is still there.", pod.name);
         let actions = if pod.deleting { vec![] } else { vec![delete_pod(pod)] };
-        return Plan { actions, again: Some(SOON), ..situation.waits("PodNameTaken", &message) };
+        return Plan {
+            actions,
+            again: Some(SOON),
+            ..situation.waits("PodNameTaken", &message)
+        };
     }
     let status = situation
         .started_draft(&build.identity.object_name(Stage::Build))
-        .going_on(Phase::Preparing, &Cause { reason: "Preparing", message: "The build's pod was created." });
+        .going_on(
+            Phase::Preparing,
+            &Cause {
+                reason: "Preparing",
+                message: "The build's pod was created.",
+            },
+        );
     let pod = objects::build_pod(build, situation.owner(), situation.settings);
     Plan {
         actions: vec![Action::CreatePod(Box::new(pod))],
@@ -46,7 +59,10 @@ pub(super) fn begin(situation: Situation<'_>) -> Plan {
     }
 }
 
-
 fn delete_pod(pod: &PodView) -> Action {
-    Action::DeletePod { namespace: pod.namespace.clone(), name: pod.name.clone(), uid: pod.uid.clone() }
+    Action::DeletePod {
+        namespace: pod.namespace.clone(),
+        name: pod.name.clone(),
+        uid: pod.uid.clone(),
+    }
 }

@@ -20,7 +20,11 @@ pub(super) fn build(situation: Situation<'_>) -> Plan {
     };
     match (situation.stop(), pod.has_ended()) {
         (Some(stop), true) => situation.stops_as(&stop),
-        (Some(_), false) => Plan { actions: end_pod(pod).into_iter().collect(), again: Some(SOON), ..Plan::default() },
+        (Some(_), false) => Plan {
+            actions: end_pod(pod).into_iter().collect(),
+            again: Some(SOON),
+            ..Plan::default()
+        },
         (None, true) => built(situation, pod),
         (None, false) => in_progress(situation, pod),
     }
@@ -47,22 +51,42 @@ pub(super) fn end_pod(pod: &PodView) -> Option<Action> {
 
 /// The pod runs, or can't.
 fn in_progress(situation: Situation<'_>, pod: &PodView) -> Plan {
-    let waited = pod.created.map_or(SignedDuration::ZERO, |created| situation.now.duration_since(created));
+    let waited = pod
+        .created
+        .map_or(SignedDuration::ZERO, |created| situation.now.duration_since(created));
     let is_stuck = waited.as_secs() >= situation.settings.builds.pending_deadline_seconds;
     if let Some(failure) = failure::of_waiting(pod).filter(|_| is_stuck) {
-        return Plan { actions: end_pod(pod).into_iter().collect(), ..situation.fails(failure) };
+        return Plan {
+            actions: end_pod(pod).into_iter().collect(),
+            ..situation.fails(failure)
+        };
     }
-    let builds = pod.container(BUILDER).is_some_and(|container| !matches!(container.state, ContainerState::Waiting { .. }));
+    let builds = pod
+        .container(BUILDER)
+        .is_some_and(|container| !matches!(container.state, ContainerState::Waiting { .. }));
     let (phase, message) = if builds {
-        (Phase::Building, "The Dockerfile's steps run; follow them with kubectl logs.".to_owned())
+        (
+            Phase::Building,
+            "The Dockerfile's steps run; follow them with kubectl logs.".to_owned(),
+        )
     } else {
         (Phase::Preparing, failure::waits_for(pod))
     };
     let status = situation
         .draft()
         .with(|status| status.source = status.source.take().or_else(|| prepared(pod)))
-        .going_on(phase, &Cause { reason: phase.as_str(), message: &message });
-    Plan { status: Some(status), again: Some(situation.until_deadline()), ..Plan::default() }
+        .going_on(
+            phase,
+            &Cause {
+                reason: phase.as_str(),
+                message: &message,
+            },
+        );
+    Plan {
+        status: Some(status),
+        again: Some(situation.until_deadline()),
+        ..Plan::default()
+    }
 }
 
 /// The pod has ended by itself.
@@ -87,8 +111,18 @@ fn built(situation: Situation<'_>, pod: &PodView) -> Plan {
             });
             let message = format!("The image was built; {} is scanned.", staged.digest);
             Plan {
-                status: Some(status.going_on(Phase::Scanning, &Cause { reason: "Scanning", message: &message })),
-                then: vec![Action::CreateJob(Box::new(objects::scan_job(build, &staged, situation.settings)))],
+                status: Some(status.going_on(
+                    Phase::Scanning,
+                    &Cause {
+                        reason: "Scanning",
+                        message: &message,
+                    },
+                )),
+                then: vec![Action::CreateJob(Box::new(objects::scan_job(
+                    build,
+                    &staged,
+                    situation.settings,
+                )))],
                 again: Some(situation.until_deadline()),
                 ..Plan::default()
             }
@@ -102,4 +136,3 @@ fn prepared(pod: &PodView) -> Option<SourceStatus> {
         Some(Report::Failed(_)) | None => None,
     }
 }
-

@@ -14,9 +14,16 @@ use crate::step::{Evaluated, Published, Report};
 
 /// The image is staged and being judged.
 pub(super) fn scan(situation: Situation<'_>, staged: &StagedImage) -> Plan {
-    let job = situation.observed.scan.as_ref().filter(|job| situation.is_ours(job.build_uid.as_deref()));
+    let job = situation
+        .observed
+        .scan
+        .as_ref()
+        .filter(|job| situation.is_ours(job.build_uid.as_deref()));
     if let Some(stop) = situation.stop() {
-        return Plan { actions: job.and_then(end_job).into_iter().collect(), ..situation.stops_as(&stop) };
+        return Plan {
+            actions: job.and_then(end_job).into_iter().collect(),
+            ..situation.stops_as(&stop)
+        };
     }
     let build = match situation.validated {
         Ok(build) => build,
@@ -24,10 +31,17 @@ pub(super) fn scan(situation: Situation<'_>, staged: &StagedImage) -> Plan {
     };
     let Some(job) = job else {
         let job = objects::scan_job(build, staged, situation.settings);
-        return Plan { actions: vec![Action::CreateJob(Box::new(job))], again: Some(SOON), ..Plan::default() };
+        return Plan {
+            actions: vec![Action::CreateJob(Box::new(job))],
+            again: Some(SOON),
+            ..Plan::default()
+        };
     };
     match outcome::<Evaluated>(job) {
-        Outcome::Running => Plan { again: Some(situation.until_deadline()), ..Plan::default() },
+        Outcome::Running => Plan {
+            again: Some(situation.until_deadline()),
+            ..Plan::default()
+        },
         Outcome::Done(evaluated) => judged(situation, build, staged, evaluated),
         Outcome::Failed(failure) => situation.unknown(failure),
     }
@@ -60,9 +74,19 @@ fn judged(situation: Situation<'_>, build: &Validated, staged: &StagedImage, eva
     }
     let referrers = draft.referrers();
     let job = objects::publish_job(build, situation.owner(), staged, &referrers, situation.settings);
-    let message = format!("The verdict is {}; the image is published as {}.", verdict.result.as_str(), build.output_image);
+    let message = format!(
+        "The verdict is {}; the image is published as {}.",
+        verdict.result.as_str(),
+        build.output_image
+    );
     Plan {
-        status: Some(draft.going_on(Phase::Publishing, &Cause { reason: "Publishing", message: &message })),
+        status: Some(draft.going_on(
+            Phase::Publishing,
+            &Cause {
+                reason: "Publishing",
+                message: &message,
+            },
+        )),
         then: vec![Action::CreateJob(Box::new(job))],
         again: Some(situation.until_deadline()),
         ..Plan::default()
@@ -82,27 +106,46 @@ fn is_consistent(verdict: &Verdict) -> bool {
 
 /// The image may be published and is being so. From here cancelling comes too late: the tag may have been set.
 pub(super) fn publish(situation: Situation<'_>, staged: &StagedImage, verdict: &Verdict) -> Plan {
-    let job = situation.observed.publish.as_ref().filter(|job| situation.is_ours(job.build_uid.as_deref()));
+    let job = situation
+        .observed
+        .publish
+        .as_ref()
+        .filter(|job| situation.is_ours(job.build_uid.as_deref()));
     let build = match (situation.validated, job) {
         (Ok(build), _) => build,
         (Err(_), Some(job)) if job.ended.is_none() => {
-            return Plan { again: Some(situation.until_deadline()), ..Plan::default() };
+            return Plan {
+                again: Some(situation.until_deadline()),
+                ..Plan::default()
+            };
         }
         (Err(refusal), _) => return situation.refuses(refusal),
     };
     let Some(job) = job else {
         let referrers = situation.draft().referrers();
         let job = objects::publish_job(build, situation.owner(), staged, &referrers, situation.settings);
-        return Plan { actions: vec![Action::CreateJob(Box::new(job))], again: Some(SOON), ..Plan::default() };
+        return Plan {
+            actions: vec![Action::CreateJob(Box::new(job))],
+            again: Some(SOON),
+            ..Plan::default()
+        };
     };
     match outcome::<Published>(job) {
-        Outcome::Running => Plan { again: Some(situation.until_deadline()), ..Plan::default() },
+        Outcome::Running => Plan {
+            again: Some(situation.until_deadline()),
+            ..Plan::default()
+        },
         Outcome::Failed(failure) => situation.fails(failure),
-        Outcome::Done(published) if published.digest == staged.digest.as_str() => succeeded(situation, build, staged, verdict),
+        Outcome::Done(published) if published.digest == staged.digest.as_str() => {
+            succeeded(situation, build, staged, verdict)
+        }
         Outcome::Done(published) => situation.fails(blank(
             FailureClass::Publish,
             "DigestMismatch",
-            format!("{} was read back as {}, not as {}.", build.output_image, published.digest, staged.digest),
+            format!(
+                "{} was read back as {}, not as {}.",
+                build.output_image, published.digest, staged.digest
+            ),
             "Somebody else writes this tag: choose another name, or find out who does.",
         )),
     }
@@ -113,15 +156,28 @@ fn succeeded(situation: Situation<'_>, build: &Validated, staged: &StagedImage, 
         Judgement::Pass => "Published",
         Judgement::Fail | Judgement::Unknown => "PublishedDryRun",
     };
-    let dry_run = if reason == "PublishedDryRun" { " Policy would refuse it; every policy that fails is in mode DryRun." } else { "" };
-    let message = format!("Published {} with digest {}.{dry_run}", build.output_image, staged.digest);
+    let dry_run = if reason == "PublishedDryRun" {
+        " Policy would refuse it; every policy that fails is in mode DryRun."
+    } else {
+        ""
+    };
+    let message = format!(
+        "Published {} with digest {}.{dry_run}",
+        build.output_image, staged.digest
+    );
     let output = OutputStatus {
         image: build.output_image.clone(),
         digest: staged.digest.clone(),
         size: staged.size,
     };
     let draft = situation.draft().with(|status| status.output = Some(output));
-    Plan { status: Some(draft.succeeded(&Cause { reason, message: &message })), ..Plan::default() }
+    Plan {
+        status: Some(draft.succeeded(&Cause {
+            reason,
+            message: &message,
+        })),
+        ..Plan::default()
+    }
 }
 
 enum Outcome<T> {
@@ -149,7 +205,9 @@ fn outcome<T: serde::de::DeserializeOwned>(job: &JobView) -> Outcome<T> {
 
 fn report<T: serde::de::DeserializeOwned>(pod: &PodView) -> Option<Report<T>> {
     match &pod.containers.last()?.state {
-        ContainerState::Ended { exit_code: 0, message, .. } => Report::decode(message),
+        ContainerState::Ended {
+            exit_code: 0, message, ..
+        } => Report::decode(message),
         ContainerState::Ended { .. } | ContainerState::Waiting { .. } | ContainerState::Running => None,
     }
 }

@@ -137,13 +137,25 @@ pub enum Rejection {
 /// between writing the end and acting on it may have left something.
 fn settled(situation: Situation<'_>) -> Plan {
     let observed = situation.observed;
-    let pod = situation.our_pod().filter(|pod| !pod.has_ended()).and_then(building::end_pod);
-    let jobs = [observed.scan.as_ref(), observed.publish.as_ref()].into_iter().flatten();
+    let pod = situation
+        .our_pod()
+        .filter(|pod| !pod.has_ended())
+        .and_then(building::end_pod);
+    let jobs = [observed.scan.as_ref(), observed.publish.as_ref()]
+        .into_iter()
+        .flatten();
     let unfinished = jobs.filter(|job| job.ended.is_none() && situation.is_ours(job.build_uid.as_deref()));
-    let status = situation.build.status.as_ref().filter(|status| status.observed_generation != situation.generation());
+    let status = situation
+        .build
+        .status
+        .as_ref()
+        .filter(|status| status.observed_generation != situation.generation());
     Plan {
         actions: pod.into_iter().chain(unfinished.filter_map(end_job)).collect(),
-        status: status.map(|status| BuildStatus { observed_generation: situation.generation(), ..status.clone() }),
+        status: status.map(|status| BuildStatus {
+            observed_generation: situation.generation(),
+            ..status.clone()
+        }),
         ..Plan::default()
     }
 }

@@ -60,7 +60,10 @@ impl Situation<'_> {
     }
 
     fn is_recorded(&self) -> bool {
-        self.build.status.as_ref().is_some_and(|status| status.start_time.is_some())
+        self.build
+            .status
+            .as_ref()
+            .is_some_and(|status| status.start_time.is_some())
     }
 
     /// Whether the build was dispatched: its status says so, or its pod is there.
@@ -70,7 +73,10 @@ impl Situation<'_> {
 
     /// The pod of this attempt, if it was made for this very Build and not for an earlier one of its name.
     pub(super) fn our_pod(&self) -> Option<&PodView> {
-        self.observed.pod.as_ref().filter(|pod| self.is_ours(pod.build_uid.as_deref()))
+        self.observed
+            .pod
+            .as_ref()
+            .filter(|pod| self.is_ours(pod.build_uid.as_deref()))
     }
 
     pub(super) fn owner(&self) -> Option<OwnerReference> {
@@ -82,8 +88,15 @@ impl Situation<'_> {
     }
 
     fn started(&self) -> Timestamp {
-        let recorded = self.build.status.as_ref().and_then(|status| status.start_time.as_ref()).map(|time| time.0);
-        recorded.or_else(|| self.our_pod().and_then(|pod| pod.created)).unwrap_or(self.now)
+        let recorded = self
+            .build
+            .status
+            .as_ref()
+            .and_then(|status| status.start_time.as_ref())
+            .map(|time| time.0);
+        recorded
+            .or_else(|| self.our_pod().and_then(|pod| pod.created))
+            .unwrap_or(self.now)
     }
 
     pub(super) fn deadline(&self) -> Option<Timestamp> {
@@ -100,26 +113,50 @@ impl Situation<'_> {
             return Some(Stop::Refused(refusal.clone()));
         }
         // Whoever ended the pod at its deadline: what the user or the platform said was asked above.
-        let pod_timed_out = || self.our_pod().is_some_and(|pod| pod.reason.as_deref() == Some("DeadlineExceeded"));
+        let pod_timed_out = || {
+            self.our_pod()
+                .is_some_and(|pod| pod.reason.as_deref() == Some("DeadlineExceeded"))
+        };
         (self.deadline().is_some_and(|deadline| self.now >= deadline) || pod_timed_out()).then_some(Stop::TimedOut)
     }
 
     pub(super) fn until_deadline(&self) -> Duration {
-        let left = self.deadline().map_or(SignedDuration::ZERO, |deadline| deadline.duration_since(self.now));
+        let left = self
+            .deadline()
+            .map_or(SignedDuration::ZERO, |deadline| deadline.duration_since(self.now));
         Duration::try_from(left).unwrap_or_default().clamp(SOON, 2 * LATER)
     }
 
     pub(super) fn waits(&self, reason: &str, message: &str) -> Plan {
         let status = self.draft().going_on(Phase::Queued, &Cause { reason, message });
-        Plan { status: Some(status), again: Some(LATER), ..Plan::default() }
+        Plan {
+            status: Some(status),
+            again: Some(LATER),
+            ..Plan::default()
+        }
     }
 
     pub(super) fn refuses(&self, refusal: &Refusal) -> Plan {
-        let age = self.build.metadata.creation_timestamp.as_ref().map(|created| self.now.duration_since(created.0));
+        let age = self
+            .build
+            .metadata
+            .creation_timestamp
+            .as_ref()
+            .map(|created| self.now.duration_since(created.0));
         let is_new = age.is_some_and(|age| age < HEALING) && !self.has_started();
         if refusal.may_heal && is_new {
-            let status = self.draft().going_on(Phase::Queued, &Cause { reason: refusal.reason, message: &refusal.message });
-            return Plan { status: Some(status), again: Some(SOON), ..Plan::default() };
+            let status = self.draft().going_on(
+                Phase::Queued,
+                &Cause {
+                    reason: refusal.reason,
+                    message: &refusal.message,
+                },
+            );
+            return Plan {
+                status: Some(status),
+                again: Some(SOON),
+                ..Plan::default()
+            };
         }
         self.ends(self.draft().refused(refusal))
     }
@@ -134,8 +171,14 @@ impl Situation<'_> {
 
     /// The evidence is incomplete because the scan failed.
     pub(super) fn unknown(&self, failure: Failure) -> Plan {
-        let failure = Failure { class: FailureClass::Scan, ..failure };
-        let message = format!("The image could not be scanned, and Unknown is not a pass: {}", failure.message);
+        let failure = Failure {
+            class: FailureClass::Scan,
+            ..failure
+        };
+        let message = format!(
+            "The image could not be scanned, and Unknown is not a pass: {}",
+            failure.message
+        );
         let draft = self.draft().with(|status| {
             status.verdict = Some(Verdict {
                 result: Judgement::Unknown,
@@ -144,13 +187,23 @@ impl Situation<'_> {
             });
             status.failure = Some(failure);
         });
-        self.ends(draft.ended(Phase::Failed, &Cause { reason: "EvidenceUnknown", message: &message }))
+        self.ends(draft.ended(
+            Phase::Failed,
+            &Cause {
+                reason: "EvidenceUnknown",
+                message: &message,
+            },
+        ))
     }
 
     /// A policy changed while the scan ran: what was judged is not what applies.
     pub(super) fn judge_again(&self) -> Plan {
         let job = self.observed.scan.as_ref().and_then(delete_job);
-        Plan { actions: job.into_iter().collect(), again: Some(SOON), ..Plan::default() }
+        Plan {
+            actions: job.into_iter().collect(),
+            again: Some(SOON),
+            ..Plan::default()
+        }
     }
 
     pub(super) fn stops_as(&self, stop: &Stop) -> Plan {
@@ -158,7 +211,10 @@ impl Situation<'_> {
             Stop::Refused(refusal) => self.refuses(refusal),
             Stop::Cancelled => self.ends(self.draft().ended(
                 Phase::Cancelled,
-                &Cause { reason: Phase::Cancelled.as_str(), message: "The build was cancelled. Nothing was published." },
+                &Cause {
+                    reason: Phase::Cancelled.as_str(),
+                    message: "The build was cancelled. Nothing was published.",
+                },
             )),
             Stop::TimedOut => self.ends(self.draft().failed(blank(
                 FailureClass::Timeout,
@@ -175,7 +231,10 @@ impl Situation<'_> {
             reason: condition.reason.clone(),
             message: condition.message.clone(),
         });
-        Plan { status: Some(status), note, ..Plan::default() }
+        Plan {
+            status: Some(status),
+            note,
+            ..Plan::default()
+        }
     }
 }
-
