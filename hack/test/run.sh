@@ -39,8 +39,18 @@ on_the_cluster() {
     local together alone
     together=$(test_files | grep -v '^alone_')
     alone=$(test_files | grep '^alone_')
+    tests "the worker against the real registry" registry on_the_registry
     tests "black-box tests, $THREADS at a time" together black_box "$THREADS" "$together"
     tests "black-box tests that run alone" alone black_box 1 "$alone"
+}
+
+on_the_registry() {
+    (
+        set -a
+        # shellcheck source=/dev/null
+        . "$CLUSTER_DIR/env"
+        cargo test --package imagefactory-worker --locked --test worker -- --ignored real_registry
+    )
 }
 
 # black_box THREADS NAMES: the tests in those files that need the cluster.
@@ -103,7 +113,8 @@ progress() {
 
 finish() {
     local passed failed skipped label
-    read -r passed failed skipped < <(count_tests "$REPORTS/without-cluster.tests" "$REPORTS/together.tests" "$REPORTS/alone.tests")
+    read -r passed failed skipped < <(count_tests "$REPORTS/without-cluster.tests" "$REPORTS/registry.tests" \
+        "$REPORTS/together.tests" "$REPORTS/alone.tests")
     for label in ${FAILED_STEPS[@]+"${FAILED_STEPS[@]}"}; do say "failed: $label"; done
     [ "$skipped" -eq 0 ] || ! can_run_a_cluster || say "failed: $skipped tests were skipped that this machine can run"
     say "done"

@@ -295,3 +295,17 @@ fn the_java_database_is_fetched_into_a_claim_of_its_own_when_its_source_changes(
     );
     assert_eq!(of_kind(&render(&Chart::minimal()), "Job").count(), 0);
 }
+
+#[test]
+fn what_must_outlive_the_release_is_kept_at_uninstall_and_nothing_else() {
+    for (values, chart) in all() {
+        for object in render(&chart) {
+            let outlives = matches!(
+                kind(&object),
+                "CustomResourceDefinition" | "ImagePolicy" | "Namespace" | "PersistentVolumeClaim"
+            );
+            let kept = text(&object, "/metadata/annotations/helm.sh~1resource-policy") == "keep";
+            assert_eq!(kept, outlives, "{values}: {}", title(&object));
+        }
+    }
+}
