@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on says why")]
 
 use std::collections::HashMap;
-use std::io::Write;
+use std::path::Path;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use imagefactory_tests::chart::{Chart, read, repository};
@@ -53,8 +53,8 @@ fn fill_in_local() -> Chart {
         !text.contains("${"),
         "a value that this test and deploy.sh must know:\n{text}"
     );
-    let (mut file, path) = tempfile::NamedTempFile::new().unwrap().keep().unwrap();
-    file.write_all(text.as_bytes()).unwrap();
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("values-local.yaml");
+    std::fs::write(&path, text).unwrap();
     let ca = "caBundle=-----BEGIN CERTIFICATE-----\\nbm8=\\n-----END CERTIFICATE-----";
     Chart::bare().with_values(&path).set(ca)
 }
