@@ -63,6 +63,13 @@ pub(super) struct DurationLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct VerdictLabels {
+    pub(super) tenant: String,
+    pub(super) verdict: &'static str,
+    pub(super) severity: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct KindLabels {
     pub(super) kind: String,
 }

@@ -6,15 +6,18 @@
 mod families;
 pub mod requests;
 mod scrape;
+mod verdicts;
 
 #[cfg(test)]
 mod tests;
 
-pub use scrape::{BuildsByPhase, Health, Silence};
+pub use scrape::{Health, Silence};
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use imagefactory_crds::Build;
+use kube::runtime::reflector::Store;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
@@ -25,9 +28,10 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::watches::Heartbeats;
 use families::{
-    BuildLabels, ControllerLabels, DurationLabels, KindLabels, OutcomeLabels, RequestLabels, Seconds, seconds,
+    BuildLabels, ControllerLabels, DurationLabels, KindLabels, OutcomeLabels, RequestLabels, Seconds, VerdictLabels, seconds,
 };
 use requests::Request;
+use scrape::BuildsByPhase;
 
 /// Content type of what [`Metrics::encode`] writes.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -42,6 +46,7 @@ pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     builds: Family<BuildLabels, Counter>,
     build_duration: Seconds<DurationLabels>,
+    verdicts: Family<VerdictLabels, Counter>,
     malformed: Family<KindLabels, Counter>,
 }
 
@@ -56,6 +61,7 @@ impl Default for Metrics {
             requests: Family::default(),
             builds: Family::default(),
             build_duration: seconds(families::LONG),
+            verdicts: Family::default(),
             malformed: Family::default(),
             registry: Mutex::default(),
         };
@@ -104,6 +110,11 @@ impl Metrics {
             self.build_duration.clone(),
         );
         registry.register(
+            "scan_verdicts",
+            "Images that were judged, by tenant, verdict and the worst severity that was found",
+            self.verdicts.clone(),
+        );
+        registry.register(
             "malformed_objects",
             "Objects that did not parse, counted once for each generation of each object",
             self.malformed.clone(),
@@ -117,6 +128,15 @@ impl Metrics {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .register_collector(Box::new(collector));
+    }
+
+    /// Adds the count of builds that exist, told only while this process leads: each replica has the same builds in
+    /// its cache, and a sum over all processes is to be right.
+    pub fn add_builds(&self, builds: Store<Build>) {
+        self.add_collector(BuildsByPhase {
+            builds,
+            leader: self.leader.clone(),
+        });
     }
 
     /// When each watch was last heard of.

@@ -10,7 +10,7 @@ use kube::runtime::reflector::Store;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Unit;
 
 use crate::health::Gates;
@@ -33,8 +33,11 @@ impl Collector for Silence {
     }
 }
 
-/// Builds that exist, by tenant and phase.
-pub struct BuildsByPhase(pub Store<Build>);
+/// Builds that exist, by tenant and phase; nothing where another process leads.
+pub(super) struct BuildsByPhase {
+    pub(super) builds: Store<Build>,
+    pub(super) leader: Gauge,
+}
 
 impl Debug for BuildsByPhase {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result<(), Error> {
@@ -44,8 +47,11 @@ impl Debug for BuildsByPhase {
 
 impl Collector for BuildsByPhase {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
+        if self.leader.get() == 0 {
+            return Ok(());
+        }
         let mut counts = BTreeMap::<(String, &'static str), i64>::new();
-        for build in self.0.state() {
+        for build in self.builds.state() {
             let namespace = build.namespace().unwrap_or_default();
             let Some(tenant) = tenant_of_namespace(&namespace) else {
                 continue;

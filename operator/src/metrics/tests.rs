@@ -153,7 +153,7 @@ fn build(namespace: &str, name: &str, phase: Option<&str>) -> Event<DeserializeG
 #[test]
 fn builds_that_exist_are_counted_on_scrape() {
     let (metrics, hub) = (Metrics::default(), Hub::<Build>::default());
-    metrics.add_collector(BuildsByPhase(hub.store()));
+    metrics.add_builds(hub.store());
     let builds = [
         ("tenant-a", "1", Some("Building")),
         ("tenant-a", "2", Some("Building")),
@@ -165,6 +165,12 @@ fn builds_that_exist_are_counted_on_scrape() {
     }
     let text = metrics.encode().unwrap();
     assert!(
+        !text.contains("builds_current"),
+        "one that waits says nothing, or a sum would count twice: {text}"
+    );
+    metrics.set_leader(true);
+    let text = metrics.encode().unwrap();
+    assert!(
         text.contains("imagefactory_builds_current{tenant=\"a\",phase=\"Building\"} 2"),
         "{text}"
     );
@@ -173,15 +179,19 @@ fn builds_that_exist_are_counted_on_scrape() {
         "{text}"
     );
     assert!(!text.contains("elsewhere"), "{text}");
+    metrics.set_leader(false);
+    assert!(!metrics.encode().unwrap().contains("builds_current"));
 }
 
-#[test]
-fn every_family_has_our_prefix_a_help_text_and_its_unit() {
+/// Text with a member of every family: a family says nothing of itself before it has one.
+pub(super) fn every_family() -> String {
     let (metrics, hub, gates) = (Metrics::default(), Hub::<Build>::default(), Gates::default());
     gates.add("api", || None);
-    metrics.add_collector(BuildsByPhase(hub.store()));
+    hub.take(build("tenant-acme", "1", None));
+    metrics.add_builds(hub.store());
+    metrics.set_leader(true);
     metrics.add_collector(Health(gates));
-    // A family says nothing of itself before it has a member.
+    metrics.heartbeats().beat("builds");
     metrics.reconciled("build", "changed", Duration::ZERO);
     metrics.requested(&counted(Method::GET, "/api/v1/pods", ""), "2xx");
     metrics.malformed_object("builds");
@@ -192,12 +202,18 @@ fn every_family_has_our_prefix_a_help_text_and_its_unit() {
         result: "Succeeded",
     };
     metrics.build_settled(build, Some(Duration::ZERO));
-    let text = metrics.encode().unwrap();
+    metrics.judged("acme", &verdicts::tests::status("Pass", Some([0; 5])));
+    metrics.encode().unwrap()
+}
+
+#[test]
+fn every_family_has_our_prefix_a_help_text_and_its_unit() {
+    let text = every_family();
     let families: Vec<&str> = text
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
         .collect();
-    assert!(families.len() == 11, "{families:?}");
+    assert!(families.len() == 12, "{families:?}");
     for family in families {
         assert!(family.starts_with("imagefactory_"), "{family}");
         let help = text

@@ -19,7 +19,6 @@ use crate::config::RunArgs;
 use crate::context::Context;
 use crate::controllers;
 use crate::leader::{Candidacy, Election, Lost, Timing};
-use crate::metrics::BuildsByPhase;
 use crate::watches::Hubs;
 use imagefactory_crds::names::FIELD_MANAGER;
 
@@ -33,7 +32,7 @@ pub(super) async fn lead(role: Role, args: &RunArgs) -> Result<(), StartupError>
     let mut watches = JoinSet::new();
     hubs.start(&role.client, &role.metrics, &mut watches);
     role.ready.add_watches(&hubs, role.metrics.heartbeats());
-    role.metrics.add_collector(BuildsByPhase(hubs.builds.store()));
+    role.metrics.add_builds(hubs.builds.store());
     // A process with empty caches does not stand for election: it could not act if it won.
     tokio::select! {
         () = filled(&hubs) => {}

@@ -43,6 +43,7 @@ pub(super) fn settled(situation: Situation<'_>, status: &BuildStatus, context: &
         },
         took,
     );
+    context.metrics.judged(tenant, status);
     info!(%namespace, build = build.name_any(), result, "build settled");
 }
 

@@ -1,0 +1,88 @@
+//! Verdicts on scanned images, by the worst that was found in them.
+
+use imagefactory_crds::build::{BuildStatus, SeverityCounts};
+
+use super::Metrics;
+use super::families::VerdictLabels;
+
+impl Metrics {
+    /// The image of a build was judged. To be called once for each build, as [`Metrics::build_settled`] is; a build
+    /// that ended before its verdict counts nothing.
+    pub fn judged(&self, tenant: &str, status: &BuildStatus) {
+        let Some(verdict) = &status.verdict else { return };
+        let labels = VerdictLabels {
+            tenant: tenant.to_owned(),
+            verdict: verdict.result.as_str(),
+            severity: worst(status.scan.as_ref().map(|scan| &scan.vulnerabilities)),
+        };
+        self.verdicts.get_or_create(&labels).inc();
+    }
+}
+
+/// The worst severity that has a finding; `missing` where there is no report to look into.
+fn worst(counts: Option<&SeverityCounts>) -> &'static str {
+    let Some(counts) = counts else { return "missing" };
+    let by_severity = [
+        ("critical", counts.critical),
+        ("high", counts.high),
+        ("medium", counts.medium),
+        ("low", counts.low),
+        ("unknown", counts.unknown),
+    ];
+    by_severity
+        .into_iter()
+        .find_map(|(severity, count)| (count > 0).then_some(severity))
+        .unwrap_or("none")
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    pub(in super::super) fn status(result: &str, counts: Option<[u32; 5]>) -> BuildStatus {
+        let mut status = json!({
+            "observedGeneration": 1,
+            "verdict": {"result": result, "publishable": result == "Pass"},
+        });
+        if let Some([critical, high, medium, low, unknown]) = counts {
+            let digest = format!("sha256:{}", "a".repeat(64));
+            status["scan"] = json!({
+                "scanner": "trivy 0.66.0", "scanTime": "2026-01-01T00:00:00Z", "packages": 1,
+                "referrers": {"sbom": digest, "report": digest},
+                "vulnerabilities": {"critical": critical, "high": high, "medium": medium, "low": low,
+                    "unknown": unknown, "fixable": 0},
+            });
+        }
+        serde_json::from_value(status).unwrap()
+    }
+
+    #[test]
+    fn a_verdict_is_counted_with_the_worst_severity_that_was_found() {
+        for (result, counts, severity) in [
+            ("Fail", Some([1, 7, 0, 0, 0]), "critical"),
+            ("Fail", Some([0, 7, 0, 2, 0]), "high"),
+            ("Pass", Some([0, 0, 3, 0, 0]), "medium"),
+            ("Pass", Some([0, 0, 0, 1, 9]), "low"),
+            ("Pass", Some([0, 0, 0, 0, 9]), "unknown"),
+            ("Pass", Some([0, 0, 0, 0, 0]), "none"),
+            ("Unknown", None, "missing"),
+        ] {
+            let line = format!(
+                "imagefactory_scan_verdicts_total{{tenant=\"acme\",verdict=\"{result}\",severity=\"{severity}\"}} 1"
+            );
+            let metrics = Metrics::default();
+            metrics.judged("acme", &status(result, counts));
+            let text = metrics.encode().unwrap();
+            assert!(text.contains(&line), "{line} in {text}");
+        }
+    }
+
+    #[test]
+    fn a_build_that_was_never_judged_counts_no_verdict() {
+        let metrics = Metrics::default();
+        metrics.judged("acme", &BuildStatus::default());
+        assert!(!metrics.encode().unwrap().contains("verdict"));
+    }
+}
