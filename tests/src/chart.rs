@@ -2,10 +2,12 @@
 //!
 //! | module | does |
 //! |---|---|
+//! | [`monitoring`] | Prometheus Operator's kinds, and the queries of dashboards and alerts |
 //! | [`object`] | finds objects, and what they hold |
 //! | [`strict`] | reads every object with the very type of its kind, and tells what that type does not know |
 //! | [`rights`] | the table of all that the chart grants |
 
+pub mod monitoring;
 pub mod object;
 pub mod rights;
 pub mod strict;

@@ -52,6 +52,25 @@ impl Prometheus {
         series.iter().map(sample).collect()
     }
 
+    /// What a query gives now, or why Prometheus does not understand it.
+    ///
+    /// # Errors
+    /// With Prometheus' own words.
+    ///
+    /// # Panics
+    /// Where Prometheus does not answer.
+    pub async fn ask(&self, expression: &str) -> Result<usize, String> {
+        let mut url = reqwest::Url::parse(&format!("{}/api/v1/query", self.url)).expect("an URL");
+        url.query_pairs_mut().append_pair("query", expression);
+        let answer = self.client.get(url).send().await.expect("Prometheus answers");
+        let answer: Value = answer.json().await.expect("Prometheus answers with JSON");
+        if answer["status"] == "success" {
+            Ok(answer["data"]["result"].as_array().map_or(0, Vec::len))
+        } else {
+            Err(answer["error"].to_string())
+        }
+    }
+
     /// The targets that are read, of that namespace.
     ///
     /// # Panics

@@ -9,6 +9,8 @@ mod scrape;
 mod verdicts;
 
 #[cfg(test)]
+mod shown;
+#[cfg(test)]
 mod tests;
 
 pub use scrape::{Health, Silence};
@@ -28,7 +30,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::watches::Heartbeats;
 use families::{
-    BuildLabels, ControllerLabels, DurationLabels, KindLabels, OutcomeLabels, RequestLabels, Seconds, VerdictLabels, seconds,
+    BuildLabels, ControllerLabels, DurationLabels, KindLabels, OutcomeLabels, RequestLabels, Seconds, VerdictLabels,
+    seconds,
 };
 use requests::Request;
 use scrape::BuildsByPhase;

@@ -7,12 +7,14 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Secret, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::monitoring::{PrometheusRule, ServiceMonitor};
 use super::object::{kind, text};
 
 /// What is wrong with an object; empty when nothing is.
@@ -29,6 +31,9 @@ pub fn faults(object: &Value) -> Vec<String> {
         ("batch/v1", "Job") => through::<Job>,
         ("batch/v1", "CronJob") => through::<CronJob>,
         ("networking.k8s.io/v1", "NetworkPolicy") => through::<NetworkPolicy>,
+        ("policy/v1", "PodDisruptionBudget") => through::<PodDisruptionBudget>,
+        ("monitoring.coreos.com/v1", "ServiceMonitor") => through::<ServiceMonitor>,
+        ("monitoring.coreos.com/v1", "PrometheusRule") => through::<PrometheusRule>,
         ("rbac.authorization.k8s.io/v1", "ClusterRole") => through::<ClusterRole>,
         ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding") => through::<ClusterRoleBinding>,
         ("rbac.authorization.k8s.io/v1", "Role") => through::<Role>,
