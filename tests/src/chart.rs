@@ -2,11 +2,13 @@
 //!
 //! | module | does |
 //! |---|---|
+//! | [`images`] | every image that a release can ask for |
 //! | [`monitoring`] | Prometheus Operator's kinds, and the queries of dashboards and alerts |
 //! | [`object`] | finds objects, and what they hold |
 //! | [`strict`] | reads every object with the very type of its kind, and tells what that type does not know |
 //! | [`rights`] | the table of all that the chart grants |
 
+pub mod images;
 pub mod monitoring;
 pub mod object;
 pub mod rights;

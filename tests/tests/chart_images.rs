@@ -9,25 +9,10 @@
 
 mod chart_support;
 
-use std::collections::BTreeSet;
-
 use chart_support::render;
-use imagefactory_tests::chart::object::{containers, list, of_kind, pod_specs, text};
-use imagefactory_tests::chart::{Chart, folder, read};
-use serde_json::Value;
-
-fn images(objects: &[Value]) -> BTreeSet<String> {
-    let pods = pod_specs(objects)
-        .into_iter()
-        .flat_map(|(_, pod)| containers(pod))
-        .map(|container| text(container, "/image").to_owned());
-    let settings = of_kind(objects, "ConfigMap")
-        .filter_map(|map| serde_yaml::from_str::<Value>(text(map, "/data/config.yaml")).ok());
-    let steps = settings.flat_map(|settings| {
-        ["/images/worker", "/images/kaniko", "/images/trivy"].map(|pointer| text(&settings, pointer).to_owned())
-    });
-    pods.chain(steps).filter(|image| !image.is_empty()).collect()
-}
+use imagefactory_tests::chart::Chart;
+use imagefactory_tests::chart::images::images;
+use imagefactory_tests::chart::object::{containers, list, pod_specs, text};
 
 #[test]
 fn every_image_can_be_named_by_registry_repository_tag_and_digest() {
@@ -66,14 +51,6 @@ fn one_value_moves_all_images_to_another_registry() {
         images.iter().all(|image| image.starts_with("mirror.example.com:5000/")),
         "{images:?}"
     );
-}
-
-#[test]
-fn the_list_of_images_for_mirroring_is_complete() {
-    let chart: Value = serde_yaml::from_str(&read(&folder().join("Chart.yaml")).unwrap()).unwrap();
-    let listed: Vec<Value> = serde_yaml::from_str(text(&chart, "/annotations/artifacthub.io~1images")).unwrap();
-    let listed: BTreeSet<String> = listed.iter().map(|image| text(image, "/image").to_owned()).collect();
-    assert_eq!(listed, images(&render(&Chart::minimal())));
 }
 
 #[test]
