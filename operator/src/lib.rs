@@ -12,6 +12,7 @@
 //! | [`controllers`] | one module for each kind, and the janitor beside them |
 //! | [`credentials`] | the role that places staging credentials in tenant namespaces |
 //! | [`janitor`] | removes jobs that nobody needs any more |
+//! | [`selftest`] | asks whether a release answers, for `helm test` |
 //! | [`crds`] | prints the CustomResourceDefinitions |
 //! | [`metrics`], [`health`], [`server`] | what the process says of itself |
 
@@ -26,6 +27,7 @@ pub mod janitor;
 pub mod leader;
 pub mod metrics;
 pub mod runner;
+pub mod selftest;
 pub mod server;
 pub mod startup;
 pub mod watches;

@@ -97,6 +97,7 @@ image-factory-tenant-operator | resourcequotas | create
 image-factory-tenant-operator | resourcequotas [imagefactory-quota] | delete get patch
 image-factory-tenant-operator | serviceaccounts | create
 image-factory-tenant-operator | serviceaccounts [imagefactory-build] | delete get patch
+image-factory-test in image-factory-work | deployments.apps [image-factory-credentials image-factory-trivy] | get
 image-factory-viewer | builds.imagefactory.dev | get list watch
 image-factory-viewer | events | get list watch
 image-factory-viewer | events.events.k8s.io | get list watch
@@ -182,7 +183,7 @@ fn bound(objects: &[Value]) -> BTreeSet<String> {
 }
 
 #[test]
-fn roles_are_bound_to_the_two_accounts_of_the_factory_and_to_named_groups() {
+fn roles_are_bound_to_the_accounts_of_the_factory_and_to_named_groups() {
     let operator = "ServiceAccount image-factory-system/image-factory-operator";
     let credentials = "ServiceAccount image-factory-work/image-factory-credentials";
     let expected: BTreeSet<String> = [
@@ -192,6 +193,7 @@ fn roles_are_bound_to_the_two_accounts_of_the_factory_and_to_named_groups() {
         format!("{operator} → Role image-factory-operator-events"),
         format!("{credentials} → ClusterRole image-factory-credentials"),
         format!("{credentials} → Role image-factory-credentials"),
+        "ServiceAccount image-factory-system/image-factory-test → Role image-factory-test".to_owned(),
     ]
     .into();
     assert_eq!(bound(&render(&Chart::minimal())), expected);

@@ -27,6 +27,8 @@ pub enum Command {
     Run(RunArgs),
     /// Places staging credentials in tenants' namespaces, and makes the scanner's token.
     Credentials(CredentialsArgs),
+    /// Asks whether the release answers; `helm test` runs it in the cluster.
+    Selftest(SelftestArgs),
     /// Prints the CustomResourceDefinitions as YAML.
     Crds,
     /// Prints the version.
@@ -53,6 +55,17 @@ pub struct CredentialsArgs {
     /// Directory with a docker configuration for each tenant, `<tenant>.json`, and `_default.json` for all others.
     #[arg(long, env = "CREDENTIALS_SOURCE", default_value = "/credentials/source")]
     pub source: PathBuf,
+}
+
+/// Flags of the role `selftest`.
+#[derive(Debug, Args)]
+pub struct SelftestArgs {
+    /// The installation's settings, which the chart writes.
+    #[arg(long, env = "CONFIG", default_value = "/etc/image-factory/config.yaml")]
+    pub config: PathBuf,
+    /// How long to ask again before a check counts as failed, in seconds.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(0..=600))]
+    pub wait_seconds: u64,
 }
 
 /// Flags of both roles.

@@ -23,3 +23,10 @@ pub(super) async fn connect(metrics: Arc<Metrics>) -> Result<Client, StartupErro
     let builder = ClientBuilder::try_from(config).map_err(StartupError::Client)?;
     Ok(builder.with_layer(&CountRequests::new(metrics)).build())
 }
+
+/// A client of something else than the API server, without any credential.
+pub(super) fn to(url: &str) -> Result<Client, StartupError> {
+    let mut config = Config::new(url.parse()?);
+    config.connect_timeout = Some(CONNECT);
+    Client::try_from(config).map_err(StartupError::Client)
+}

@@ -25,6 +25,9 @@ pub enum StartupError {
     /// The client can't be made.
     #[error("could not make the API server's client")]
     Client(#[source] kube::Error),
+    /// The address of the operator's Service is none.
+    #[error("could not make the operator's address")]
+    Address(#[from] http::uri::InvalidUri),
     /// The port can't be opened.
     #[error(transparent)]
     Serve(#[from] ServeError),
@@ -37,6 +40,9 @@ pub enum StartupError {
     /// The role `credentials` can't go on.
     #[error(transparent)]
     Credentials(CredentialsError),
+    /// The release does not answer as it should.
+    #[error("{0} of the checks failed")]
+    Selftest(usize),
     /// The definitions can't be printed.
     #[error(transparent)]
     Print(#[from] PrintError),

@@ -9,7 +9,9 @@ mod signals;
 
 pub use error::{StartupError, report};
 
+use std::io::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 use imagefactory_core::settings::Settings;
 use kube::Client;
@@ -18,10 +20,11 @@ use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::config::{self, CommonArgs, CredentialsArgs, RunArgs};
+use crate::config::{self, CommonArgs, CredentialsArgs, RunArgs, SelftestArgs};
 use crate::credentials;
 use crate::health::Gates;
 use crate::metrics::{Health, Metrics};
+use crate::selftest::{self, Release};
 use crate::server::{self, Served};
 
 /// What both roles begin with.
@@ -59,6 +62,27 @@ pub fn credentials(args: CredentialsArgs) -> Result<(), StartupError> {
             .await
             .map_err(StartupError::Credentials)
     })
+}
+
+/// The role `selftest`.
+///
+/// # Errors
+/// When it can't begin, or a check failed.
+pub fn selftest(args: &SelftestArgs, out: &mut impl Write) -> Result<(), StartupError> {
+    let settings = config::load(&args.config)?;
+    let failed = runtime()?.block_on(async {
+        let release = Release {
+            api: client::connect(Arc::default()).await?,
+            operator: client::to(&selftest::operator_url(&settings))?,
+            settings: &settings,
+        };
+        let patience = Duration::from_secs(args.wait_seconds);
+        Ok::<_, StartupError>(selftest::run(&release, patience, out).await?)
+    })?;
+    match failed {
+        0 => Ok(()),
+        failed => Err(StartupError::Selftest(failed)),
+    }
 }
 
 fn runtime() -> Result<Runtime, StartupError> {

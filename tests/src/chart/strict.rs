@@ -5,7 +5,7 @@ use imagefactory_crds::ImagePolicy;
 use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Secret, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
@@ -23,6 +23,7 @@ pub fn faults(object: &Value) -> Vec<String> {
     let read: fn(&Value) -> Vec<String> = match (text(object, "/apiVersion"), kind(object)) {
         ("v1", "Namespace") => through::<Namespace>,
         ("v1", "ServiceAccount") => through::<ServiceAccount>,
+        ("v1", "Pod") => through::<Pod>,
         ("v1", "Secret") => through::<Secret>,
         ("v1", "ConfigMap") => through::<ConfigMap>,
         ("v1", "Service") => through::<Service>,
@@ -113,6 +114,6 @@ mod tests {
         );
         assert_eq!(faults(&service(json!({"type": null}))), ["/spec/type is null"]);
         assert!(!faults(&service(json!({"ports": [{"port": "http"}]}))).is_empty());
-        assert!(!faults(&json!({"apiVersion": "v1", "kind": "Pod"})).is_empty());
+        assert!(!faults(&json!({"apiVersion": "v1", "kind": "Gadget"})).is_empty());
     }
 }
