@@ -14,3 +14,4 @@ pub mod prepare;
 pub mod publish;
 pub mod push;
 pub mod registry;
+pub mod spelling;

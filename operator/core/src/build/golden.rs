@@ -6,6 +6,7 @@ use serde_json::json;
 use super::fixtures::{World, digest};
 use super::objects::{build_pod, publish_job, scan_job};
 use super::validated::Validated;
+use crate::step::Evidence;
 
 /// A build that uses everything, with text that shells, YAML and Kubernetes' expansion would take apart.
 fn elaborate() -> World {
@@ -36,6 +37,7 @@ fn staged() -> StagedImage {
         repository: "registry.example.com/staging/acme/builds/web/uid".to_owned(),
         digest: digest('a'),
         size: 1,
+        platforms: Vec::new(),
     }
 }
 
@@ -75,7 +77,7 @@ fn the_publish_job_with_the_tenants_own_credential_runs_in_its_namespace() {
         &validated(&world),
         None,
         &staged(),
-        &[digest('b').0],
+        &evidence(),
         &world.settings
     ));
 }
@@ -86,4 +88,12 @@ fn the_waiver_of_user_namespaces_leaves_the_pod_without_one() {
     world.settings.require_user_namespaces = false;
     let pod = build_pod(&validated(&world), None, &world.settings);
     assert_eq!(pod.spec.unwrap().host_users, None);
+}
+
+fn evidence() -> Vec<Evidence> {
+    vec![Evidence {
+        subject: digest('a').0,
+        digest: digest('b').0,
+        platform: None,
+    }]
 }

@@ -8,6 +8,7 @@ pub mod failure;
 pub mod names;
 pub mod objects;
 pub mod observed;
+mod options;
 pub mod plan;
 pub mod status;
 pub mod sweep;

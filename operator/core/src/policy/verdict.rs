@@ -11,7 +11,7 @@ use crate::scan::Score;
 use crate::step::AppliedPolicy;
 
 /// Most causes of one policy, as the schema of Build says.
-pub const MAX_CAUSES: usize = 8;
+pub const MAX_CAUSES: usize = 4;
 /// Most policies in a verdict, as the schema of Build says.
 const MAX_POLICIES: usize = 4;
 

@@ -58,7 +58,9 @@ fn in_progress(situation: Situation<'_>, pod: &PodView) -> Plan {
     if let Some(failure) = failure::of_waiting(pod).filter(|_| is_stuck) {
         return Plan {
             actions: end_pod(pod).into_iter().collect(),
-            ..situation.fails(failure)
+            ..situation.fails_with(failure, |status| {
+                status.source = status.source.take().or_else(|| prepared(pod))
+            })
         };
     }
     let builds = pod
@@ -74,7 +76,8 @@ fn in_progress(situation: Situation<'_>, pod: &PodView) -> Plan {
     };
     let status = situation
         .draft()
-        .with(|status| status.source = status.source.take().or_else(|| prepared(pod)))
+        // With the builder's start: not a write of its own.
+        .with(|status| status.source = status.source.take().or_else(|| prepared(pod).filter(|_| builds)))
         .going_on(
             phase,
             &Cause {
@@ -104,6 +107,7 @@ fn built(situation: Situation<'_>, pod: &PodView) -> Plan {
                 repository: build.staging_repository.clone(),
                 digest: pushed.digest.as_str().into(),
                 size: pushed.size,
+                platforms: pushed.platforms,
             };
             let status = situation.draft().with(|status| {
                 status.source = source;
