@@ -109,6 +109,10 @@ bounded_strings! {
     validation = Rule::new("!has(self.recipe) || (!has(self.target) && !has(self.buildArgs))")
         .message("target and buildArgs speak of a Dockerfile; a recipe has none"),
     validation = Rule::new("(has(self.method) && self.method == 'custom') == has(self.custom)").message("method custom and spec.custom come together").field_path(".custom"),
+    validation = Rule::new("!has(self.platforms) || (has(self.method) && self.method in ['buildx', 'docker'])").message("field_not_supported: platforms is for methods buildx and docker").field_path(".platforms"),
+    validation = Rule::new("!has(self.platforms) || size(self.platforms) <= 1 || (has(self.method) && self.method == 'buildx')").message("field_not_supported: several platforms are for method buildx").field_path(".platforms"),
+    validation = Rule::new("!has(self.secrets) || (has(self.method) && self.method in ['buildx', 'docker', 'custom'])").message("field_not_supported: secrets is for methods buildx, docker and custom").field_path(".secrets"),
+    validation = Rule::new("!has(self.method) || self.method != 'custom' || !(has(self.target) || has(self.buildArgs) || has(self.labels) || has(self.recipe) || has(self.registryMirrors) || has(self.cache))").message("field_not_supported: target, buildArgs, labels, recipe, registryMirrors and cache are for methods kaniko, buildx and docker").field_path(".custom"),
     validation = Rule::new("!has(self.output) || !has(self.output.pushSecretRef) || !has(self.pullSecrets) || !self.pullSecrets.exists(s, s.name == self.output.pushSecretRef.name)")
         .message("the build's steps can read pull secrets, so the secret to publish with can't be one of them").field_path(".pullSecrets"),
     validation = Rule::new("self.cancelled || !oldSelf.cancelled").message("a cancelled build stays cancelled; create a new Build instead").field_path(".cancelled")

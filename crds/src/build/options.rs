@@ -23,7 +23,9 @@ bounded_strings! {
     /// URL of a proxy, without credentials in it, as in `http://proxy.example.com:3128`.
     ProxyUrl { min: 8, max: 512, pattern: r"^https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?/?$" }
     /// Host, domain, address or range that is reached without the proxy, as in `.example.com` or `10.0.0.0/8`.
-    ProxyException { min: 1, max: 253, pattern: r"^[A-Za-z0-9.*\[][A-Za-z0-9.:/*\[\]-]*$" }
+    ProxyException { min: 1, max: 253, pattern: r"^[A-Za-z0-9.*\[][A-Za-z0-9.:/*\[\]-]*$", rules: [
+        ("!self.contains('..')", "must not contain '..'")
+    ] }
     /// Value of a node's label.
     LabelValue { min: 0, max: 63, pattern: r"^([A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?)?$" }
     /// Name of a cluster-wide class or of a scheduler.

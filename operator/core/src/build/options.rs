@@ -118,3 +118,152 @@ pub(super) fn choose_cache(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use imagefactory_crds::build::{AllowedPlacement, Cache, NodeLabel};
+    use imagefactory_crds::common::BuildDefaults;
+    use serde_json::{Value, json};
+
+    use super::super::fixtures::World;
+    use super::super::validated::Validated;
+    use super::*;
+
+    fn world(spec: Value) -> World {
+        let mut world = World::new();
+        let mut whole = serde_json::to_value(&world.build.spec).unwrap();
+        whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        world.build.spec = serde_json::from_value(whole).unwrap();
+        world
+    }
+
+    fn reason(world: &World) -> &'static str {
+        world.validated().map_or_else(|refusal| refusal.reason, |_| "")
+    }
+
+    fn validated(world: &World) -> Validated {
+        world.validated().unwrap()
+    }
+
+    #[test]
+    fn a_field_that_the_method_can_t_honour_is_refused_with_its_code() {
+        assert_eq!(
+            reason(&world(json!({"platforms": ["linux/arm64"]}))),
+            "field_not_supported"
+        );
+        assert_eq!(
+            reason(&world(json!({"platforms": ["linux/arm64"], "method": "docker"}))),
+            ""
+        );
+    }
+
+    #[test]
+    fn what_the_spec_names_is_pulled_only_from_where_the_tenant_may_pull() {
+        let custom = |image: &str| json!({"method": "custom", "custom": {"image": format!("{image}@sha256:{}", "a".repeat(64))}});
+        for (spec, allowed) in [
+            (custom("docker.io/library/builder"), true),
+            (custom("registry.example.com/output/acme/builder"), true),
+            (custom("registry.example.com/output/other/builder"), false),
+            (custom("registry.example.com/staging/acme/builds/web/x"), false),
+            (custom("evil.example.com/library/builder"), false),
+            (
+                json!({"source": {"oci": {"image": "docker.io/library/source:1"}}}),
+                true,
+            ),
+            (
+                json!({"source": {"oci": {"image": "docker.io.example.com/library/source:1"}}}),
+                false,
+            ),
+            (
+                json!({"registryMirrors": [{"registry": "docker.io", "mirror": "evil.example.com"}]}),
+                false,
+            ),
+            (
+                json!({"registryMirrors": [{"registry": "docker.io", "mirror": "mirror.example.com/hub"}]}),
+                true,
+            ),
+        ] {
+            let found = reason(&world(spec.clone()));
+            assert_eq!(found, if allowed { "" } else { "RegistryNotAllowed" }, "{spec}");
+        }
+    }
+
+    #[test]
+    fn what_the_tenant_lists_is_added_to_what_everybody_may_pull() {
+        let mut world = world(json!({"source": {"oci": {"image": "quay.io/acme/source:1"}}}));
+        assert_eq!(reason(&world), "RegistryNotAllowed");
+        world.tenant.as_mut().unwrap().spec.registries = vec!["quay.io/acme".into()];
+        assert_eq!(
+            validated(&world).pull_prefixes,
+            [
+                "docker.io/library",
+                "mirror.example.com",
+                "quay.io/acme",
+                "registry.example.com/output/acme"
+            ]
+        );
+    }
+
+    #[test]
+    fn placement_is_refused_unless_the_platform_or_the_tenant_allows_all_of_it() {
+        let placement = json!({
+            "nodeSelector": [{"key": "pool", "value": "builds"}],
+            "tolerations": [{"key": "builds", "value": "only", "effect": "NoSchedule"}],
+            "runtimeClassName": "gvisor",
+        });
+        let mut world = world(json!({ "placement": placement }));
+        assert_eq!(reason(&world), "PlacementNotAllowed");
+        world.settings.builds.placement = serde_json::from_value(json!({
+            "nodeSelector": [{"key": "pool", "value": "builds"}], "runtimeClassNames": ["gvisor"],
+        }))
+        .unwrap();
+        assert_eq!(reason(&world), "PlacementNotAllowed");
+        world.tenant.as_mut().unwrap().spec.placement =
+            Some(serde_json::from_value(json!({"tolerations": [{"key": "builds", "effect": "NoSchedule"}]})).unwrap());
+        assert_eq!(reason(&world), "");
+    }
+
+    #[test]
+    fn what_the_project_sets_is_checked_too_and_gives_way_to_the_builds_own() {
+        let mut world = world(json!({"placement": {"nodeSelector": [{"key": "pool", "value": "own"}]}}));
+        let label = |key: &str, value: &str| NodeLabel {
+            key: key.into(),
+            value: value.into(),
+        };
+        let defaults = Placement {
+            node_selector: vec![label("pool", "project"), label("zone", "a")],
+            ..Placement::default()
+        };
+        world.project.as_mut().unwrap().spec.build_defaults = Some(BuildDefaults {
+            placement: Some(defaults),
+            ..BuildDefaults::default()
+        });
+        world.settings.builds.placement = AllowedPlacement {
+            node_selector: vec![label("pool", "own")],
+            ..AllowedPlacement::default()
+        };
+        assert_eq!(reason(&world), "PlacementNotAllowed");
+        world.settings.builds.placement.node_selector.push(label("zone", "a"));
+        assert_eq!(
+            validated(&world).placement.node_selector,
+            [label("pool", "own"), label("zone", "a")]
+        );
+    }
+
+    #[test]
+    fn the_cache_is_the_builds_choice_then_the_projects_then_the_charts() {
+        let mut world = world(json!({}));
+        assert_eq!(validated(&world).cache, CacheMode::Off);
+        world.settings.builds.cache = CacheMode::Use;
+        assert_eq!(validated(&world).cache, CacheMode::Use);
+        world.project.as_mut().unwrap().spec.build_defaults = Some(BuildDefaults {
+            cache: Some(Cache { mode: CacheMode::Off }),
+            ..BuildDefaults::default()
+        });
+        assert_eq!(validated(&world).cache, CacheMode::Off);
+        world.build.spec.cache = Some(Cache {
+            mode: CacheMode::Refresh,
+        });
+        assert_eq!(validated(&world).cache, CacheMode::Refresh);
+    }
+}
