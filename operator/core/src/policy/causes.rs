@@ -43,7 +43,7 @@ fn length(text: &str) -> usize {
 }
 
 /// At most [`MAX_CAUSE`] characters.
-fn cut(text: &str) -> String {
+pub(super) fn cut(text: &str) -> String {
     if length(text) <= MAX_CAUSE {
         text.to_owned()
     } else {

@@ -106,9 +106,6 @@ mod tests {
                 "{count} of {length}"
             );
         }
-        assert_eq!(
-            reported((0..9).map(|n| base(format!("debian:{n}"))).collect()).len(),
-            8
-        );
+        assert_eq!(reported((0..9).map(|n| base(format!("debian:{n}"))).collect()).len(), 8);
     }
 }

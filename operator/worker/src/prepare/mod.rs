@@ -25,12 +25,12 @@ use imagefactory_crds::build::BaseImage;
 use secrecy::ExposeSecret as _;
 
 use crate::ca::{self, Roots};
+use crate::disk::{empty, write_new};
 use crate::places::Places;
 use crate::registry::{Credentials, Registry};
 use dockerfile::DockerfileError;
 use error::PrepareError;
 use source::beneath::{self, PathError};
-use source::files::{empty, write_new};
 
 /// Map of user ids, as the kernel tells it.
 const UID_MAP: &str = "/proc/self/uid_map";
