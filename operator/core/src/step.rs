@@ -87,6 +87,9 @@ pub struct PrepareStep {
     pub mirrors: Vec<RegistryMirror>,
     /// Names of the pull secrets that are mounted, in the order of their directories.
     pub pull_secrets: Vec<String>,
+    /// Ids of the build's secrets: each must be there as a file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
 }
 
 /// What builds.

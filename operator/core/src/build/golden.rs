@@ -1,6 +1,6 @@
 //! The objects made for a build, as text: a change of behaviour is a change of these files.
 
-use imagefactory_crds::build::StagedImage;
+use imagefactory_crds::build::{PlatformImage, StagedImage};
 use serde_json::json;
 
 use super::fixtures::{World, digest};
@@ -55,6 +55,69 @@ fn the_pod_of_a_plain_build() {
 fn the_pod_of_a_build_that_uses_everything() {
     let world = elaborate();
     insta::assert_yaml_snapshot!(build_pod(&validated(&world), None, &world.settings));
+}
+
+/// Where it runs, with what, and through which proxy.
+fn placed(mut spec: serde_json::Value) -> World {
+    let more = json!({
+        "projectRef": {"name": "web"},
+        "source": {"oci": {"image": "docker.io/library/source:1"}},
+        "pullSecrets": [{"name": "bases"}],
+        "proxy": {"http": "http://proxy.example.com:3128", "exceptions": [".example.com", "10.0.0.0/8"]},
+        "placement": {
+            "nodeSelector": [{"key": "pool", "value": "builds"}],
+            "tolerations": [{"key": "builds", "value": "only"}, {"key": "spot", "effect": "NoSchedule"}],
+            "priorityClassName": "low", "runtimeClassName": "gvisor", "schedulerName": "packing",
+        },
+    });
+    spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let mut world = World::new();
+    world.build.spec = serde_json::from_value(spec).unwrap();
+    world.settings.builds.placement = serde_json::from_value(json!({
+        "nodeSelector": [{"key": "pool", "value": "builds"}], "tolerations": [{"key": "builds"}, {"key": "spot"}],
+        "priorityClassNames": ["low"], "runtimeClassNames": ["gvisor"], "schedulerNames": ["packing"],
+    }))
+    .unwrap();
+    world
+}
+
+#[test]
+fn the_pod_of_a_build_with_a_cache_that_is_placed() {
+    let world = placed(json!({"cache": {"mode": "Use"}}));
+    insta::assert_yaml_snapshot!(build_pod(&validated(&world), None, &world.settings));
+}
+
+#[test]
+fn the_pod_of_a_build_by_a_program_of_the_tenants() {
+    let world = placed(json!({
+        "method": "custom",
+        "custom": {
+            "image": format!("docker.io/library/builder{}", "@sha256:".to_owned() + &"a".repeat(64)),
+            "command": ["/bin/build", "$(HOME)"], "args": ["-- `id`; \"'"],
+            "env": [{"name": "MODE", "value": "$(PATH)"}, {"name": "DOCKER_CONFIG", "value": "/elsewhere"}],
+        },
+        "secrets": [{"id": "npm", "secretRef": {"name": "npm-token", "key": "token"}}],
+    }));
+    insta::assert_yaml_snapshot!(build_pod(&validated(&world), None, &world.settings));
+}
+
+#[test]
+fn the_scan_job_of_an_index() {
+    let world = World::new();
+    let staged = StagedImage {
+        platforms: vec![
+            PlatformImage {
+                platform: "linux/amd64".to_owned(),
+                digest: digest('b'),
+            },
+            PlatformImage {
+                platform: "linux/arm64".to_owned(),
+                digest: digest('c'),
+            },
+        ],
+        ..staged()
+    };
+    insta::assert_yaml_snapshot!(scan_job(&validated(&world), &staged, &world.settings));
 }
 
 #[test]

@@ -99,6 +99,7 @@ fn prepare(build: &Validated, settings: &Settings) -> Container {
         target: build.target.clone(),
         mirrors: build.mirrors.clone(),
         pull_secrets: build.pull_secrets.clone(),
+        secrets: build.secrets.iter().map(|secret| secret.id.0.clone()).collect(),
     };
     let mut mounts = vec![mount("workspace", paths::WORKSPACE), mount("prepared", paths::PREPARED)];
     let inputs = [
@@ -116,6 +117,7 @@ fn prepare(build: &Validated, settings: &Settings) -> Container {
         pull_volumes(build)
             .map(|(volume, index, _)| read_only(mount(&volume, &format!("{}/{index}", paths::PULL_CREDENTIALS)))),
     );
+    mounts.extend(builders::secrets_mount(build));
     let mut container = with_mounts(step_container("prepare", &step, settings), mounts);
     container.security_context = Some(restricted(0));
     container

@@ -32,6 +32,8 @@ pub(super) fn container(build: &Validated, settings: &Settings) -> Container {
     };
     Container {
         image: Some(custom.image.0.clone()),
+        // Always: so the registry is asked whether this tenant may have it, also where the node has it already.
+        image_pull_policy: Some("Always".to_owned()),
         command: list(&custom.command),
         args: list(&custom.args),
         working_dir: Some(working_dir),

@@ -5,13 +5,18 @@ mod custom;
 mod kaniko;
 
 use imagefactory_crds::build::{CacheMode, Method, Proxy};
-use k8s_openapi::api::core::v1::{Capabilities, Container, EnvVar, KeyToPath, Volume, VolumeMount};
+use k8s_openapi::api::core::v1::{
+    Capabilities, Container, EnvVar, KeyToPath, ProjectedVolumeSource, SecretProjection, Volume, VolumeMount,
+    VolumeProjection,
+};
 
-use super::containers::{empty_dir, mount, read_only, requirements, secret, variable};
+use super::containers::{empty_dir, mount, read_only, requirements, variable};
 use crate::build::failure::BUILDER;
 use crate::build::validated::Validated;
 use crate::settings::Settings;
 use crate::step::{Builder, paths};
+
+const BUILD_SECRETS: &str = "build-secrets";
 
 /// The container that builds.
 pub(super) fn builder(build: &Validated, settings: &Settings) -> Container {
@@ -42,19 +47,7 @@ pub(super) fn cache_tag(method: Method) -> &'static str {
 /// Volumes that only the builder and what hands them over need.
 pub(super) fn volumes(build: &Validated, settings: &Settings) -> Vec<Volume> {
     let size = Some(settings.builds.volume_size.as_str());
-    let mut volumes: Vec<Volume> = build
-        .secrets
-        .iter()
-        .enumerate()
-        .map(|(index, of)| {
-            let item = KeyToPath {
-                key: of.secret_ref.key.0.clone(),
-                path: of.id.0.clone(),
-                mode: None,
-            };
-            secret(&secret_volume(index), &of.secret_ref.name, Some(vec![item]))
-        })
-        .collect();
+    let mut volumes: Vec<Volume> = build_secrets(build).into_iter().collect();
     if build.cache != CacheMode::Off {
         volumes.push(empty_dir("cache-in", size));
         volumes.push(empty_dir("cache-out", size));
@@ -62,8 +55,38 @@ pub(super) fn volumes(build: &Validated, settings: &Settings) -> Vec<Volume> {
     volumes
 }
 
-fn secret_volume(index: usize) -> String {
-    format!("build-secret-{index}")
+/// The build's secrets as one directory with a file for each. Optional: `prepare` looks and says what is missing, where
+/// the kubelet would wait for it.
+fn build_secrets(build: &Validated) -> Option<Volume> {
+    let sources: Vec<_> = build
+        .secrets
+        .iter()
+        .map(|of| VolumeProjection {
+            secret: Some(SecretProjection {
+                name: of.secret_ref.name.0.clone(),
+                items: Some(vec![KeyToPath {
+                    key: of.secret_ref.key.0.clone(),
+                    path: of.id.0.clone(),
+                    mode: None,
+                }]),
+                optional: Some(true),
+            }),
+            ..VolumeProjection::default()
+        })
+        .collect();
+    (!sources.is_empty()).then(|| Volume {
+        name: BUILD_SECRETS.to_owned(),
+        projected: Some(ProjectedVolumeSource {
+            default_mode: Some(0o444),
+            sources: Some(sources),
+        }),
+        ..Volume::default()
+    })
+}
+
+/// The build's secrets as files, for `prepare` to look at and for the builder.
+pub(super) fn secrets_mount(build: &Validated) -> Option<VolumeMount> {
+    (!build.secrets.is_empty()).then(|| read_only(mount(BUILD_SECRETS, paths::BUILD_SECRETS)))
 }
 
 /// What every builder has: its resources, the source and what was prepared, the layout to write, secrets, cache.
@@ -86,21 +109,12 @@ fn mounts(build: &Validated) -> Vec<VolumeMount> {
         read_only(mount("prepared", paths::PREPARED)),
         mount("layout", paths::LAYOUT),
     ];
-    // Each secret as one file: a directory could hold only one of them.
-    mounts.extend(build.secrets.iter().enumerate().map(|(index, of)| VolumeMount {
-        sub_path: Some(of.id.0.clone()),
-        ..read_only(mount(&secret_volume(index), &secret_path(&of.id)))
-    }));
+    mounts.extend(secrets_mount(build));
     if build.cache != CacheMode::Off {
         mounts.push(mount("cache-out", paths::CACHE_OUT));
         mounts.push(read_only(mount("cache-in", paths::CACHE_IN)));
     }
     mounts
-}
-
-/// Where a secret of the build lies as a file.
-fn secret_path(id: &str) -> String {
-    format!("{}/{id}", paths::BUILD_SECRETS)
 }
 
 fn environment(build: &Validated) -> Vec<EnvVar> {
