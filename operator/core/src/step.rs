@@ -11,6 +11,8 @@ use imagefactory_crds::build::{
 use imagefactory_crds::image_policy::ImagePolicySpec;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+pub mod buildkit;
+
 /// Environment variable that carries the step as JSON.
 pub const STEP_VARIABLE: &str = "IMAGEFACTORY_STEP";
 
@@ -54,6 +56,8 @@ pub mod paths {
     pub const REPORTS: &str = "/reports";
     /// Scratch of a step of ours. `SSL_CERT_FILE` points at `ca.pem` in it, which the step writes first.
     pub const SCRATCH: &str = "/tmp";
+    /// State of the BuildKit daemon of one build.
+    pub const BUILDKIT_STATE: &str = "/state";
     /// Name of the Dockerfile that `prepare` writes into [`PREPARED`].
     pub const DOCKERFILE: &str = "Dockerfile";
     /// Name of the file with all certificate authorities in [`PREPARED`] and [`SCRATCH`].
