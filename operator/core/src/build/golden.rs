@@ -102,6 +102,19 @@ fn the_pod_of_a_build_by_a_program_of_the_tenants() {
 }
 
 #[test]
+fn the_pod_of_a_build_for_two_platforms() {
+    let world = placed(json!({
+        "method": "buildx", "platforms": ["linux/amd64", "linux/arm64"], "cache": {"mode": "Use"},
+        "secrets": [
+            {"id": "npm", "secretRef": {"name": "npm-token", "key": "token"}},
+            {"id": "pip", "secretRef": {"name": "pip-token", "key": "token"}},
+        ],
+        "buildArgs": [{"name": "GREETING", "value": "$(HOME)"}],
+    }));
+    insta::assert_yaml_snapshot!(build_pod(&validated(&world), None, &world.settings));
+}
+
+#[test]
 fn the_scan_job_of_an_index() {
     let world = World::new();
     let staged = StagedImage {

@@ -1,6 +1,7 @@
 //! The container that builds, one way for each method. It is the only one that runs tenant code: it can pull, read the
 //! build's own secrets and the project's cache, and write a layout, and nothing else.
 
+mod buildkit;
 mod custom;
 mod kaniko;
 
@@ -23,7 +24,7 @@ pub(super) fn builder(build: &Validated, settings: &Settings) -> Container {
     match build.method {
         Method::Kaniko => kaniko::container(build, settings),
         Method::Custom => custom::container(build, settings),
-        Method::Buildx | Method::Docker => kaniko::container(build, settings),
+        Method::Buildx | Method::Docker => buildkit::container(build, settings),
     }
 }
 
@@ -48,6 +49,9 @@ pub(super) fn cache_tag(method: Method) -> &'static str {
 pub(super) fn volumes(build: &Validated, settings: &Settings) -> Vec<Volume> {
     let size = Some(settings.builds.volume_size.as_str());
     let mut volumes: Vec<Volume> = build_secrets(build).into_iter().collect();
+    if kind(build.method) == Builder::Buildkit {
+        volumes.push(empty_dir(buildkit::STATE, size));
+    }
     if build.cache != CacheMode::Off {
         volumes.push(empty_dir("cache-in", size));
         volumes.push(empty_dir("cache-out", size));
