@@ -61,7 +61,7 @@ fn in_progress(situation: Situation<'_>, pod: &PodView) -> Plan {
         return Plan {
             actions: end_pod(pod).into_iter().collect(),
             ..situation.fails_with(failure, |status| {
-                status.source = status.source.take().or_else(|| prepared(pod))
+                status.source = status.source.take().or_else(|| prepared(pod));
             })
         };
     }

@@ -2,7 +2,7 @@
 //! own, and ends it with the build (docs/decisions/0011). What it is told stands in one variable, as JSON.
 
 use imagefactory_crds::build::CacheMode;
-use k8s_openapi::api::core::v1::{Container, SeccompProfile, SecurityContext};
+use k8s_openapi::api::core::v1::{Capabilities, Container, SeccompProfile, SecurityContext};
 
 use crate::build::objects::containers::{literal, mount, variable};
 use crate::build::validated::Validated;
@@ -13,8 +13,10 @@ use crate::step::{STEP_VARIABLE, paths};
 /// Volume of the daemon's state.
 pub(super) const STATE: &str = "buildkit-state";
 
-/// BuildKit's container: root of the pod's own user namespace with the default capabilities of the runtime, which its
-/// own namespaces take, and a seccomp profile that lets it make them.
+/// What the launcher needs to map users and to own the daemon's files; steps have their own, in a namespace below.
+const CAPABILITIES: [&str; 6] = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETFCAP", "SETGID", "SETUID"];
+
+/// BuildKit's container: root of the pod's own user namespace, and a seccomp profile that lets it make namespaces.
 pub(super) fn container(build: &Validated, settings: &Settings) -> Container {
     let mut container = super::container(build, settings);
     let step = serde_json::to_string(&step(build)).unwrap_or_default();
@@ -32,6 +34,10 @@ pub(super) fn container(build: &Validated, settings: &Settings) -> Container {
             run_as_user: Some(0),
             run_as_group: Some(0),
             read_only_root_filesystem: Some(true),
+            capabilities: Some(Capabilities {
+                drop: Some(vec!["ALL".to_owned()]),
+                add: Some(CAPABILITIES.map(str::to_owned).to_vec()),
+            }),
             seccomp_profile: Some(SeccompProfile {
                 type_: "Localhost".to_owned(),
                 localhost_profile: Some(settings.builds.buildkit_seccomp_profile.clone()),
