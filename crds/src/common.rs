@@ -148,6 +148,12 @@ pub struct BuildDefaults {
     /// Resources of the container that builds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
+    /// Whether results of earlier builds of a project are used again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<crate::build::Cache>,
+    /// Where builds' pods run. Only what the platform or the Tenant allows; a Build's own placement comes before it, field by field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement: Option<crate::build::Placement>,
 }
 
 /// `observedGeneration` of an object that no controller has looked at.

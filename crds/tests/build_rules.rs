@@ -35,6 +35,13 @@ fn another(field: &str) -> Value {
         "resources" => json!({"limits": {"memory": "1Gi"}}),
         "source" => fixtures::inline(),
         "target" => json!("other"),
+        "method" => json!("docker"),
+        "platforms" => json!(["linux/arm64"]),
+        "custom" => json!({"image": format!("registry.example.com/other@sha256:{}", "b".repeat(64))}),
+        "secrets" => json!([{"id": "other", "secretRef": {"name": "other", "key": "token"}}]),
+        "cache" => json!({"mode": "Refresh"}),
+        "proxy" => json!({"http": "http://other.example.com:3128"}),
+        "placement" => json!({"runtimeClassName": "other"}),
         "timeout" => json!("10m"),
         _ => panic!("{field} is new: say what else it could be"),
     }
@@ -57,15 +64,12 @@ fn nothing_in_the_spec_changes_but_cancelled() {
         .keys()
         .cloned()
         .collect();
-    // A method has no second word yet, so nothing else can be written there.
-    for field in fields
-        .iter()
-        .filter(|field| !["cancelled", "method"].contains(&field.as_str()))
-    {
-        let object = if field == "recipe" {
-            fixtures::recipe()
-        } else {
-            fixtures::build()
+    for field in fields.iter().filter(|field| *field != "cancelled") {
+        let object = match field.as_str() {
+            "recipe" => fixtures::recipe(),
+            "custom" => fixtures::custom(),
+            "platforms" | "secrets" | "cache" | "placement" | "proxy" => fixtures::buildx(),
+            _ => fixtures::build(),
         };
         let message =
             format!("field_immutable: {field} can't change after the Build was created; create a new Build instead");
@@ -126,19 +130,20 @@ fn a_build_that_says_nothing_about_cancelled_is_not_cancelled() {
 }
 
 #[test]
-fn a_source_is_exactly_one_of_three() {
+fn a_source_is_exactly_one_of_four() {
     let (inline, config_map) = (fixtures::inline(), fixtures::config_map());
+    let oci = fixtures::oci();
     let git = fixtures::build()["spec"]["source"].clone();
-    for source in [&git, &inline, &config_map] {
+    for source in [&git, &inline, &config_map, &oci] {
         admits(&with_spec(&least(), "source", source.clone()));
     }
-    let message = "name exactly one of git, inline and configMap";
+    let message = "name exactly one of git, inline, configMap and oci";
     refuses(&with_spec(&least(), "source", json!({})), message);
     refuses(
         &with_spec(&least(), "source", json!({"dockerfile": "Dockerfile"})),
         message,
     );
-    for second in [&inline, &config_map] {
+    for second in [&inline, &config_map, &oci] {
         let mut both = git.clone();
         both.as_object_mut()
             .unwrap()

@@ -337,7 +337,7 @@ mod projects {
     #[test]
     fn a_default_source_obeys_the_rules_of_a_builds_source() {
         let source = |value: Value| with(&fixtures::project(), "/spec/source", Some(value));
-        refuses(&source(json!({})), "name exactly one of git, inline and configMap");
+        refuses(&source(json!({})), "name exactly one of git, inline, configMap and oci");
         refuses(
             &source(json!({"git": {"url": "https://git.example.com/a/../b"}})),
             "must not contain '..'",

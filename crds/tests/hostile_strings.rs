@@ -29,7 +29,7 @@ enum Refuses {
 }
 
 /// Fields that are free text, and why that does no harm.
-const FREE_TEXT: [(&str, Refuses, &str); 15] = [
+const FREE_TEXT: [(&str, Refuses, &str); 18] = [
     (
         "Tenant.spec.owners[].name",
         Refuses::ControlCharacters,
@@ -74,6 +74,21 @@ const FREE_TEXT: [(&str, Refuses, &str); 15] = [
         "Build.spec.source.inline.files[].content",
         Refuses::NulOnly,
         "content of a file of the tenant's own build",
+    ),
+    (
+        "Build.spec.custom.command[]",
+        Refuses::ControlCharacters,
+        "one whole argument of the tenant's own program in its own container; there is no shell",
+    ),
+    (
+        "Build.spec.custom.args[]",
+        Refuses::ControlCharacters,
+        "one whole argument of the tenant's own program in its own container; there is no shell",
+    ),
+    (
+        "Build.spec.custom.env[].value",
+        Refuses::ControlCharacters,
+        "one variable of the tenant's own program in its own container",
     ),
     (
         "Build.spec.buildArgs[].value",

@@ -36,6 +36,8 @@ builds:
   volumeSize: 4Gi
   jobDeadlineSeconds: 600
   pendingDeadlineSeconds: 120
+  # The mirror has what docker.io/library would have, and tests pull what they published themselves.
+  pullPrefixes: [docker.io/library, "${MIRROR}"]
 tenants:
   defaultQuota: {cpu: "8", memory: 16Gi, ephemeralStorage: 40Gi, pods: 12}
   resyncSeconds: 10

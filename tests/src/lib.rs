@@ -32,6 +32,7 @@ pub mod dockerfile;
 mod dump;
 pub mod environment;
 pub mod git;
+pub mod image;
 pub mod kubectl;
 pub mod operator;
 pub mod prometheus;

@@ -130,7 +130,8 @@ async fn has_its_evidence(tenant: &TestTenant, build: &Build) {
     let staged = &status.staged.as_ref().expect("the image was staged").repository;
     for repository in [split(&output.image).0, staged.as_str()] {
         let referrers = registry.referrers(repository, &output.digest).await;
-        for (digest, content) in [(&scan.referrers.sbom, "cyclonedx"), (&scan.referrers.report, "report")] {
+        let evidence = scan.referrers.as_ref().expect("the image has its evidence");
+        for (digest, content) in [(&evidence.sbom, "cyclonedx"), (&evidence.report, "report")] {
             let listed = referrers.iter().find(|listed| listed["digest"] == digest.as_str());
             let listed = listed.unwrap_or_else(|| panic!("{content} is not among the referrers: {referrers:?}"));
             let kind = listed["artifactType"].as_str().unwrap_or_default();

@@ -13,6 +13,7 @@ credentialsServiceAccount: {{ include "image-factory.credentialsServiceAccount" 
 images:
   worker: {{ include "image-factory.image" (list . "worker") }}
   kaniko: {{ include "image-factory.image" (list . "kaniko") }}
+  buildkit: {{ include "image-factory.image" (list . "buildkit") }}
   trivy: {{ include "image-factory.image" (list . "trivy") }}
   pullPolicy: {{ .Values.images.pullPolicy }}
   pullSecrets: {{ toJson .Values.images.pullSecrets }}

@@ -1,15 +1,21 @@
 //! Build: one run, from source to a published image. A rerun is a new Build.
 
+mod options;
 mod source;
 mod status;
+pub mod support;
 
+pub use options::{
+    AllowedPlacement, BuildSecret, Cache, CacheMode, ClassName, CustomBuilder, LabelValue, NodeLabel, PinnedImage,
+    Placement, Platform, Proxy, ProxyException, ProxyUrl, SecretId, SecretKeyRef, TaintEffect, TaintToleration,
+};
 pub use source::{
-    ConfigMapSource, FileContent, GitRevision, GitSource, GitUrl, InlineFile, InlineSource, PackageName, Recipe,
-    ShellCommand, Source,
+    ConfigMapSource, FileContent, GitRevision, GitSource, GitUrl, InlineFile, InlineSource, OciSource, PackageName,
+    Recipe, ShellCommand, Source,
 };
 pub use status::{
-    BaseImage, BuildStatus, Failure, FailureClass, Judgement, OutputStatus, Phase, PolicyVerdict, ReferrerDigests,
-    ScanStatus, SeverityCounts, SourceStatus, StagedImage, Verdict,
+    BaseImage, BuildStatus, Failure, FailureClass, Judgement, OutputStatus, Phase, PlatformImage, PlatformScan,
+    PolicyVerdict, ReferrerDigests, ScanStatus, SeverityCounts, SourceStatus, StagedImage, Verdict,
 };
 
 use kube_derive::{CustomResource, KubeSchema};
@@ -102,6 +108,11 @@ bounded_strings! {
     validation = Rule::new("!(has(self.source) && has(self.recipe))").message("name a source or a recipe, not both").field_path(".recipe"),
     validation = Rule::new("!has(self.recipe) || (!has(self.target) && !has(self.buildArgs))")
         .message("target and buildArgs speak of a Dockerfile; a recipe has none"),
+    validation = Rule::new("(has(self.method) && self.method == 'custom') == has(self.custom)").message("method custom and spec.custom come together").field_path(".custom"),
+    validation = Rule::new("!has(self.platforms) || (has(self.method) && self.method in ['buildx', 'docker'])").message("field_not_supported: platforms is for methods buildx and docker").field_path(".platforms"),
+    validation = Rule::new("!has(self.platforms) || size(self.platforms) <= 1 || (has(self.method) && self.method == 'buildx')").message("field_not_supported: several platforms are for method buildx").field_path(".platforms"),
+    validation = Rule::new("!has(self.secrets) || (has(self.method) && self.method in ['buildx', 'docker', 'custom'])").message("field_not_supported: secrets is for methods buildx, docker and custom").field_path(".secrets"),
+    validation = Rule::new("!has(self.method) || self.method != 'custom' || !(has(self.target) || has(self.buildArgs) || has(self.labels) || has(self.recipe) || has(self.registryMirrors) || has(self.cache))").message("field_not_supported: target, buildArgs, labels, recipe, registryMirrors and cache are for methods kaniko, buildx and docker").field_path(".custom"),
     validation = Rule::new("!has(self.output) || !has(self.output.pushSecretRef) || !has(self.pullSecrets) || !self.pullSecrets.exists(s, s.name == self.output.pushSecretRef.name)")
         .message("the build's steps can read pull secrets, so the secret to publish with can't be one of them").field_path(".pullSecrets"),
     validation = Rule::new("self.cancelled || !oldSelf.cancelled").message("a cancelled build stays cancelled; create a new Build instead").field_path(".cancelled")
@@ -115,9 +126,17 @@ pub struct BuildSpec {
     /// An image described without a Dockerfile: base image, packages, commands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipe: Option<Recipe>,
-    /// What builds the image. Default: kaniko.
+    /// What builds the image: kaniko, buildx (BuildKit, several platforms), docker (BuildKit, one platform) or custom. Default: kaniko. Packer and Nix come later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<Method>,
+    /// Platforms to build for, as in `linux/amd64`; the image becomes an index of several. Default: that of the node. For method buildx; method docker takes one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub platforms: Vec<Platform>,
+    /// The builder of method custom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub custom: Option<CustomBuilder>,
     /// Stage of the Dockerfile to build. Default: the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<StageName>,
@@ -131,6 +150,20 @@ pub struct BuildSpec {
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub labels: Vec<ImageLabel>,
+    /// Secrets for the build's steps, for methods buildx, docker and custom. They stand in no layer, argument or log of ours.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["id".into()]))]
+    pub secrets: Vec<BuildSecret>,
+    /// Whether results of earlier builds of the project are used again. Default: the project's, else the tenant's, else the chart's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<Cache>,
+    /// Proxies for everything that the build fetches. Default: the chart's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<Proxy>,
+    /// Where the build's pod runs. Only what the platform or the Tenant allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement: Option<Placement>,
     /// Secrets of type `kubernetes.io/dockerconfigjson` in the tenant's namespace with credentials for pulling base images. The build can read them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
@@ -168,6 +201,12 @@ pub enum Method {
     /// Kaniko: one platform, that of the node.
     #[default]
     Kaniko,
+    /// BuildKit: an index of several platforms.
+    Buildx,
+    /// BuildKit: one platform, what `docker build` would do.
+    Docker,
+    /// A program of the tenant's that writes an OCI layout.
+    Custom,
 }
 
 impl Method {
@@ -176,6 +215,9 @@ impl Method {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Kaniko => "kaniko",
+            Self::Buildx => "buildx",
+            Self::Docker => "docker",
+            Self::Custom => "custom",
         }
     }
 }

@@ -24,11 +24,11 @@ bounded_strings! {
     ShellCommand { min: 1, max: 2048, pattern: r"^[^\x00-\x1f\x7f]+$" }
 }
 
-/// Where the Dockerfile and its context come from: one of `git`, `inline`, `configMap`.
+/// Where the Dockerfile and its context come from: one of `git`, `inline`, `configMap`, `oci`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[x_kube(crates(kube_core = "kube_core"))]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("[has(self.git), has(self.inline), has(self.configMap)].filter(x, x).size() == 1").message("name exactly one of git, inline and configMap"))]
+#[x_kube(validation = Rule::new("[has(self.git), has(self.inline), has(self.configMap), has(self.oci)].filter(x, x).size() == 1").message("name exactly one of git, inline, configMap and oci"))]
 pub struct Source {
     /// A Git repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -39,6 +39,9 @@ pub struct Source {
     /// A ConfigMap whose keys are the files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map: Option<ConfigMapSource>,
+    /// An OCI artifact or image whose layers are the files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oci: Option<OciSource>,
     /// Directory of the source that is the build's context. Default: the whole source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context_dir: Option<RelativePath>,
@@ -91,6 +94,14 @@ pub struct InlineFile {
 pub struct ConfigMapSource {
     /// Name of the ConfigMap in the tenant's namespace.
     pub name: crate::common::ObjectName,
+}
+
+/// An OCI artifact or image whose layers are the files: tar archives, plain or compressed with gzip, laid over each other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OciSource {
+    /// Name with tag or digest. It must lie where the tenant may pull from; the Build's pull secrets serve for it.
+    pub image: ImageReference,
 }
 
 /// An image described without a Dockerfile. The package manager (apt, apk or dnf) follows from the base image.

@@ -159,6 +159,21 @@ pub struct StagedImage {
     /// Compressed size of everything that the digest names, in bytes.
     #[schemars(range(min = 0))]
     pub size: i64,
+    /// The images of an index. Absent where the digest names one image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4))]
+    pub platforms: Vec<PlatformImage>,
+}
+
+/// One image of an index.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlatformImage {
+    /// Platform, as in `linux/arm64`.
+    #[schemars(length(max = 80))]
+    pub platform: String,
+    /// Digest of its manifest.
+    pub digest: Digest,
 }
 
 /// What the scan found.
@@ -177,7 +192,29 @@ pub struct ScanStatus {
     pub vulnerabilities: SeverityCounts,
     /// Packages in the SBOM.
     pub packages: u32,
-    /// SBOM and report, as OCI referrers of the image.
+    /// SBOM and report, as OCI referrers of the image. Absent for an index, whose images have their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub referrers: Option<ReferrerDigests>,
+    /// What was found in each image of an index; above stands the highest count of each severity, and of packages. Absent where the digest names one image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4))]
+    pub platforms: Vec<PlatformScan>,
+}
+
+/// What was found in one image of an index.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlatformScan {
+    /// Platform, as in `linux/arm64`.
+    #[schemars(length(max = 80))]
+    pub platform: String,
+    /// Digest of its manifest.
+    pub digest: Digest,
+    /// Findings by severity.
+    pub vulnerabilities: SeverityCounts,
+    /// Packages in the SBOM.
+    pub packages: u32,
+    /// SBOM and report, as OCI referrers of this image.
     pub referrers: ReferrerDigests,
 }
 
@@ -262,7 +299,7 @@ pub struct PolicyVerdict {
     pub result: Judgement,
     /// Why, worst first; cut after four.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 4), inner(length(max = 160)))]
+    #[schemars(length(max = 4), inner(length(max = 200)))]
     pub causes: Vec<String>,
 }
 

@@ -83,6 +83,9 @@ pub struct TenantSpec {
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub registries: Vec<RepositoryPrefix>,
 
+    /// Placement that builds of this tenant may ask for, beside what the platform allows to all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement: Option<crate::build::AllowedPlacement>,
     /// ImagePolicy that every image of this tenant must pass. Without it the chart's default policy applies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy_ref: Option<LocalRef>,

@@ -30,6 +30,16 @@ pub fn recipe() -> Value {
     read(include_str!("../fixtures/recipe.yaml"))
 }
 
+/// A Build of several platforms, placed, with cache, secrets and proxy.
+pub fn buildx() -> Value {
+    read(include_str!("../fixtures/buildx.yaml"))
+}
+
+/// A Build by a builder of the tenant's.
+pub fn custom() -> Value {
+    read(include_str!("../fixtures/custom.yaml"))
+}
+
 pub fn image_policy() -> Value {
     read(include_str!("../fixtures/imagepolicy.yaml"))
 }
@@ -39,6 +49,11 @@ pub fn inline() -> Value {
     json!({"inline": {"files": [{"path": "app/Dockerfile", "content": "FROM debian:bookworm-slim\nRUN echo \"$(id)\"\n"}]}})
 }
 
+/// A source in an OCI artifact.
+pub fn oci() -> Value {
+    json!({"oci": {"image": "registry.example.com/acme/source:1"}})
+}
+
 /// A source in a ConfigMap.
 pub fn config_map() -> Value {
     json!({"configMap": {"name": "source"}})
@@ -46,9 +61,16 @@ pub fn config_map() -> Value {
 
 /// All of them: together they use every field of every kind.
 pub fn all() -> Vec<Value> {
-    let mut all = vec![tenant(), tenant_settings(), image_policy(), recipe()];
+    let mut all = vec![
+        tenant(),
+        tenant_settings(),
+        image_policy(),
+        recipe(),
+        buildx(),
+        custom(),
+    ];
     for object in [project(), build()] {
-        for source in [inline(), config_map()] {
+        for source in [inline(), config_map(), oci()] {
             all.push(with(&object, "/spec/source", Some(source)));
         }
         all.push(object);

@@ -14,13 +14,16 @@ pub fn lies_under(repository: &str, prefix: &str) -> bool {
             .any(|segment| segment == ".." || segment == "." || segment.is_empty())
 }
 
-/// Hosts are compared without regard to case, and the default port is none.
+/// Hosts are compared without regard to case, the default port is none, and Docker Hub has one name.
 fn normal_host(name: &str) -> String {
     let (host, path) = name
         .split_once('/')
         .map_or((name, None), |(host, path)| (host, Some(path)));
     let host = host.to_ascii_lowercase();
-    let host = host.strip_suffix(":443").unwrap_or(&host);
+    let host = match host.strip_suffix(":443").unwrap_or(&host) {
+        "index.docker.io" | "registry-1.docker.io" | "registry.hub.docker.com" => "docker.io",
+        host => host,
+    };
     path.map_or_else(|| host.to_owned(), |path| format!("{host}/{path}"))
 }
 
@@ -81,6 +84,7 @@ mod tests {
             ("r.io/team", "", false),
             ("R.io:443/team/app", "r.io/team", true),
             ("r.io/team/app", "R.io:443/team", true),
+            ("docker.io/library/debian", "index.docker.io/library", true),
         ] {
             assert_eq!(lies_under(repository, prefix), holds, "{repository} under {prefix:?}");
         }

@@ -1,6 +1,6 @@
 //! What the platform decided when it installed the factory. Read once from the chart's ConfigMap.
 
-use imagefactory_crds::build::RegistryMirror;
+use imagefactory_crds::build::{AllowedPlacement, CacheMode, Proxy, RegistryMirror};
 use imagefactory_crds::common::{DurationText, Resources};
 use imagefactory_crds::entitlement::OnboardingPolicy;
 use imagefactory_crds::tenant::Quota;
@@ -57,6 +57,8 @@ pub struct Images {
     pub worker: String,
     /// Kaniko's executor.
     pub kaniko: String,
+    /// BuildKit with our launcher.
+    pub buildkit: String,
     /// Trivy's client.
     pub trivy: String,
     /// `IfNotPresent`, `Always` or `Never`.
@@ -117,6 +119,24 @@ pub struct BuildSettings {
     pub job_deadline_seconds: i64,
     /// How long the jobs of a settled build stay, in seconds.
     pub job_ttl_seconds: i64,
+    /// Repository prefixes that builds of every tenant may pull from, beside what their Tenant lists.
+    #[serde(default)]
+    pub pull_prefixes: Vec<String>,
+    /// Whether builds that say nothing use their project's cache.
+    #[serde(default)]
+    pub cache: CacheMode,
+    /// Most bytes of a project's cache.
+    #[serde(default = "ten_gib")]
+    pub cache_max_bytes: u64,
+    /// Proxies of builds that name none.
+    #[serde(default)]
+    pub proxy: Option<Proxy>,
+    /// What builds of every tenant may say of where they run.
+    #[serde(default)]
+    pub placement: AllowedPlacement,
+    /// Seccomp profile of BuildKit's containers, below the kubelet's directory of profiles.
+    #[serde(default = "buildkit_profile")]
+    pub buildkit_seccomp_profile: String,
     /// How long a pod may wait for its image, a volume or a node before the build fails, in seconds.
     pub pending_deadline_seconds: i64,
 }
@@ -183,6 +203,14 @@ pub struct EgressRule {
 
 fn yes() -> bool {
     true
+}
+
+fn ten_gib() -> u64 {
+    10 << 30
+}
+
+fn buildkit_profile() -> String {
+    "imagefactory/buildkit.json".to_owned()
 }
 
 fn one_minute() -> u64 {

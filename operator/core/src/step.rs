@@ -6,10 +6,12 @@
 //! report from it.
 
 use imagefactory_crds::build::{
-    BaseImage, FailureClass, InlineFile, NamedValue, Recipe, RegistryMirror, ScanStatus, Verdict,
+    BaseImage, FailureClass, InlineFile, NamedValue, PlatformImage, Proxy, Recipe, RegistryMirror, ScanStatus, Verdict,
 };
 use imagefactory_crds::image_policy::ImagePolicySpec;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+pub mod buildkit;
 
 /// Environment variable that carries the step as JSON.
 pub const STEP_VARIABLE: &str = "IMAGEFACTORY_STEP";
@@ -24,6 +26,16 @@ pub mod paths {
     pub const WORKSPACE: &str = "/workspace";
     /// What `prepare` makes for the builder beside the source: `Dockerfile`, `docker/config.json`, `ca.pem`. The builder mounts it read-only.
     pub const PREPARED: &str = "/prepared";
+    /// Source policy that `prepare` makes for BuildKit, in [`PREPARED`]: what is not pinned is denied.
+    pub const SOURCE_POLICY: &str = "source-policy.json";
+    /// Secrets of the build: one file for each, named by its id. Read by the builder.
+    pub const BUILD_SECRETS: &str = "/secrets";
+    /// The project's cache as it was loaded. Read by the builder.
+    pub const CACHE_IN: &str = "/cache/in";
+    /// The project's cache as the builder leaves it. Written by the builder, read-only and hostile to `push`.
+    pub const CACHE_OUT: &str = "/cache/out";
+    /// Programs of ours for containers of other images: `worker`. Written by `install`.
+    pub const TOOLS: &str = "/imagefactory";
     /// OCI layout. Written by the builder, read-only and hostile to `push`.
     pub const LAYOUT: &str = "/layout";
     /// ConfigMap that is the source.
@@ -40,10 +52,12 @@ pub mod paths {
     pub const PLATFORM_CA: &str = "/ca/platform";
     /// The build's own certificate authorities: `ca.crt`.
     pub const BUILD_CA: &str = "/ca/build";
-    /// Report and SBOM of the scanner: `report.json`, `sbom.json`.
+    /// Reports and SBOMs of the scanner, a directory for each image in the order of the step: `0/report.json`, `0/sbom.json`.
     pub const REPORTS: &str = "/reports";
     /// Scratch of a step of ours. `SSL_CERT_FILE` points at `ca.pem` in it, which the step writes first.
     pub const SCRATCH: &str = "/tmp";
+    /// State of the BuildKit daemon of one build.
+    pub const BUILDKIT_STATE: &str = "/state";
     /// Name of the Dockerfile that `prepare` writes into [`PREPARED`].
     pub const DOCKERFILE: &str = "Dockerfile";
     /// Name of the file with all certificate authorities in [`PREPARED`] and [`SCRATCH`].
@@ -57,6 +71,12 @@ pub mod paths {
 pub struct PrepareStep {
     /// End the pod if `/proc/self/uid_map` is the identity.
     pub require_user_namespace: bool,
+    /// What builds: it decides what is prepared.
+    pub builder: Builder,
+    /// Repository prefixes that everything the build pulls must lie under. Nothing outside is asked for.
+    pub pull_prefixes: Vec<String>,
+    /// Proxies to fetch through.
+    pub proxy: Option<Proxy>,
     /// Where the source comes from.
     pub source: StepSource,
     /// Directory of the source that is the context; empty for the whole source.
@@ -69,8 +89,23 @@ pub struct PrepareStep {
     pub target: Option<String>,
     /// Mirrors, the build's own before the platform's.
     pub mirrors: Vec<RegistryMirror>,
-    /// How many pull secrets are mounted.
-    pub pull_secrets: usize,
+    /// Names of the pull secrets that are mounted, in the order of their directories.
+    pub pull_secrets: Vec<String>,
+    /// Ids of the build's secrets: each must be there as a file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
+}
+
+/// What builds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Builder {
+    /// Kaniko: bases are pinned in a rewritten Dockerfile.
+    Kaniko,
+    /// BuildKit: the same, and a source policy that denies everything that is not pinned; the frontend of a `# syntax=` line is pinned too.
+    Buildkit,
+    /// A program of the tenant's: there is no Dockerfile.
+    Custom,
 }
 
 /// Where the source comes from.
@@ -93,6 +128,11 @@ pub enum StepSource {
     },
     /// The mounted ConfigMap.
     ConfigMap,
+    /// An OCI artifact or image, pulled with the pull secrets.
+    Oci {
+        /// Name with tag or digest.
+        image: String,
+    },
     /// A recipe, from which the Dockerfile is made.
     Recipe(Box<Recipe>),
 }
@@ -107,6 +147,36 @@ pub struct Prepared {
     pub bases: Vec<BaseImage>,
 }
 
+/// What `load-cache` does: lay the project's cache out for the builder. That there is none, or that it can't be had, is no failure.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LoadCacheStep {
+    /// Where the cache lies.
+    pub cache: CachePlace,
+    /// Repository prefix that the staging credential may be used for.
+    pub credential_prefix: String,
+}
+
+/// What `load-cache` did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CacheLoaded {
+    /// Bytes that were laid out; zero where there was no cache.
+    pub bytes: u64,
+}
+
+/// Where a project's cache lies: `<staging>/<tenant>/cache/<project>`, a tag for each kind of builder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CachePlace {
+    /// Repository in staging.
+    pub repository: String,
+    /// Tag.
+    pub tag: String,
+    /// Most bytes that are kept. What was used longest ago goes first.
+    pub max_bytes: u64,
+}
+
 /// What `push` does: check the layout, and send it to staging.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -119,6 +189,12 @@ pub struct PushStep {
     pub tag: String,
     /// Most bytes that the layout may hold.
     pub max_bytes: u64,
+    /// Platforms that the image must have, no more and no fewer; empty for whatever it has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub platforms: Vec<String>,
+    /// Where the builder's cache is kept once the image is in staging. That this fails is no failure of the build.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CachePlace>,
 }
 
 /// What `push` sent.
@@ -129,16 +205,44 @@ pub struct Pushed {
     pub digest: String,
     /// Compressed size of everything that it names, in bytes.
     pub size: i64,
+    /// The images of an index; empty where the digest names one image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub platforms: Vec<PlatformImage>,
 }
 
-/// What `evaluate` does: read report and SBOM, judge, and attach both to the staged image as referrers.
+/// What `scan` does, in the scanner's image: run the scanner for each image, one after another, and its SBOM from the same findings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ScanStep {
+    /// Repository in staging.
+    pub repository: String,
+    /// Digests of the images: the staged one, or each of an index.
+    pub digests: Vec<String>,
+    /// URL of the scanner's server. Its token stands in `TRIVY_TOKEN`.
+    pub server_url: String,
+    /// Longest scan of one image, in seconds.
+    pub timeout_seconds: i64,
+}
+
+/// What `scan` did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Scanned {
+    /// How many images.
+    pub images: usize,
+}
+
+/// What `evaluate` does: read report and SBOM of each image, judge, and attach both to the image as referrers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EvaluateStep {
     /// Repository in staging.
     pub repository: String,
-    /// Digest of the staged image.
+    /// Digest of the staged image or index.
     pub digest: String,
+    /// The images of an index, in the order of the reports; empty where the digest names one image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub platforms: Vec<PlatformImage>,
     /// Repository prefix that the staging credential may be used for.
     pub credential_prefix: String,
     /// Policies that apply; all must pass.
@@ -187,8 +291,21 @@ pub struct PublishStep {
     pub image: String,
     /// Repository prefixes that the output credential may be used for.
     pub output_prefixes: Vec<String>,
-    /// Digests of referrers that must come along.
-    pub referrers: Vec<String>,
+    /// Referrers that must come along. An index is given those of its images too, with the platform as an annotation.
+    pub referrers: Vec<Evidence>,
+}
+
+/// A referrer of an image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Evidence {
+    /// Digest of the image that it speaks of.
+    pub subject: String,
+    /// Its own digest.
+    pub digest: String,
+    /// Platform of the subject, where it is one image of an index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<String>,
 }
 
 /// What `publish` did.

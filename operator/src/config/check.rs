@@ -79,6 +79,7 @@ impl Checks {
         for (key, image) in [
             ("worker", &images.worker),
             ("kaniko", &images.kaniko),
+            ("buildkit", &images.buildkit),
             ("trivy", &images.trivy),
         ] {
             self.need(

@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::ca::{self, Roots};
 use crate::failure::{ca_failure, failure};
 use crate::places::Places;
-use crate::{evaluate, prepare, publish, push};
+use crate::{evaluate, install, prepare, publish, push, scan};
 
 /// Variable that names another file for the termination message. For tests.
 pub const TERMINATION_LOG_VARIABLE: &str = "TERMINATION_LOG";
@@ -45,11 +45,14 @@ struct Written {
 async fn dispatch(command: Option<&str>, places: &Places) -> Written {
     match command {
         Some("prepare") => step(async |told| prepare::run_in(&told, places).await).await,
-        Some("push") => step(async |told| push::run(&told, places, &install(places)?).await).await,
-        Some("evaluate") => step(async |told| evaluate::run(&told, places, &install(places)?).await).await,
-        Some("publish") => step(async |told| publish::run(&told, places, &install(places)?).await).await,
+        Some("push") => step(async |told| push::run(&told, places, &roots(places)?).await).await,
+        Some("evaluate") => step(async |told| evaluate::run(&told, places, &roots(places)?).await).await,
+        Some("publish") => step(async |told| publish::run(&told, places, &roots(places)?).await).await,
+        Some("scan") => step(async |told| scan::run(&told, places).await).await,
+        // Told by its name alone.
+        Some("install") => write(install::run(places)),
         _ => write::<()>(Err(invalid(
-            "the worker knows the steps prepare, push, evaluate and publish",
+            "the worker knows the steps prepare, load-cache, push, install, scan, evaluate and publish",
         ))),
     }
 }
@@ -75,7 +78,7 @@ fn invalid(message: &str) -> StepFailure {
     )
 }
 
-fn install(places: &Places) -> Result<Roots, StepFailure> {
+fn roots(places: &Places) -> Result<Roots, StepFailure> {
     ca::install(places, false).map_err(|error| ca_failure(&error))
 }
 

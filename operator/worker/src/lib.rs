@@ -1,12 +1,14 @@
-//! The containers of our own image: `prepare` fetches the source and pins its bases, `push` sends a built image to
-//! staging, `evaluate` judges what the scanner wrote, `publish` gives an image its name. They run no tenant code,
-//! and take everything that tenant code wrote as hostile.
+//! The containers of our own image: `prepare` fetches the source and pins its bases, `load-cache` lays the project's
+//! cache out, `push` sends a built image to staging, `scan` runs the scanner, `evaluate` judges what it wrote,
+//! `publish` gives an image its name. They run no tenant code, and take everything that tenant code wrote as hostile.
 
 pub mod beneath;
 pub mod ca;
+mod disk;
 pub mod entry;
 pub mod evaluate;
 pub mod failure;
+pub mod install;
 pub mod layout;
 pub mod manifest;
 pub mod places;
@@ -14,3 +16,5 @@ pub mod prepare;
 pub mod publish;
 pub mod push;
 pub mod registry;
+pub mod scan;
+pub mod spelling;

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::registry::Digest;
+use crate::spelling::{MISSPELT, well_spelt};
 
 /// Media type of an OCI image manifest.
 pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -187,6 +188,9 @@ impl Raw {
         }
         if raw.fs_layers.is_some() || raw.blobs.is_some() {
             return Err(DocumentError::Both);
+        }
+        if !well_spelt(bytes, &["config", "layers", "manifests", "subject"]) {
+            return Err(DocumentError::Malformed(MISSPELT.to_owned()));
         }
         match &raw.media_type {
             Some(own) if own != media_type => Err(DocumentError::Ambiguous {

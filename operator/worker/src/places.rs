@@ -4,6 +4,11 @@ use std::path::PathBuf;
 
 use imagefactory_core::step::paths;
 
+/// The scanner's report on one image, in the directory of its number.
+pub const REPORT_FILE: &str = "report.json";
+/// The SBOM of one image, beside its report.
+pub const SBOM_FILE: &str = "sbom.json";
+
 /// Root of the paths that [`imagefactory_core::step::paths`] names.
 #[derive(Clone, Debug)]
 pub struct Places {
@@ -46,9 +51,9 @@ impl Places {
         self.path(paths::OUTPUT_CREDENTIALS).join(".dockerconfigjson")
     }
 
-    /// A file of the scanner.
+    /// What the scanner wrote: a directory for each image, by its number.
     #[must_use]
-    pub fn report(&self, name: &str) -> PathBuf {
-        self.path(paths::REPORTS).join(name)
+    pub fn reports(&self) -> PathBuf {
+        self.path(paths::REPORTS)
     }
 }

@@ -114,6 +114,7 @@ async fn push(step: &PushStep, places: &Places, roots: &Roots) -> Result<Pushed,
     Ok(Pushed {
         digest: digest.to_string(),
         size: i64::try_from(layout.size).unwrap_or(i64::MAX),
+        platforms: Vec::new(),
     })
 }
 

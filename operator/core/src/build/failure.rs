@@ -66,17 +66,14 @@ pub fn of_waiting(pod: &PodView) -> Option<Failure> {
     })
 }
 
-/// What one word the pod waits for, for a condition's message.
+/// What is said from the pod's creation until the builder runs, as long as nothing hinders it: one text, and so one
+/// write of the status.
+pub const PREPARING: &str = "The build's pod starts, its source is fetched, its base images are resolved.";
+
+/// What hinders the pod, if something does, for a condition's message.
 #[must_use]
 pub fn waits_for(pod: &PodView) -> String {
-    if let Some(failure) = of_waiting(pod) {
-        return failure.message;
-    }
-    if pod.has_node {
-        "The source is fetched and base images are resolved.".to_owned()
-    } else {
-        "The pod waits for a node.".to_owned()
-    }
+    of_waiting(pod).map_or_else(|| PREPARING.to_owned(), |failure| failure.message)
 }
 
 /// A failure that is nobody's container's.

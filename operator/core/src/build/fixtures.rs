@@ -37,7 +37,7 @@ pub(crate) fn settings() -> Settings {
         "clusterRolePrefix": "image-factory",
         "operatorServiceAccount": "image-factory-operator",
         "credentialsServiceAccount": "image-factory-credentials",
-        "images": {"worker": "worker:1", "kaniko": "kaniko:1", "trivy": "trivy:1", "pullPolicy": "IfNotPresent"},
+        "images": {"worker": "worker:1", "kaniko": "kaniko:1", "buildkit": "buildkit:1", "trivy": "trivy:1", "pullPolicy": "IfNotPresent"},
         "onboarding": {"build": true},
         "defaultPolicy": "default",
         "staging": {"prefix": "registry.example.com/staging", "secret": "staging", "scope": "PerTenant"},
@@ -46,6 +46,7 @@ pub(crate) fn settings() -> Settings {
         "builds": {
             "defaultTimeout": "30m", "volumeSize": "20Gi", "jobDeadlineSeconds": 1800, "jobTtlSeconds": 3600,
             "pendingDeadlineSeconds": 300,
+            "pullPrefixes": ["docker.io/library", "mirror.example.com"],
             "defaultResources": {"limits": {"memory": "4Gi"}},
             "stepResources": {"requests": {"cpu": "50m"}},
         },
@@ -289,6 +290,7 @@ pub(crate) fn pushed(letter: char) -> Value {
     serde_json::to_value(Report::Done(Pushed {
         digest: digest(letter).0,
         size: 42,
+        platforms: Vec::new(),
     }))
     .unwrap()
 }
@@ -325,10 +327,11 @@ pub(crate) fn evaluated(world: &World, result: Judgement, publishable: bool) -> 
         scan_time: Time(at(0)),
         vulnerabilities: SeverityCounts::default(),
         packages: 3,
-        referrers: ReferrerDigests {
+        referrers: Some(ReferrerDigests {
             sbom: digest('b'),
             report: digest('c'),
-        },
+        }),
+        platforms: Vec::new(),
     };
     serde_json::to_value(Report::Done(Evaluated {
         digest: digest('a').0,

@@ -1,11 +1,12 @@
 //! The objects made for a build, as text: a change of behaviour is a change of these files.
 
-use imagefactory_crds::build::StagedImage;
+use imagefactory_crds::build::{PlatformImage, StagedImage};
 use serde_json::json;
 
 use super::fixtures::{World, digest};
 use super::objects::{build_pod, publish_job, scan_job};
 use super::validated::Validated;
+use crate::step::Evidence;
 
 /// A build that uses everything, with text that shells, YAML and Kubernetes' expansion would take apart.
 fn elaborate() -> World {
@@ -36,6 +37,7 @@ fn staged() -> StagedImage {
         repository: "registry.example.com/staging/acme/builds/web/uid".to_owned(),
         digest: digest('a'),
         size: 1,
+        platforms: Vec::new(),
     }
 }
 
@@ -53,6 +55,82 @@ fn the_pod_of_a_plain_build() {
 fn the_pod_of_a_build_that_uses_everything() {
     let world = elaborate();
     insta::assert_yaml_snapshot!(build_pod(&validated(&world), None, &world.settings));
+}
+
+/// Where it runs, with what, and through which proxy.
+fn placed(mut spec: serde_json::Value) -> World {
+    let more = json!({
+        "projectRef": {"name": "web"},
+        "source": {"oci": {"image": "docker.io/library/source:1"}},
+        "pullSecrets": [{"name": "bases"}],
+        "proxy": {"http": "http://proxy.example.com:3128", "exceptions": [".example.com", "10.0.0.0/8"]},
+        "placement": {
+            "nodeSelector": [{"key": "pool", "value": "builds"}],
+            "tolerations": [{"key": "builds", "value": "only"}, {"key": "spot", "effect": "NoSchedule"}],
+            "priorityClassName": "low", "runtimeClassName": "gvisor", "schedulerName": "packing",
+        },
+    });
+    spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let mut world = World::new();
+    world.build.spec = serde_json::from_value(spec).unwrap();
+    world.settings.builds.placement = serde_json::from_value(json!({
+        "nodeSelector": [{"key": "pool", "value": "builds"}], "tolerations": [{"key": "builds"}, {"key": "spot"}],
+        "priorityClassNames": ["low"], "runtimeClassNames": ["gvisor"], "schedulerNames": ["packing"],
+    }))
+    .unwrap();
+    world
+}
+
+#[test]
+fn the_pod_of_a_build_with_a_cache_that_is_placed() {
+    let world = placed(json!({"cache": {"mode": "Use"}}));
+    insta::assert_yaml_snapshot!(build_pod(&validated(&world), None, &world.settings));
+}
+
+#[test]
+fn the_pod_of_a_build_by_a_program_of_the_tenants() {
+    let world = placed(json!({
+        "method": "custom",
+        "custom": {
+            "image": format!("docker.io/library/builder{}", "@sha256:".to_owned() + &"a".repeat(64)),
+            "command": ["/bin/build", "$(HOME)"], "args": ["-- `id`; \"'"],
+            "env": [{"name": "MODE", "value": "$(PATH)"}, {"name": "DOCKER_CONFIG", "value": "/elsewhere"}],
+        },
+        "secrets": [{"id": "npm", "secretRef": {"name": "npm-token", "key": "token"}}],
+    }));
+    insta::assert_yaml_snapshot!(build_pod(&validated(&world), None, &world.settings));
+}
+
+#[test]
+fn the_pod_of_a_build_for_two_platforms() {
+    let world = placed(json!({
+        "method": "buildx", "platforms": ["linux/amd64", "linux/arm64"], "cache": {"mode": "Use"},
+        "secrets": [
+            {"id": "npm", "secretRef": {"name": "npm-token", "key": "token"}},
+            {"id": "pip", "secretRef": {"name": "pip-token", "key": "token"}},
+        ],
+        "buildArgs": [{"name": "GREETING", "value": "$(HOME)"}],
+    }));
+    insta::assert_yaml_snapshot!(build_pod(&validated(&world), None, &world.settings));
+}
+
+#[test]
+fn the_scan_job_of_an_index() {
+    let world = World::new();
+    let staged = StagedImage {
+        platforms: vec![
+            PlatformImage {
+                platform: "linux/amd64".to_owned(),
+                digest: digest('b'),
+            },
+            PlatformImage {
+                platform: "linux/arm64".to_owned(),
+                digest: digest('c'),
+            },
+        ],
+        ..staged()
+    };
+    insta::assert_yaml_snapshot!(scan_job(&validated(&world), &staged, &world.settings));
 }
 
 #[test]
@@ -75,7 +153,7 @@ fn the_publish_job_with_the_tenants_own_credential_runs_in_its_namespace() {
         &validated(&world),
         None,
         &staged(),
-        &[digest('b').0],
+        &evidence(),
         &world.settings
     ));
 }
@@ -86,4 +164,12 @@ fn the_waiver_of_user_namespaces_leaves_the_pod_without_one() {
     world.settings.require_user_namespaces = false;
     let pod = build_pod(&validated(&world), None, &world.settings);
     assert_eq!(pod.spec.unwrap().host_users, None);
+}
+
+fn evidence() -> Vec<Evidence> {
+    vec![Evidence {
+        subject: digest('a').0,
+        digest: digest('b').0,
+        platform: None,
+    }]
 }

@@ -5,9 +5,11 @@
 //! `objects` from the validated build alone.
 
 pub mod failure;
+mod method_failure;
 pub mod names;
 pub mod objects;
 pub mod observed;
+mod options;
 pub mod plan;
 pub mod status;
 pub mod sweep;

@@ -1,17 +1,18 @@
 //! What a Build's status says at each moment of a run (product.md, Status): one function a moment.
 
-use imagefactory_crds::build::{BuildStatus, Failure, FailureClass, Judgement, Phase, Verdict};
+use imagefactory_crds::build::{BuildStatus, Failure, FailureClass, Judgement, Phase, ReferrerDigests, Verdict};
 use imagefactory_crds::conditions::{self, ConditionStatus, READY, RECONCILING, STALLED, SUCCEEDED, Statement};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::build::validated::Refusal;
+use crate::step::Evidence;
 
 // What crds/src/build/status.rs admits.
 const MAX_BASES: usize = 8;
 const MAX_REFERENCE: usize = 256;
 const MAX_CAUSES: usize = 4;
-const MAX_CAUSE: usize = 160;
+const MAX_CAUSE: usize = 200;
 const MAX_SCANNER: usize = 128;
 const MAX_REASON: usize = 128;
 const MAX_FAILURE: usize = 512;
@@ -52,12 +53,32 @@ impl Draft {
         self
     }
 
-    /// Digests of what refers to the image and must come along when it is published.
+    /// What refers to the image, or to each image of an index, and must come along when it is published.
     #[must_use]
-    pub fn referrers(&self) -> Vec<String> {
-        let scan = self.status.scan.as_ref();
-        scan.map(|scan| vec![scan.referrers.sbom.0.clone(), scan.referrers.report.0.clone()])
-            .unwrap_or_default()
+    pub fn evidence(&self) -> Vec<Evidence> {
+        let Some(scan) = &self.status.scan else {
+            return Vec::new();
+        };
+        let staged = self.status.staged.as_ref().map(|staged| staged.digest.0.clone());
+        let whole = scan
+            .referrers
+            .iter()
+            .zip(staged)
+            .map(|(referrers, digest)| (digest, referrers, None));
+        let images = scan
+            .platforms
+            .iter()
+            .map(|image| (image.digest.0.clone(), &image.referrers, Some(image.platform.clone())));
+        whole
+            .chain(images)
+            .flat_map(|(subject, ReferrerDigests { sbom, report }, platform)| {
+                [sbom, report].map(|digest| Evidence {
+                    subject: subject.clone(),
+                    digest: digest.0.clone(),
+                    platform: platform.clone(),
+                })
+            })
+            .collect()
     }
 
     /// Waiting or in progress.
@@ -164,17 +185,18 @@ impl Draft {
                 "Nothing was published. See status.verdict; mend the image and create a new Build.",
             ),
         };
-        let message = if causes.is_empty() {
-            next.to_owned()
+        let said = if causes.is_empty() {
+            "No policy says why.".to_owned()
         } else {
-            format!("{}. {next}", causes.join("; "))
+            format!("{}.", causes.join("; "))
         };
+        let message = format!("{said} {next}");
         let failure = Failure {
             class: FailureClass::Policy,
             reason: reason.to_owned(),
             container: None,
             exit_code: None,
-            message: message.chars().take(500).collect(),
+            message: said,
             log: None,
             next: next.to_owned(),
         };

@@ -9,7 +9,7 @@ use super::fixtures::{
     World, at, digest, done, ended, evaluated, failed, job, pod, policy_ref, prepared, published, pushed, running,
     seconds, waiting,
 };
-use super::observed::JobEnd;
+use super::observed::{JobEnd, PodView};
 use super::plan::{Action, Rejection, after_rejection};
 
 fn makes_pod(actions: &[Action]) -> bool {
@@ -25,6 +25,28 @@ fn a_good_build_takes_three_creates_and_five_status_writes() {
     let mut world = World::new();
     assert!(makes_pod(&world.step().actions));
     assert_eq!(world.status().phase, Some(Phase::Preparing));
+    for containers in [
+        vec![],
+        vec![
+            waiting("prepare", "PodInitializing"),
+            waiting("build", "PodInitializing"),
+        ],
+        vec![running("prepare"), waiting("build", "PodInitializing")],
+        vec![done("prepare", &prepared()), waiting("build", "PodInitializing")],
+    ] {
+        for has_node in [false, true] {
+            world.observed.pod = Some(PodView {
+                has_node,
+                ..pod("Pending", containers.clone())
+            });
+            let plan = world.plan();
+            assert_eq!(
+                plan.status.as_ref(),
+                world.build.status.as_ref(),
+                "a start is one write"
+            );
+        }
+    }
 
     world.observed.pod = Some(pod(
         "Running",
@@ -515,6 +537,6 @@ fn a_verdict_with_more_to_say_than_the_schema_admits_is_cut_and_not_lost() {
     world.step();
     assert_eq!(world.succeeded_reason(), "PolicyFailed");
     let causes = &world.status().verdict.as_ref().unwrap().policies[0].causes;
-    assert!(causes.len() == 4 && causes.iter().all(|cause| cause.len() <= 160));
+    assert!(causes.len() == 4 && causes.iter().all(|cause| cause.len() <= 200));
     assert!(world.status().failure.as_ref().unwrap().message.len() <= 512);
 }

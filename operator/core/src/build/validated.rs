@@ -5,13 +5,17 @@
 
 use std::collections::BTreeMap;
 
-use imagefactory_crds::build::{FailureClass, ImageLabel, Method, NamedValue, RegistryMirror, Source};
+use imagefactory_crds::build::{
+    BuildSecret, CacheMode, CustomBuilder, FailureClass, ImageLabel, Method, NamedValue, Placement, Proxy,
+    RegistryMirror, Source,
+};
 use imagefactory_crds::common::{DurationText, LocalRef, ResourceList, Resources};
 use imagefactory_crds::entitlement::{self, Capability};
 use imagefactory_crds::{Build, ImagePolicySpec, Project, Tenant, TenantSettings, conditions, names};
 use jiff::SignedDuration;
 
 use crate::build::names::Identity;
+use crate::build::options;
 use crate::reference::{ImageName, lies_under};
 use crate::settings::Settings;
 use crate::step::{AppliedPolicy, StepSource};
@@ -48,6 +52,20 @@ pub struct Validated {
     pub dockerfile: String,
     /// Stage to build.
     pub target: Option<String>,
+    /// Platforms of the image; empty for that of the node.
+    pub platforms: Vec<String>,
+    /// The builder of method custom.
+    pub custom: Option<CustomBuilder>,
+    /// Secrets for the build's steps.
+    pub secrets: Vec<BuildSecret>,
+    /// Whether the project's cache is used.
+    pub cache: CacheMode,
+    /// Proxies to fetch through.
+    pub proxy: Option<Proxy>,
+    /// Where the pod runs; all of it is allowed.
+    pub placement: Placement,
+    /// Prefixes that everything the build pulls must lie under.
+    pub pull_prefixes: Vec<String>,
     /// Values for ARG lines.
     pub build_args: Vec<NamedValue>,
     /// Labels of the image.
@@ -96,7 +114,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    fn denial(reason: &'static str, message: &str, next: &str) -> Self {
+    pub(super) fn denial(reason: &'static str, message: &str, next: &str) -> Self {
         Self {
             reason,
             class: None,
@@ -116,7 +134,7 @@ impl Refusal {
         )
     }
 
-    fn failure(class: FailureClass, reason: &'static str, message: String, next: &str) -> Self {
+    pub(super) fn failure(class: FailureClass, reason: &'static str, message: String, next: &str) -> Self {
         Self {
             class: Some(class),
             message,
@@ -141,7 +159,11 @@ pub fn validate(build: &Build, references: References<'_>, settings: &Settings) 
     let project = find_project(&identity, references)?;
     check_entitlement(tenant, project, settings)?;
     let spec = &build.spec;
+    let method = spec.method.unwrap_or_default();
+    options::check_method(build, method)?;
     check_references(build)?;
+    let pull_prefixes = options::pull_prefixes(tenant, &identity.tenant, settings);
+    options::check_pulls(build, &pull_prefixes, settings)?;
     let Chosen {
         source,
         git_secret,
@@ -152,7 +174,14 @@ pub fn validate(build: &Build, references: References<'_>, settings: &Settings) 
     let (resources, timeout) = choose_limits(build, project, references.tenant_settings, settings)?;
     let (output_image, output_prefixes) = choose_output(build, &identity, tenant, settings)?;
     Ok(Validated {
-        method: spec.method.unwrap_or_default(),
+        method,
+        platforms: spec.platforms.iter().map(|platform| platform.0.clone()).collect(),
+        custom: spec.custom.clone(),
+        secrets: spec.secrets.clone(),
+        cache: options::choose_cache(build, project, references.tenant_settings, method, settings),
+        proxy: spec.proxy.clone().or_else(|| settings.builds.proxy.clone()),
+        placement: options::choose_placement(build, project, references.tenant_settings, tenant, settings)?,
+        pull_prefixes,
         source,
         git_secret,
         source_config_map,
@@ -280,6 +309,7 @@ fn check_references(build: &Build) -> Result<(), Refusal> {
         .chain(git_secret)
         .chain(push_secret)
         .map(|reference| &reference.name))
+    .chain(spec.secrets.iter().map(|secret| &secret.secret_ref.name))
     .chain(config_map)
     .chain(spec.ca_bundle.as_ref().map(|bundle| &bundle.name));
     for name in named {
@@ -358,6 +388,10 @@ fn choose_source(build: &Build, project: &Project) -> Result<Chosen, Refusal> {
                 source_config_map,
                 ..Chosen::of(StepSource::ConfigMap, written)
             })
+        }
+        Some(Source { oci: Some(oci), .. }) => {
+            let image = oci.image.0.clone();
+            Ok(Chosen::of(StepSource::Oci { image }, written))
         }
         Some(_) | None => Err(Refusal::failure(
             FailureClass::Source,

@@ -3,9 +3,9 @@
 use crate::scan::Finding;
 
 /// Longest cause in characters, as the schema of Build says.
-pub(super) const MAX_CAUSE: usize = 256;
+pub(super) const MAX_CAUSE: usize = 200;
 /// Longest name or version from an image in a cause.
-const MAX_WORD: usize = 48;
+const MAX_WORD: usize = 36;
 
 /// `head: item, item, and 3 more`, with as many items as fit. Items are put in order and named once.
 pub(super) fn listed(head: &str, mut items: Vec<String>) -> String {
@@ -43,7 +43,7 @@ fn length(text: &str) -> usize {
 }
 
 /// At most [`MAX_CAUSE`] characters.
-fn cut(text: &str) -> String {
+pub(super) fn cut(text: &str) -> String {
     if length(text) <= MAX_CAUSE {
         text.to_owned()
     } else {
@@ -93,7 +93,7 @@ mod tests {
             .collect();
         let text = listed("100 critical vulnerabilities, 0 allowed", items);
         assert!(length(&text) <= MAX_CAUSE, "{text}");
-        insta::assert_snapshot!(text, @"100 critical vulnerabilities, 0 allowed: CVE-2024-0000 (package 1.0), CVE-2024-0001 (package 1.0), CVE-2024-0002 (package 1.0), CVE-2024-0003 (package 1.0), CVE-2024-0004 (package 1.0), CVE-2024-0005 (package 1.0), CVE-2024-0006 (package 1.0), and 93 more");
+        insta::assert_snapshot!(text, @"100 critical vulnerabilities, 0 allowed: CVE-2024-0000 (package 1.0), CVE-2024-0001 (package 1.0), CVE-2024-0002 (package 1.0), CVE-2024-0003 (package 1.0), CVE-2024-0004 (package 1.0), and 95 more");
     }
 
     #[test]

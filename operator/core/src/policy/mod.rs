@@ -4,12 +4,14 @@
 //! image or contradicts itself gives Unknown, which no mode publishes.
 
 mod causes;
+mod combine;
 mod denied;
 mod evidence;
 mod hash;
 mod limits;
 mod verdict;
 
+pub use combine::{PlatformVerdict, combine};
 pub use evidence::Evidence;
 pub use hash::hash;
 pub use verdict::{MAX_CAUSES, judge, shrink};

@@ -11,7 +11,7 @@ use crate::scan::Score;
 use crate::step::AppliedPolicy;
 
 /// Most causes of one policy, as the schema of Build says.
-pub const MAX_CAUSES: usize = 8;
+pub const MAX_CAUSES: usize = 4;
 /// Most policies in a verdict, as the schema of Build says.
 const MAX_POLICIES: usize = 4;
 
@@ -99,7 +99,7 @@ fn broken_rules(policy: &ImagePolicySpec, evidence: &Evidence<'_>, allowed_score
     broken
 }
 
-fn may_publish(policy: &PolicyVerdict) -> bool {
+pub(super) fn may_publish(policy: &PolicyVerdict) -> bool {
     match policy.result {
         Judgement::Pass => true,
         Judgement::Fail => policy.mode == Mode::DryRun,
@@ -107,7 +107,7 @@ fn may_publish(policy: &PolicyVerdict) -> bool {
     }
 }
 
-fn badness(result: Judgement) -> u8 {
+pub(super) fn badness(result: Judgement) -> u8 {
     match result {
         Judgement::Pass => 0,
         Judgement::Fail => 1,

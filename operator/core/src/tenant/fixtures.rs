@@ -54,7 +54,7 @@ pub(crate) fn settings() -> Settings {
         clusterRolePrefix: image-factory
         operatorServiceAccount: image-factory-operator
         credentialsServiceAccount: image-factory-credentials
-        images: {worker: worker, kaniko: kaniko, trivy: trivy, pullPolicy: IfNotPresent}
+        images: {worker: worker, kaniko: kaniko, buildkit: buildkit, trivy: trivy, pullPolicy: IfNotPresent}
         onboarding: {build: true}
         staging: {prefix: registry.example.com/staging, secret: staging, scope: Shared}
         output: {prefix: registry.example.com/images, secret: output, scope: Shared}

@@ -165,7 +165,7 @@ fn settings() -> Settings {
         "clusterRolePrefix": "image-factory",
         "operatorServiceAccount": "operator",
         "credentialsServiceAccount": "credentials",
-        "images": {"worker": "worker", "kaniko": "kaniko", "trivy": "trivy", "pullPolicy": "IfNotPresent"},
+        "images": {"worker": "worker", "kaniko": "kaniko", "buildkit": "buildkit", "trivy": "trivy", "pullPolicy": "IfNotPresent"},
         "onboarding": {"build": true},
         "staging": {"prefix": "registry.example.com/staging", "secret": "staging", "scope": "Shared"},
         "output": {"prefix": "registry.example.com/images", "secret": "output", "scope": "Shared"},

@@ -6,7 +6,7 @@ use std::io::{self, Read as _, Seek as _};
 use imagefactory_core::scan::{Report, ReportError, Sbom, report, sbom};
 
 use crate::beneath::Root;
-use crate::places::Places;
+use crate::places::{Places, REPORT_FILE, SBOM_FILE};
 use crate::registry::{Digest, FileSource, Hasher, chain};
 
 /// A document that was read.
@@ -26,16 +26,17 @@ pub(super) struct Gathered {
     pub(super) faults: Vec<String>,
 }
 
-/// Reads report and SBOM. What can't be read is a fault that makes the verdict Unknown, and no error.
-pub(super) async fn gather(places: &Places, digest: &Digest) -> Gathered {
-    let folder = places.report("");
+/// Reads report and SBOM of the image with this number. What can't be read is a fault that makes the verdict Unknown,
+/// and no error.
+pub(super) async fn gather(places: &Places, number: usize, digest: &Digest) -> Gathered {
+    let (folder, number) = (places.reports(), number.to_string());
     let reading = tokio::task::spawn_blocking(move || {
         let mut gathered = Gathered::default();
-        match read(&folder, "report.json", |file| report::parse(file)) {
+        match read(&folder, &[&number, REPORT_FILE], |file| report::parse(file)) {
             Ok(read) => gathered.report = Some(read),
             Err(fault) => gathered.faults.push(format!("the scanner's report: {fault}")),
         }
-        match read(&folder, "sbom.json", |file| sbom::parse(file)) {
+        match read(&folder, &[&number, SBOM_FILE], |file| sbom::parse(file)) {
             Ok(read) => gathered.sbom = Some(read),
             Err(fault) => gathered.faults.push(format!("the SBOM: {fault}")),
         }
@@ -53,11 +54,11 @@ pub(super) async fn gather(places: &Places, digest: &Digest) -> Gathered {
 
 fn read<T>(
     folder: &std::path::Path,
-    name: &str,
+    names: &[&str],
     parse: impl Fn(&File) -> Result<T, ReportError>,
 ) -> Result<Read<T>, String> {
     let opened = Root::open(folder)
-        .and_then(|root| root.file(&[name]))
+        .and_then(|root| root.file(names))
         .map_err(|error| chain(&error))?;
     let mut file = opened.file;
     let content = parse(&file).map_err(|error| chain(&error))?;

@@ -1,20 +1,20 @@
-//! `evaluate`: reads what the scanner wrote, judges it by policy, and attaches it to the staged image.
+//! `evaluate`: reads what the scanner wrote, judges it by policy, and attaches it to the staged image; of
+//! an index, each image by its own evidence.
 //!
 //! Evidence that is missing, cut off or of another image is no failure of this step: it makes the verdict Unknown.
 //! What can't be attached to the image is one, since nothing may be published without its evidence.
 
 mod evidence;
 mod server;
+mod status;
 
 use std::collections::BTreeMap;
 
-use imagefactory_core::policy::{self, Evidence};
-use imagefactory_core::scan::report::counts;
+use imagefactory_core::policy::{self, Evidence, PlatformVerdict};
 use imagefactory_core::scan::{Report as ScanReport, Sbom, ServerVersion};
-use imagefactory_core::step::{EvaluateStep, Evaluated, MAX_REPORT, Report, StepFailure};
-use imagefactory_crds::build::{FailureClass, ReferrerDigests, ScanStatus, Verdict};
+use imagefactory_core::step::{EvaluateStep, Evaluated, StepFailure};
+use imagefactory_crds::build::{FailureClass, ReferrerDigests, Verdict};
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::ca::Roots;
 use crate::failure::{failure, registry_failure};
@@ -22,6 +22,7 @@ use crate::manifest::Descriptor;
 use crate::places::Places;
 use crate::registry::{Artifact, Blob, Credentials, Digest, Payload, Registry, RegistryError, Repository, Subject};
 use evidence::{Gathered, Read};
+use status::{Scanned, fit};
 
 /// Artifact type of the SBOM.
 pub const SBOM_TYPE: &str = "application/vnd.cyclonedx+json";
@@ -29,46 +30,85 @@ pub const SBOM_TYPE: &str = "application/vnd.cyclonedx+json";
 pub const REPORT_TYPE: &str = "application/vnd.imagefactory.trivy.report.v1+json";
 const CREATED: &str = "org.opencontainers.image.created";
 
-/// Judges the staged image.
+/// One image that is judged: the staged one, or one of an index.
+#[derive(Debug)]
+struct Image {
+    /// Empty where the staged digest names one image.
+    platform: String,
+    digest: Digest,
+}
+
+/// Judges the staged image, or every image of a staged index.
 ///
 /// # Errors
-/// The step is not what it must be, or the evidence can't be attached to the image.
+/// The step is not what it must be, or the evidence can't be attached to an image.
 pub async fn run(step: &EvaluateStep, places: &Places, roots: &Roots) -> Result<Evaluated, StepFailure> {
-    let digest = Digest::parse(&step.digest).ok_or_else(|| {
-        failure(
-            FailureClass::Infrastructure,
-            "InvalidStep",
-            "the staged image has no digest",
-            "Report this as a defect of Image Factory.",
-        )
-    })?;
-    let mut gathered = evidence::gather(places, &digest).await;
-    let server = match server::version(&step.server_url, roots).await {
-        Ok(server) => Some(server),
-        Err(fault) => {
-            gathered.faults.push(fault);
-            None
-        }
-    };
-    let verdict = judge(step, &gathered, server.as_ref());
-    let scan = match gathered.of_this_image(&digest) {
-        Some((report, sbom)) => {
-            let referrers = attach(step, places, roots, &digest, (report, sbom)).await;
-            let referrers = referrers.map_err(|error| registry_failure(FailureClass::Scan, &error))?;
-            Some(status(report, sbom, server.as_ref(), referrers))
-        }
-        None => None,
-    };
+    let images = images(step)?;
+    let server = server::version(&step.server_url, roots).await;
+    let mut verdicts = Vec::new();
+    let mut scanned = Vec::new();
+    for (number, image) in images.iter().enumerate() {
+        let mut gathered = evidence::gather(places, number, &image.digest).await;
+        gathered.faults.extend(server.as_ref().err().cloned());
+        verdicts.push(PlatformVerdict {
+            platform: image.platform.clone(),
+            verdict: judge(step, image, &gathered, server.as_ref().ok()),
+        });
+        let Some(pair) = gathered.of_this_image(&image.digest) else {
+            continue;
+        };
+        let referrers = attach(step, places, roots, &image.digest, pair).await;
+        let referrers = referrers.map_err(|error| registry_failure(FailureClass::Scan, &error))?;
+        scanned.push(Scanned::new(image, pair, referrers));
+    }
+    let verdict = policy::combine(&verdicts);
+    tracing::info!(
+        result = verdict.result.as_str(),
+        publishable = verdict.publishable,
+        images = images.len(),
+        "image is judged"
+    );
+    // Of an index of which one image is unknown nothing is said: what is said is said of all.
+    let whole = scanned.len() == images.len();
     Ok(fit(Evaluated {
         digest: step.digest.clone(),
-        scan,
+        scan: whole
+            .then(|| status::of(&scanned, server.as_ref().ok(), step.platforms.is_empty()))
+            .flatten(),
         verdict,
     }))
 }
 
-fn judge(step: &EvaluateStep, gathered: &Gathered, server: Option<&ServerVersion>) -> Verdict {
+fn images(step: &EvaluateStep) -> Result<Vec<Image>, StepFailure> {
+    let digest = |text: &str| {
+        Digest::parse(text).ok_or_else(|| {
+            failure(
+                FailureClass::Infrastructure,
+                "InvalidStep",
+                "the staged image has no digest",
+                "Report this as a defect of Image Factory.",
+            )
+        })
+    };
+    let whole = digest(&step.digest)?;
+    if step.platforms.is_empty() {
+        return Ok(vec![Image {
+            platform: String::new(),
+            digest: whole,
+        }]);
+    }
+    let image = |of: &imagefactory_crds::build::PlatformImage| {
+        Ok(Image {
+            platform: of.platform.clone(),
+            digest: digest(&of.digest)?,
+        })
+    };
+    step.platforms.iter().map(image).collect()
+}
+
+fn judge(step: &EvaluateStep, image: &Image, gathered: &Gathered, server: Option<&ServerVersion>) -> Verdict {
     let evidence = Evidence {
-        digest: &step.digest,
+        digest: image.digest.as_str(),
         report: gathered.report.as_ref().map(|read| &read.content),
         sbom: gathered.sbom.as_ref().map(|read| &read.content),
         database: server.and_then(|server| server.database),
@@ -77,13 +117,8 @@ fn judge(step: &EvaluateStep, gathered: &Gathered, server: Option<&ServerVersion
     };
     let verdict = policy::judge(&evidence, &step.policies);
     for policy in &verdict.policies {
-        tracing::info!(policy = %policy.name, result = policy.result.as_str(), causes = ?policy.causes, "policy");
+        tracing::info!(digest = %image.digest, platform = image.platform, policy = %policy.name, result = policy.result.as_str(), causes = ?policy.causes, "policy");
     }
-    tracing::info!(
-        result = verdict.result.as_str(),
-        publishable = verdict.publishable,
-        "image is judged"
-    );
     verdict
 }
 
@@ -119,7 +154,7 @@ async fn attach(
     let report = registry
         .attach(subject, &artifact(REPORT_TYPE, "trivy-report.json", report, created))
         .await?;
-    tracing::info!(%sbom, %report, "SBOM and report are attached to the staged image");
+    tracing::info!(%sbom, %report, "SBOM and report are attached");
     Ok(ReferrerDigests {
         sbom: sbom.as_str().into(),
         report: report.as_str().into(),
@@ -150,41 +185,6 @@ fn artifact<'a, T>(
         artifact_type: media_type,
         payload,
         annotations,
-    }
-}
-
-fn status(
-    report: &Read<ScanReport>,
-    sbom: &Read<Sbom>,
-    server: Option<&ServerVersion>,
-    referrers: ReferrerDigests,
-) -> ScanStatus {
-    let version = server.map_or("", |server| server.version.as_str());
-    ScanStatus {
-        scanner: format!("trivy {version}")
-            .trim_end()
-            .chars()
-            .filter(|c| !c.is_control())
-            .take(128)
-            .collect(),
-        database_time: server
-            .and_then(|server| server.database)
-            .map(|database| Time(database.updated_at)),
-        scan_time: Time(report.content.created_at.unwrap_or_else(Timestamp::now)),
-        vulnerabilities: counts(&report.content),
-        packages: u32::try_from(sbom.content.packages()).unwrap_or(u32::MAX),
-        referrers,
-    }
-}
-
-/// Takes causes away until the report fits a termination message.
-fn fit(evaluated: Evaluated) -> Evaluated {
-    let whole = serde_json::to_string(&Report::Done(evaluated.clone())).map_or(usize::MAX, |text| text.len());
-    let own = serde_json::to_string(&evaluated.verdict).map_or(0, |text| text.len());
-    let room = MAX_REPORT.saturating_sub(whole.saturating_sub(own));
-    Evaluated {
-        verdict: policy::shrink(evaluated.verdict, room),
-        ..evaluated
     }
 }
 

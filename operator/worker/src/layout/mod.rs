@@ -5,7 +5,6 @@
 mod documents;
 mod error;
 mod layers;
-mod names;
 mod packing;
 
 use std::collections::BTreeMap;

@@ -12,7 +12,7 @@ use crate::registry::{Reference, Registry};
 /// Most images of one build.
 const MAX_BASES: usize = 128;
 /// Most images that a report names, as the status has room for.
-const MAX_REPORTED: usize = 16;
+const MAX_REPORTED: usize = 8;
 /// Most bytes of them: a report is a termination message, and says more than this.
 const MAX_REPORTED_BYTES: usize = MAX_REPORT - 256;
 
@@ -106,9 +106,6 @@ mod tests {
                 "{count} of {length}"
             );
         }
-        assert_eq!(
-            reported((0..16).map(|n| base(format!("debian:{n}"))).collect()).len(),
-            16
-        );
+        assert_eq!(reported((0..9).map(|n| base(format!("debian:{n}"))).collect()).len(), 8);
     }
 }

@@ -65,8 +65,14 @@ pub(super) enum PrepareError {
         source: Box<RegistryError>,
     },
     /// A pull secret.
-    #[error("a pull secret can't be used")]
-    PullSecret(#[source] CredentialError),
+    #[error("the pull secret {name} can't be used")]
+    PullSecret {
+        /// Name of the Secret.
+        name: String,
+        /// Why.
+        #[source]
+        source: CredentialError,
+    },
     /// The client for registries.
     #[error(transparent)]
     Client(RegistryError),
@@ -92,7 +98,7 @@ impl PrepareError {
             }
             Self::Git(error) if error.is_ours() => FailureClass::Infrastructure,
             Self::Files(FilesError::Write { .. }) => FailureClass::Infrastructure,
-            Self::Base { .. } | Self::PullSecret(_) => FailureClass::Pull,
+            Self::Base { .. } | Self::PullSecret { .. } => FailureClass::Pull,
             _ => FailureClass::Source,
         }
     }
@@ -118,8 +124,11 @@ impl PrepareError {
                 "RegistryUnavailable" => "RegistryUnreachable",
                 other => other,
             },
-            Self::PullSecret(CredentialError::Missing { .. }) => "SecretNotFound",
-            Self::PullSecret(_) => "InvalidPullSecret",
+            Self::PullSecret {
+                source: CredentialError::Missing { .. },
+                ..
+            } => "SecretNotFound",
+            Self::PullSecret { .. } => "InvalidPullSecret",
             Self::Client(_) => "ClientFailed",
             Self::BrokenOff => "PrepareFailed",
         }
@@ -149,8 +158,11 @@ impl PrepareError {
             Self::Dockerfile(_) | Self::Name { .. } => "Correct the Dockerfile.",
             Self::Recipe(_) => "Correct the recipe.",
             Self::Base { source, .. } => return base_next(source),
-            Self::PullSecret(error @ CredentialError::Missing { .. }) => error.next(),
-            Self::PullSecret(_) => {
+            Self::PullSecret {
+                source: error @ CredentialError::Missing { .. },
+                ..
+            } => error.next(),
+            Self::PullSecret { .. } => {
                 "Correct the Secret that pullSecrets names; `kubectl create secret docker-registry` makes a right one."
             }
             Self::Ca(_)

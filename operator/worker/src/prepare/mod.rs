@@ -25,12 +25,12 @@ use imagefactory_crds::build::BaseImage;
 use secrecy::ExposeSecret as _;
 
 use crate::ca::{self, Roots};
+use crate::disk::{empty, write_new};
 use crate::places::Places;
 use crate::registry::{Credentials, Registry};
 use dockerfile::DockerfileError;
 use error::PrepareError;
 use source::beneath::{self, PathError};
-use source::files::{empty, write_new};
 
 /// Map of user ids, as the kernel tells it.
 const UID_MAP: &str = "/proc/self/uid_map";
@@ -70,7 +70,7 @@ async fn prepare(step: &PrepareStep, places: &Places) -> Result<Prepared, Prepar
     }
     let roots = ca::install(places, true)?;
     roots.write(&prepared.join(paths::CA_FILE))?;
-    let credentials = pull_credentials(step.pull_secrets, places)?;
+    let credentials = pull_credentials(&step.pull_secrets, places)?;
     write_docker_config(&credentials, &prepared)?;
 
     let commit = lay_out(&step.source, places, &roots).await?;
@@ -103,12 +103,18 @@ fn digests(bases: &[BaseImage]) -> BTreeMap<String, String> {
         .collect()
 }
 
-fn pull_credentials(secrets: usize, places: &Places) -> Result<Credentials, PrepareError> {
+fn pull_credentials(secrets: &[String], places: &Places) -> Result<Credentials, PrepareError> {
     let directory = places.path(paths::PULL_CREDENTIALS);
-    let files: Vec<_> = (0..secrets)
-        .map(|number| directory.join(number.to_string()).join(DOCKER_CONFIG_KEY))
-        .collect();
-    Credentials::load(&files).map_err(PrepareError::PullSecret)
+    let mut all = Credentials::none();
+    for (number, name) in secrets.iter().enumerate() {
+        let file = directory.join(number.to_string()).join(DOCKER_CONFIG_KEY);
+        let read = Credentials::load(&[file]).map_err(|source| PrepareError::PullSecret {
+            name: name.clone(),
+            source,
+        })?;
+        all = all.or(read);
+    }
+    Ok(all)
 }
 
 /// One file of all pull secrets, with nothing in it but names and passwords: a `credHelpers` would be a program to run.

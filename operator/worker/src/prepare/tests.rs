@@ -79,7 +79,7 @@ fn step(source: StepSource) -> PrepareStep {
         build_args: Vec::new(),
         target: None,
         mirrors: Vec::new(),
-        pull_secrets: 0,
+        pull_secrets: Vec::new(),
     }
 }
 
@@ -278,7 +278,7 @@ async fn mirrors_are_asked_first_and_pull_secrets_are_used() {
         format!(r#"{{"auths":{{"https://{host}":{{"auth":"{other}"}},"other.example.com":{{"auth":"{other}"}}}}}}"#);
     pod.put("/credentials/pull/1/.dockerconfigjson", &second);
     let mut step = inline(&[("Dockerfile", "FROM base:1\n")]);
-    step.pull_secrets = 2;
+    step.pull_secrets = vec!["first".to_owned(), "second".to_owned()];
     step.mirrors = vec![RegistryMirror {
         registry: "docker.io".into(),
         mirror: format!("{host}/private").as_str().into(),
@@ -323,7 +323,7 @@ async fn a_pull_secret_that_can_t_be_read_is_told_without_its_content() {
     ] {
         pod.put("/credentials/pull/0/.dockerconfigjson", text);
         let mut step = inline(&[("Dockerfile", "FROM scratch\n")]);
-        step.pull_secrets = 1;
+        step.pull_secrets = vec!["only".to_owned()];
         let failure = pod.run(&step).await.unwrap_err();
         assert_eq!(
             (failure.class, failure.reason.as_str()),

@@ -66,7 +66,7 @@ async fn publish(step: &PublishStep, places: &Places, roots: &Roots) -> Result<P
         evidence: step
             .referrers
             .iter()
-            .map(|text| digest(text))
+            .map(|evidence| digest(&evidence.digest))
             .collect::<Result<_, _>>()?,
     };
     publication.run().await?;

@@ -59,6 +59,15 @@ impl Credentials {
         Ok(all)
     }
 
+    /// These credentials, and those of `others` for hosts that these do not name.
+    #[must_use]
+    pub fn or(mut self, others: Self) -> Self {
+        for (scope, credential) in others.entries {
+            self.entries.entry(scope).or_insert(credential);
+        }
+        self
+    }
+
     /// Binds the credentials to repository prefixes: for what lies outside no request is sent, not even without a credential.
     #[must_use]
     pub fn bound_to(mut self, prefixes: Vec<String>) -> Self {

@@ -1,18 +1,21 @@
-//! The pod that builds: `prepare` (ours), `build` (the builder, the only container that runs tenant code), `push` (ours).
+//! The pod that builds: `prepare` and `load-cache` (ours), `build` (the builder, the only container that runs tenant
+//! code), `push` (ours).
 
-use k8s_openapi::api::core::v1::{Capabilities, Container, KeyToPath, Pod, PodSpec, SecurityContext, Volume};
+use std::collections::BTreeMap;
+
+use imagefactory_crds::build::{CacheMode, ClassName};
+use k8s_openapi::api::core::v1::{Container, KeyToPath, LocalObjectReference, Pod, PodSpec, Toleration, Volume};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
+use super::builders;
 use super::containers::{
-    BUILD_SERVICE_ACCOUNT, base_pod_spec, config_map, docker_config_json, empty_dir, literal, mount, platform_ca,
-    read_only, requirements, restricted, runtime_default, secret, staging_credential, step_container, variable,
-    with_mounts,
+    BUILD_SERVICE_ACCOUNT, base_pod_spec, config_map, docker_config_json, empty_dir, mount, platform_ca, read_only,
+    restricted, secret, staging_credential, step_container, variable, with_mounts,
 };
-use crate::build::failure::BUILDER;
 use crate::build::names::Stage;
 use crate::build::validated::Validated;
 use crate::settings::Settings;
-use crate::step::{PrepareStep, PushStep, paths};
+use crate::step::{Builder, CachePlace, LoadCacheStep, PrepareStep, PushStep, paths};
 
 /// Most bytes that an image may have when it is pushed.
 const MAX_IMAGE_BYTES: u64 = 64 << 30;
@@ -32,12 +35,53 @@ pub fn build_pod(build: &Validated, owner: Option<OwnerReference>, settings: &Se
             host_users: settings.require_user_namespaces.then_some(false),
             service_account_name: Some(BUILD_SERVICE_ACCOUNT.to_owned()),
             active_deadline_seconds: Some(build.timeout.as_secs()),
-            init_containers: Some(vec![prepare(build, settings), builder(build, settings)]),
+            init_containers: Some(
+                [Some(prepare(build, settings)), load_cache(build, settings)]
+                    .into_iter()
+                    .flatten()
+                    .chain([builders::builder(build, settings)])
+                    .collect(),
+            ),
             containers: vec![push(build, settings)],
             volumes: Some(volumes(build, settings)),
-            ..base_pod_spec(settings)
+            ..placed(build, base_pod_spec(settings))
         }),
         status: None,
+    }
+}
+
+/// Where the build may run, and with whose credentials the kubelet pulls a custom builder.
+fn placed(build: &Validated, base: PodSpec) -> PodSpec {
+    let placement = &build.placement;
+    let node_selector: BTreeMap<_, _> = placement
+        .node_selector
+        .iter()
+        .map(|label| (label.key.0.clone(), label.value.0.clone()))
+        .collect();
+    let tolerations: Vec<_> = placement
+        .tolerations
+        .iter()
+        .map(|toleration| Toleration {
+            key: Some(toleration.key.0.clone()),
+            operator: Some(if toleration.value.is_some() { "Equal" } else { "Exists" }.to_owned()),
+            value: toleration.value.as_ref().map(|value| value.0.clone()),
+            effect: toleration.effect.map(|effect| effect.as_str().to_owned()),
+            ..Toleration::default()
+        })
+        .collect();
+    let class = |name: &Option<ClassName>| name.as_ref().map(|name| name.0.clone());
+    let own_secrets = build.custom.iter().flat_map(|_| &build.pull_secrets);
+    let image_pull_secrets: Vec<_> = (base.image_pull_secrets.into_iter().flatten())
+        .chain(own_secrets.map(|name| LocalObjectReference { name: name.clone() }))
+        .collect();
+    PodSpec {
+        node_selector: (!node_selector.is_empty()).then_some(node_selector),
+        tolerations: (!tolerations.is_empty()).then_some(tolerations),
+        priority_class_name: class(&placement.priority_class_name),
+        runtime_class_name: class(&placement.runtime_class_name),
+        scheduler_name: class(&placement.scheduler_name),
+        image_pull_secrets: (!image_pull_secrets.is_empty()).then_some(image_pull_secrets),
+        ..base
     }
 }
 
@@ -45,13 +89,17 @@ pub fn build_pod(build: &Validated, owner: Option<OwnerReference>, settings: &Se
 fn prepare(build: &Validated, settings: &Settings) -> Container {
     let step = PrepareStep {
         require_user_namespace: settings.require_user_namespaces,
+        builder: builders::kind(build.method),
+        pull_prefixes: build.pull_prefixes.clone(),
+        proxy: build.proxy.clone(),
         source: build.source.clone(),
         context_dir: build.context_dir.clone(),
         dockerfile: build.dockerfile.clone(),
         build_args: build.build_args.clone(),
         target: build.target.clone(),
         mirrors: build.mirrors.clone(),
-        pull_secrets: build.pull_secrets.len(),
+        pull_secrets: build.pull_secrets.clone(),
+        secrets: build.secrets.iter().map(|secret| secret.id.0.clone()).collect(),
     };
     let mut mounts = vec![mount("workspace", paths::WORKSPACE), mount("prepared", paths::PREPARED)];
     let inputs = [
@@ -69,6 +117,7 @@ fn prepare(build: &Validated, settings: &Settings) -> Container {
         pull_volumes(build)
             .map(|(volume, index, _)| read_only(mount(&volume, &format!("{}/{index}", paths::PULL_CREDENTIALS)))),
     );
+    mounts.extend(builders::secrets_mount(build));
     let mut container = with_mounts(step_container("prepare", &step, settings), mounts);
     container.security_context = Some(restricted(0));
     container
@@ -82,91 +131,37 @@ fn prepare(build: &Validated, settings: &Settings) -> Container {
     container
 }
 
-/// Kaniko. Its arguments are a list, never a shell's line; it can pull and write a layout, and nothing else.
-fn builder(build: &Validated, settings: &Settings) -> Container {
-    Container {
-        name: BUILDER.to_owned(),
-        image: Some(settings.images.kaniko.clone()),
-        image_pull_policy: Some(settings.images.pull_policy.clone()),
-        args: Some(kaniko_arguments(build)),
-        env: Some(vec![
-            variable("DOCKER_CONFIG", &format!("{}/docker", paths::PREPARED)),
-            variable("SSL_CERT_FILE", &format!("{}/{}", paths::PREPARED, paths::CA_FILE)),
-        ]),
-        resources: Some(requirements(&build.resources)),
-        security_context: Some(SecurityContext {
-            run_as_user: Some(0),
-            run_as_group: Some(0),
-            seccomp_profile: Some(runtime_default()),
-            capabilities: Some(builder_capabilities()),
-            ..SecurityContext::default()
-        }),
-        // The end of its log is all that is kept of it in status; nobody takes it for a report.
-        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
-        volume_mounts: Some(vec![
-            read_only(mount("workspace", paths::WORKSPACE)),
-            read_only(mount("prepared", paths::PREPARED)),
-            mount("layout", paths::LAYOUT),
-        ]),
-        ..Container::default()
+/// Lays the project's cache out for the builder. Kaniko reads where it writes, so it finds what there was in that place.
+fn load_cache(build: &Validated, settings: &Settings) -> Option<Container> {
+    if build.cache != CacheMode::Use {
+        return None;
     }
-}
-
-/// What steps of a Dockerfile need of root, within the pod's user namespace. Not NET_RAW: a build must not forge
-/// packets of its neighbours. Not MKNOD: a user namespace makes no devices.
-fn builder_capabilities() -> Capabilities {
-    let needed = [
-        "CHOWN",
-        "DAC_OVERRIDE",
-        "FOWNER",
-        "FSETID",
-        "KILL",
-        "SETFCAP",
-        "SETGID",
-        "SETUID",
-        "SYS_CHROOT",
-    ];
-    Capabilities {
-        drop: Some(vec!["ALL".to_owned()]),
-        add: Some(needed.into_iter().map(str::to_owned).collect()),
-    }
-}
-
-fn kaniko_arguments(build: &Validated) -> Vec<String> {
-    let context = match build.context_dir.as_str() {
-        "" => paths::WORKSPACE.to_owned(),
-        directory => format!("{}/{directory}", paths::WORKSPACE),
+    let step = LoadCacheStep {
+        cache: cache_place(build, settings)?,
+        credential_prefix: format!("{}/{}", settings.staging.prefix, build.identity.tenant),
     };
-    let mut arguments = vec![
-        format!("--context=dir://{context}"),
-        format!("--dockerfile={}/{}", paths::PREPARED, paths::DOCKERFILE),
-        "--no-push".to_owned(),
-        format!("--oci-layout-path={}", paths::LAYOUT),
-        "--force".to_owned(),
-        "--log-format=text".to_owned(),
+    let volume = match builders::kind(build.method) {
+        Builder::Kaniko => "cache-out",
+        Builder::Buildkit | Builder::Custom => "cache-in",
+    };
+    let mounts = vec![
+        mount(volume, paths::CACHE_IN),
+        read_only(mount("staging-credentials", paths::STAGING_CREDENTIALS)),
     ];
-    arguments.extend(build.target.iter().map(|target| format!("--target={target}")));
-    arguments.extend(
-        build
-            .build_args
-            .iter()
-            .map(|argument| format!("--build-arg={}={}", argument.name, argument.value)),
-    );
-    arguments.extend(
-        build
-            .labels
-            .iter()
-            .map(|label| format!("--label={}={}", label.name, label.value)),
-    );
-    arguments.extend(build.mirrors.iter().map(|mirror| {
-        let registry = if mirror.registry.as_str() == "docker.io" {
-            "index.docker.io"
-        } else {
-            mirror.registry.as_str()
-        };
-        format!("--registry-map={registry}={}", mirror.mirror)
-    }));
-    arguments.iter().map(|argument| literal(argument)).collect()
+    let mut container = with_mounts(step_container("load-cache", &step, settings), mounts);
+    container.security_context = Some(restricted(0));
+    Some(container)
+}
+
+fn cache_place(build: &Validated, settings: &Settings) -> Option<CachePlace> {
+    (build.cache != CacheMode::Off).then(|| CachePlace {
+        repository: format!(
+            "{}/{}/cache/{}",
+            settings.staging.prefix, build.identity.tenant, build.identity.project
+        ),
+        tag: builders::cache_tag(build.method).to_owned(),
+        max_bytes: settings.builds.cache_max_bytes,
+    })
 }
 
 /// Takes the layout as hostile, and alone holds the staging credential.
@@ -176,11 +171,16 @@ fn push(build: &Validated, settings: &Settings) -> Container {
         credential_prefix: format!("{}/{}", settings.staging.prefix, build.identity.tenant),
         tag: format!("attempt-{}", build.identity.attempt),
         max_bytes: MAX_IMAGE_BYTES,
+        platforms: build.platforms.clone(),
+        cache: cache_place(build, settings),
     };
-    let mounts = vec![
+    let mut mounts = vec![
         read_only(mount("layout", paths::LAYOUT)),
         read_only(mount("staging-credentials", paths::STAGING_CREDENTIALS)),
     ];
+    if build.cache != CacheMode::Off {
+        mounts.push(read_only(mount("cache-out", paths::CACHE_OUT)));
+    }
     let mut container = with_mounts(step_container("push", &step, settings), mounts);
     // The builder's files belong to root of the pod's user namespace and nobody else may read them. No capability.
     container.security_context = Some(restricted(0));
@@ -217,6 +217,7 @@ fn volumes(build: &Validated, settings: &Settings) -> Vec<Volume> {
         };
         config_map("build-ca", name, Some(vec![item]))
     }));
+    volumes.extend(builders::volumes(build, settings));
     volumes.extend(pull_volumes(build).map(|(volume, _, name)| docker_config_json(&volume, name)));
     volumes
 }

@@ -35,15 +35,25 @@ pub(super) fn literal(text: &str) -> String {
 /// A container of our image that is told its step.
 pub(super) fn step_container<S: Serialize>(name: &str, step: &S, settings: &Settings) -> Container {
     let step = serde_json::to_string(step).unwrap_or_default();
+    let mut container = bare_step_container(name, settings);
+    container
+        .env
+        .get_or_insert_default()
+        .insert(0, variable(STEP_VARIABLE, &literal(&step)));
+    container
+}
+
+/// A container of our image whose name says all that it does.
+pub(super) fn bare_step_container(name: &str, settings: &Settings) -> Container {
     Container {
         name: name.to_owned(),
         image: Some(settings.images.worker.clone()),
         image_pull_policy: Some(settings.images.pull_policy.clone()),
         args: Some(vec![name.to_owned()]),
-        env: Some(vec![
-            variable(STEP_VARIABLE, &literal(&step)),
-            variable("SSL_CERT_FILE", &format!("{}/{}", paths::SCRATCH, paths::CA_FILE)),
-        ]),
+        env: Some(vec![variable(
+            "SSL_CERT_FILE",
+            &format!("{}/{}", paths::SCRATCH, paths::CA_FILE),
+        )]),
         resources: Some(requirements(&settings.builds.step_resources)),
         security_context: Some(restricted(NON_ROOT)),
         // Only the report is read: a log must never be taken for one.

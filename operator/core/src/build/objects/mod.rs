@@ -1,6 +1,7 @@
 //! The objects made for a build, each a whole object from the validated build alone.
 
 mod build_pod;
+mod builders;
 mod containers;
 mod publish_job;
 mod scan_job;

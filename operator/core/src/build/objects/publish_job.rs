@@ -12,7 +12,7 @@ use super::containers::{
 use crate::build::names::Stage;
 use crate::build::validated::Validated;
 use crate::settings::Settings;
-use crate::step::{PublishStep, paths};
+use crate::step::{Evidence, PublishStep, paths};
 
 const STAGING: &str = "staging-credentials";
 const OUTPUT: &str = "output-credentials";
@@ -23,7 +23,7 @@ pub fn publish_job(
     build: &Validated,
     owner: Option<OwnerReference>,
     staged: &StagedImage,
-    referrers: &[String],
+    referrers: &[Evidence],
     settings: &Settings,
 ) -> Job {
     let step = PublishStep {

@@ -1,4 +1,4 @@
-//! The scan job, in the work namespace: `scan` and `sbom` (the scanner), then `evaluate` (ours).
+//! The scan job, in the work namespace: `install` (ours), `scan` (the scanner, run by our program), `evaluate` (ours).
 
 use imagefactory_crds::build::StagedImage;
 use k8s_openapi::api::batch::v1::Job;
@@ -8,13 +8,13 @@ use k8s_openapi::api::core::v1::{
 };
 
 use super::containers::{
-    DOCKER_CONFIG_KEY, base_pod_spec, empty_dir, job, mount, platform_ca, platform_credential, read_only, requirements,
-    restricted, runtime_default, step_container, variable, with_mounts,
+    DOCKER_CONFIG_KEY, bare_step_container, base_pod_spec, empty_dir, job, mount, platform_ca, platform_credential,
+    read_only, requirements, runtime_default, step_container, variable, with_mounts,
 };
 use crate::build::names::Stage;
 use crate::build::validated::Validated;
 use crate::settings::Settings;
-use crate::step::{EvaluateStep, paths};
+use crate::step::{EvaluateStep, ScanStep, paths};
 
 const CACHE: &str = "/cache";
 const DOCKER_CONFIG: &str = "/docker";
@@ -29,7 +29,7 @@ pub fn scan_job(build: &Validated, staged: &StagedImage, settings: &Settings) ->
             seccomp_profile: Some(runtime_default()),
             ..PodSecurityContext::default()
         }),
-        init_containers: Some(vec![scan(staged, settings), sbom(settings)]),
+        init_containers: Some(vec![install(settings), scan(staged, settings)]),
         containers: vec![evaluate(build, staged, settings)],
         active_deadline_seconds: Some(settings.builds.job_deadline_seconds),
         volumes: Some(volumes(build, settings)),
@@ -38,33 +38,46 @@ pub fn scan_job(build: &Validated, staged: &StagedImage, settings: &Settings) ->
     job(build, Stage::Scan, &settings.work_namespace, None, pod)
 }
 
-/// Trivy's client against the server, which alone has the vulnerability database.
+/// Puts our program where the scanner's container can run it: one container then scans every image of an index, where
+/// one for each would leave their reports no room in the pod's status.
+fn install(settings: &Settings) -> Container {
+    with_mounts(
+        bare_step_container("install", settings),
+        vec![mount("tools", paths::TOOLS)],
+    )
+}
+
+/// Trivy's client against the server, which alone has the vulnerability database. Our program runs it for each image
+/// by a list of arguments, and has it write the SBOM from the same findings.
 fn scan(staged: &StagedImage, settings: &Settings) -> Container {
-    let report = format!("--output={}/report.json", paths::REPORTS);
-    let image = format!("{}@{}", staged.repository, staged.digest);
-    let server = format!("--server={}", settings.scan.server_url);
-    let arguments = [
-        "image",
-        &server,
-        "--format=json",
-        &report,
-        "--scanners=vuln",
-        "--list-all-pkgs",
-        "--image-src=remote",
-        "--no-progress",
-        "--skip-version-check",
-        "--disable-telemetry",
-        "--skip-java-db-update",
-        "--cache-dir=/cache",
-        "--timeout=30m",
-        &image,
-    ];
+    let step = ScanStep {
+        repository: staged.repository.clone(),
+        digests: digests(staged),
+        server_url: settings.scan.server_url.clone(),
+        timeout_seconds: settings.builds.job_deadline_seconds,
+    };
     let token = SecretKeySelector {
         name: settings.scan.token_secret.clone(),
         key: "token".to_owned(),
         optional: None,
     };
-    let mut container = scanner("scan", &arguments, settings);
+    let mut mounts = vec![
+        read_only(mount("tools", paths::TOOLS)),
+        mount("reports", paths::REPORTS),
+        mount("cache", CACHE),
+        read_only(mount("docker", DOCKER_CONFIG)),
+    ];
+    if settings.scan.java_database_claim.is_some() {
+        mounts.push(read_only(mount("java-database", "/cache/java-db")));
+    }
+    let mut container = with_mounts(step_container("scan", &step, settings), mounts);
+    container.image = Some(settings.images.trivy.clone());
+    container.command = Some(vec![format!("{}/worker", paths::TOOLS)]);
+    container.resources = Some(requirements(&settings.scan.resources));
+    container
+        .env
+        .get_or_insert_default()
+        .retain(|variable| variable.name != "SSL_CERT_FILE");
     container.env.get_or_insert_default().extend([
         EnvVar {
             name: "TRIVY_TOKEN".to_owned(),
@@ -74,47 +87,19 @@ fn scan(staged: &StagedImage, settings: &Settings) -> Container {
                 ..EnvVarSource::default()
             }),
         },
+        variable("TMPDIR", paths::SCRATCH),
         variable("DOCKER_CONFIG", DOCKER_CONFIG),
         // Beside the public authorities, which Go finds by itself.
         variable("SSL_CERT_DIR", &format!("/etc/ssl/certs:{}", paths::PLATFORM_CA)),
     ]);
-    let mut mounts = vec![
-        read_only(mount("docker", DOCKER_CONFIG)),
-        read_only(mount("platform-ca", paths::PLATFORM_CA)),
-    ];
-    if settings.scan.java_database_claim.is_some() {
-        mounts.push(read_only(mount("java-database", "/cache/java-db")));
-    }
-    with_mounts(container, mounts)
+    container
 }
 
-/// The same findings as CycloneDX; needs neither network nor credential.
-fn sbom(settings: &Settings) -> Container {
-    let report = format!("{}/report.json", paths::REPORTS);
-    let output = format!("--output={}/sbom.json", paths::REPORTS);
-    scanner(
-        "sbom",
-        &["convert", "--format=cyclonedx", &output, "--cache-dir=/cache", &report],
-        settings,
-    )
-}
-
-fn scanner(name: &str, arguments: &[&str], settings: &Settings) -> Container {
-    Container {
-        name: name.to_owned(),
-        image: Some(settings.images.trivy.clone()),
-        image_pull_policy: Some(settings.images.pull_policy.clone()),
-        args: Some(arguments.iter().map(|argument| (*argument).to_owned()).collect()),
-        env: Some(vec![variable("TMPDIR", paths::SCRATCH)]),
-        resources: Some(requirements(&settings.scan.resources)),
-        security_context: Some(restricted(65532)),
-        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
-        volume_mounts: Some(vec![
-            mount("reports", paths::REPORTS),
-            mount("cache", CACHE),
-            mount("scratch", paths::SCRATCH),
-        ]),
-        ..Container::default()
+/// The images that are scanned: the staged one, or each of an index.
+fn digests(staged: &StagedImage) -> Vec<String> {
+    match staged.platforms.as_slice() {
+        [] => vec![staged.digest.0.clone()],
+        images => images.iter().map(|image| image.digest.0.clone()).collect(),
     }
 }
 
@@ -122,6 +107,7 @@ fn evaluate(build: &Validated, staged: &StagedImage, settings: &Settings) -> Con
     let step = EvaluateStep {
         repository: staged.repository.clone(),
         digest: staged.digest.0.clone(),
+        platforms: staged.platforms.clone(),
         credential_prefix: format!("{}/{}", settings.staging.prefix, build.identity.tenant),
         policies: build.policies.clone(),
         server_url: settings.scan.server_url.clone(),
@@ -137,7 +123,8 @@ fn evaluate(build: &Validated, staged: &StagedImage, settings: &Settings) -> Con
 fn volumes(build: &Validated, settings: &Settings) -> Vec<Volume> {
     let tenant = &build.identity.tenant;
     let mut volumes = vec![
-        empty_dir("reports", Some("2Gi")),
+        empty_dir("tools", Some("256Mi")),
+        empty_dir("reports", Some("8Gi")),
         empty_dir("cache", Some(&settings.builds.volume_size)),
         empty_dir("scratch", Some(&settings.builds.volume_size)),
         platform_ca(),

@@ -4,6 +4,7 @@ use imagefactory_crds::build::Phase;
 
 use super::situation::Stop;
 use super::{Action, LATER, Plan, SOON, Situation};
+use crate::build::failure::PREPARING;
 use crate::build::names::Stage;
 use crate::build::objects;
 use crate::build::observed::PodView;
@@ -47,7 +48,7 @@ pub(super) fn begin(situation: Situation<'_>) -> Plan {
             Phase::Preparing,
             &Cause {
                 reason: "Preparing",
-                message: "The build's pod was created.",
+                message: PREPARING,
             },
         );
     let pod = objects::build_pod(build, situation.owner(), situation.settings);

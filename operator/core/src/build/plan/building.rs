@@ -1,10 +1,11 @@
 //! The stretch of the build pod: from its creation to the staged image.
 
-use imagefactory_crds::build::{FailureClass, Phase, SourceStatus, StagedImage};
+use imagefactory_crds::build::{Failure, FailureClass, Phase, SourceStatus, StagedImage};
 use jiff::SignedDuration;
 
 use super::{Action, Plan, SOON, Situation};
 use crate::build::failure::{self, BUILDER, blank};
+use crate::build::method_failure::of_method;
 use crate::build::objects;
 use crate::build::observed::{ContainerState, PodView};
 use crate::build::status::Cause;
@@ -55,10 +56,13 @@ fn in_progress(situation: Situation<'_>, pod: &PodView) -> Plan {
         .created
         .map_or(SignedDuration::ZERO, |created| situation.now.duration_since(created));
     let is_stuck = waited.as_secs() >= situation.settings.builds.pending_deadline_seconds;
-    if let Some(failure) = failure::of_waiting(pod).filter(|_| is_stuck) {
+    let hindered = failure::of_waiting(pod).map(|failure| by_method(situation, failure));
+    if let Some(failure) = hindered.filter(|_| is_stuck) {
         return Plan {
             actions: end_pod(pod).into_iter().collect(),
-            ..situation.fails(failure)
+            ..situation.fails_with(failure, |status| {
+                status.source = status.source.take().or_else(|| prepared(pod));
+            })
         };
     }
     let builds = pod
@@ -74,7 +78,8 @@ fn in_progress(situation: Situation<'_>, pod: &PodView) -> Plan {
     };
     let status = situation
         .draft()
-        .with(|status| status.source = status.source.take().or_else(|| prepared(pod)))
+        // With the builder's start: not a write of its own.
+        .with(|status| status.source = status.source.take().or_else(|| prepared(pod).filter(|_| builds)))
         .going_on(
             phase,
             &Cause {
@@ -89,12 +94,24 @@ fn in_progress(situation: Situation<'_>, pod: &PodView) -> Plan {
     }
 }
 
+/// A failure as the method tells it.
+fn by_method(situation: Situation<'_>, failure: Failure) -> Failure {
+    match situation.validated {
+        Ok(build) => of_method(failure, build.method),
+        Err(_) => failure,
+    }
+}
+
 /// The pod has ended by itself.
 fn built(situation: Situation<'_>, pod: &PodView) -> Plan {
     let source = prepared(pod);
     let pushed = pod.termination_message("push").and_then(Report::<Pushed>::decode);
     let Some(Report::Done(pushed)) = pushed.filter(|_| pod.phase == "Succeeded") else {
-        let failure = if pod.deleting { deleted() } else { failure::of_pod(pod) };
+        let failure = if pod.deleting {
+            deleted()
+        } else {
+            by_method(situation, failure::of_pod(pod))
+        };
         return situation.fails_with(failure, |status| status.source = source);
     };
     match situation.validated {
@@ -104,6 +121,7 @@ fn built(situation: Situation<'_>, pod: &PodView) -> Plan {
                 repository: build.staging_repository.clone(),
                 digest: pushed.digest.as_str().into(),
                 size: pushed.size,
+                platforms: pushed.platforms,
             };
             let status = situation.draft().with(|status| {
                 status.source = source;

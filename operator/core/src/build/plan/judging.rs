@@ -1,6 +1,8 @@
 //! The stretch of the jobs: scan, verdict, publish.
 
-use imagefactory_crds::build::{Failure, FailureClass, Judgement, OutputStatus, Phase, StagedImage, Verdict};
+use imagefactory_crds::build::{
+    Failure, FailureClass, Judgement, OutputStatus, Phase, ScanStatus, StagedImage, Verdict,
+};
 
 use imagefactory_crds::image_policy::Mode;
 
@@ -50,7 +52,7 @@ pub(super) fn scan(situation: Situation<'_>, staged: &StagedImage) -> Plan {
 /// The verdict is there.
 fn judged(situation: Situation<'_>, build: &Validated, staged: &StagedImage, evaluated: Evaluated) -> Plan {
     let Evaluated { digest, scan, verdict } = evaluated;
-    if digest != staged.digest.as_str() || !is_consistent(&verdict) {
+    if digest != staged.digest.as_str() || !is_consistent(&verdict) || !is_whole(scan.as_ref(), &verdict, staged) {
         return situation.unknown(blank(
             FailureClass::Scan,
             "WrongEvidence",
@@ -72,7 +74,7 @@ fn judged(situation: Situation<'_>, build: &Validated, staged: &StagedImage, eva
     if !verdict.publishable {
         return situation.ends(draft.not_publishable(&verdict));
     }
-    let referrers = draft.referrers();
+    let referrers = draft.evidence();
     let job = objects::publish_job(build, situation.owner(), staged, &referrers, situation.settings);
     let message = format!(
         "The verdict is {}; the image is published as {}.",
@@ -91,6 +93,15 @@ fn judged(situation: Situation<'_>, build: &Validated, staged: &StagedImage, eva
         again: Some(situation.until_deadline()),
         ..Plan::default()
     }
+}
+
+/// Whether every image of an index was scanned, if it is to be published.
+fn is_whole(scan: Option<&ScanStatus>, verdict: &Verdict, staged: &StagedImage) -> bool {
+    let Some(scan) = scan else {
+        return !verdict.publishable;
+    };
+    let scanned = scan.platforms.iter().map(|image| (&image.platform, &image.digest));
+    scanned.eq(staged.platforms.iter().map(|image| (&image.platform, &image.digest)))
 }
 
 /// Whether what is said of the whole follows from what each policy says.
@@ -122,7 +133,7 @@ pub(super) fn publish(situation: Situation<'_>, staged: &StagedImage, verdict: &
         (Err(refusal), _) => return situation.refuses(refusal),
     };
     let Some(job) = job else {
-        let referrers = situation.draft().referrers();
+        let referrers = situation.draft().evidence();
         let job = objects::publish_job(build, situation.owner(), staged, &referrers, situation.settings);
         return Plan {
             actions: vec![Action::CreateJob(Box::new(job))],

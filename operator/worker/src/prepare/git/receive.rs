@@ -103,7 +103,7 @@ impl Source<'_> {
 
     /// A new, empty repository that knows no configuration but what is written here.
     fn repository(&self, hash: Kind, directory: &Path) -> Result<gix::Repository, GitError> {
-        crate::prepare::source::files::empty(directory).map_err(GitError::Disk)?;
+        crate::disk::empty(directory).map_err(GitError::Disk)?;
         let capabilities = gix::fs::Capabilities {
             precompose_unicode: false,
             ignore_case: false,

@@ -41,7 +41,7 @@ impl Pod {
     }
 
     pub(super) fn fetch(&self, url: &str, revision: Option<&str>) -> Result<String, GitError> {
-        crate::prepare::source::files::empty(&self.workspace()).unwrap();
+        crate::disk::empty(&self.workspace()).unwrap();
         let credentials = self.root.path().join("credentials");
         let credentials = credentials.is_dir().then_some(credentials);
         let request = Request {

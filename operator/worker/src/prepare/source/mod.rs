@@ -40,6 +40,6 @@ pub(super) fn lay_out(source: &StepSource, places: &Places, roots: &Roots) -> Re
             files::copy_config_map(&places.path(paths::SOURCE_CONFIG), &workspace)?;
             Ok(None)
         }
-        StepSource::Recipe(_) => Ok(None),
+        StepSource::Recipe(_) | StepSource::Oci { .. } => Ok(None),
     }
 }

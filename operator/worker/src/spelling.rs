@@ -4,6 +4,9 @@
 
 use serde_json::{Map, Value};
 
+/// What is said of a document that another tool would read otherwise.
+pub const MISSPELT: &str = "it spells the name of a field in another letter case";
+
 /// What manifests and configurations are read by.
 const NAMES: [&str; 16] = [
     "architecture",
@@ -26,7 +29,7 @@ const NAMES: [&str; 16] = [
 
 /// Whether `document`, and the objects and lists of objects in its fields `nested`, spell every name that counts in
 /// the one right way. Not all of a document is looked at: labels and annotations are called as their authors like.
-pub(super) fn well_spelt(document: &[u8], nested: &[&str]) -> bool {
+pub fn well_spelt(document: &[u8], nested: &[&str]) -> bool {
     let Ok(top) = serde_json::from_slice::<Map<String, Value>>(document) else {
         return false;
     };

@@ -1,0 +1,165 @@
+//! `scan`: runs in the scanner's image, and runs the scanner there: for each image a report, and from the same findings
+//! an SBOM. What it writes is judged by `evaluate`, in a container of ours that has no scanner in it.
+
+mod child;
+
+use std::path::Path;
+use std::time::Duration;
+
+use imagefactory_core::step::{ScanStep, Scanned, StepFailure};
+use imagefactory_crds::build::FailureClass;
+use tokio::process::Command;
+
+use crate::failure::failure;
+use crate::places::{Places, REPORT_FILE, SBOM_FILE};
+use crate::registry::{Digest, Repository, chain};
+use child::ChildError;
+
+const SCANNER: &str = "trivy";
+/// Where the scanner keeps what it makes, and finds the Java database.
+const CACHE: &str = "/cache";
+/// Variable that holds the token for the scanner's server.
+const TOKEN_VARIABLE: &str = "TRIVY_TOKEN";
+/// How much longer than it was told the scanner may take to end by itself.
+const GRACE: Duration = Duration::from_secs(60);
+/// Longest making of an SBOM. It reads one file and writes another.
+const CONVERT: Duration = Duration::from_secs(600);
+
+/// Why an image was not scanned.
+#[derive(Debug, thiserror::Error)]
+enum ScanError {
+    /// The step itself is not what it must be.
+    #[error("{0:?} can't be scanned by its digest")]
+    Step(String),
+    /// There is no room for reports.
+    #[error("the reports can't be written")]
+    Reports(#[source] std::io::Error),
+    /// The scanner did not do its work.
+    #[error("the scanner failed for {image}")]
+    Scanner {
+        /// The image.
+        image: String,
+        /// How.
+        #[source]
+        source: ChildError,
+    },
+    /// The SBOM was not made.
+    #[error("the scanner made no SBOM for {image}")]
+    Sbom {
+        /// The image.
+        image: String,
+        /// How.
+        #[source]
+        source: ChildError,
+    },
+}
+
+impl From<ScanError> for StepFailure {
+    fn from(error: ScanError) -> Self {
+        let (class, reason, next) = match &error {
+            ScanError::Step(_) => (
+                FailureClass::Infrastructure,
+                "InvalidStep",
+                "Report this as a defect of Image Factory.",
+            ),
+            ScanError::Reports(_) => (
+                FailureClass::Infrastructure,
+                "ReportsFailed",
+                "Try again; if it lasts, tell your administrator.",
+            ),
+            ScanError::Scanner { .. } => (
+                FailureClass::Scan,
+                "ScannerFailed",
+                "Build again; if it lasts, show the message to your administrator.",
+            ),
+            ScanError::Sbom { .. } => (
+                FailureClass::Scan,
+                "SbomFailed",
+                "Build again; if it lasts, show the message to your administrator.",
+            ),
+        };
+        failure(class, reason, &chain(&error), next)
+    }
+}
+
+/// Scans each image, one after another.
+///
+/// # Errors
+/// The scanner failed for one of them.
+pub async fn run(step: &ScanStep, places: &Places) -> Result<Scanned, StepFailure> {
+    let images = images(step)?;
+    for (number, image) in images.iter().enumerate() {
+        let folder = places.reports().join(number.to_string());
+        // What an earlier run left must not be taken for this one's.
+        crate::disk::empty(&folder).map_err(ScanError::Reports)?;
+        scan(step, image, &folder).await?;
+        convert(image, &folder).await?;
+        tracing::info!(image, "image is scanned");
+    }
+    Ok(Scanned { images: images.len() })
+}
+
+/// Names that are nothing but a repository and a digest: none can be taken for an option.
+fn images(step: &ScanStep) -> Result<Vec<String>, ScanError> {
+    let refuse = |what: &str| ScanError::Step(what.chars().take(256).collect());
+    let repository = Repository::parse(&step.repository).map_err(|_| refuse(&step.repository))?;
+    if step.digests.is_empty() {
+        return Err(refuse(&step.repository));
+    }
+    let image = |digest: &String| {
+        let digest = Digest::parse(digest).ok_or_else(|| refuse(digest))?;
+        Ok(format!("{repository}@{digest}"))
+    };
+    step.digests.iter().map(image).collect()
+}
+
+/// The scanner's client against its server, which alone has the vulnerability database.
+async fn scan(step: &ScanStep, image: &str, folder: &Path) -> Result<(), ScanError> {
+    let seconds = step.timeout_seconds.max(1);
+    let mut command = scanner();
+    command
+        .arg("image")
+        .arg(format!("--server={}", step.server_url))
+        .arg("--format=json")
+        .arg(output(folder, REPORT_FILE))
+        .args(["--scanners=vuln", "--list-all-pkgs", "--image-src=remote"])
+        .args(["--no-progress", "--skip-version-check", "--disable-telemetry"])
+        .arg("--skip-java-db-update")
+        .arg(format!("--cache-dir={CACHE}"))
+        .arg(format!("--timeout={seconds}s"))
+        .arg(image);
+    let limit = Duration::from_secs(seconds.unsigned_abs()) + GRACE;
+    let failed = |source| ScanError::Scanner {
+        image: image.to_owned(),
+        source,
+    };
+    child::run(command, limit).await.map_err(failed)
+}
+
+/// The same findings as CycloneDX; needs neither network nor token.
+async fn convert(image: &str, folder: &Path) -> Result<(), ScanError> {
+    let mut command = scanner();
+    command
+        .env_remove(TOKEN_VARIABLE)
+        .args(["convert", "--format=cyclonedx"])
+        .arg(output(folder, SBOM_FILE))
+        .arg(format!("--cache-dir={CACHE}"))
+        .arg(folder.join(REPORT_FILE));
+    let failed = |source| ScanError::Sbom {
+        image: image.to_owned(),
+        source,
+    };
+    child::run(command, CONVERT).await.map_err(failed)
+}
+
+fn scanner() -> Command {
+    let mut command = Command::new(SCANNER);
+    command.env_remove(imagefactory_core::step::STEP_VARIABLE);
+    command
+}
+
+fn output(folder: &Path, name: &str) -> std::ffi::OsString {
+    let mut argument = std::ffi::OsString::from("--output=");
+    argument.push(folder.join(name));
+    argument
+}

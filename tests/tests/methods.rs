@@ -1,0 +1,413 @@
+//! One suite of cases against every method that builds Dockerfiles, and what only some of them can do.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that can't go on ends and says why"
+)]
+
+use imagefactory_crds::Build;
+use imagefactory_crds::build::FailureClass;
+use imagefactory_tests::building::{failure_of, message_of, output_of, reason_of, status_of};
+use imagefactory_tests::dockerfile::{BASE, files, git, inline, quick};
+use imagefactory_tests::git::GitRepository;
+use imagefactory_tests::image::{Listing, content_of, crane, files_of};
+use imagefactory_tests::{TestTenant, phase_of};
+use serde_json::{Value, json};
+
+const DOCKERFILES: [&str; 3] = ["kaniko", "docker", "buildx"];
+const AMD64: &str = "linux/amd64";
+
+const THREE_STAGES: &str = "ARG BASE=debian:bookworm-slim\n\
+    FROM ${BASE} AS made\n\
+    RUN mkdir -p /made/deep && printf made > /made/deep/file && chmod 0640 /made/deep/file && chown 1000:2000 /made/deep/file\n\
+    RUN ln -s deep/file /made/link && ln -s /nowhere /made/dangling\n\
+    FROM ${BASE} AS copied\n\
+    COPY . /context\n\
+    COPY --chown=3:4 run.sh /bin/run.sh\n\
+    FROM scratch\n\
+    COPY --from=made /made /made\n\
+    COPY --from=copied /context /context\n\
+    COPY --from=copied /bin/run.sh /run.sh\n\
+    ENV GREETING=hello\n\
+    ENTRYPOINT [\"/run.sh\"]\n";
+
+/// What must be in the image, whatever built it; directories apart, whose modes builders take from different places.
+fn expected() -> Listing {
+    let entries = [
+        ("made/deep/file", "-rw-r----- 1000/2000 4"),
+        ("made/link -> deep/file", "lrwxrwxrwx 0/0 0"),
+        ("made/dangling -> /nowhere", "lrwxrwxrwx 0/0 0"),
+        ("context/.dockerignore", "-rw-r--r-- 0/0 24"),
+        ("context/Dockerfile", ""),
+        ("context/app/kept.txt", "-rw-r--r-- 0/0 4"),
+        ("context/run.sh", "-rw-r--r-- 0/0 10"),
+        ("run.sh", "-rw-r--r-- 3/4 10"),
+    ];
+    entries
+        .into_iter()
+        .map(|(path, what)| (path.to_owned(), what.to_owned()))
+        .collect()
+}
+
+async fn builds_the_same_by(tenant: &TestTenant, source: &Value) -> Vec<Build> {
+    for method in DOCKERFILES {
+        tenant.start(method, json!({"source": source, "method": method})).await;
+    }
+    let mut builds = Vec::new();
+    for method in DOCKERFILES {
+        builds.push(tenant.has_succeeded(method).await);
+    }
+    builds
+}
+
+#[tokio::test]
+#[ignore = "needs the cluster of `make cluster`"]
+async fn every_method_makes_the_same_files_of_one_repository() {
+    let tenant = TestTenant::create("same").await;
+    let environment = &tenant.cluster.environment;
+    let repository = GitRepository::create(environment, "");
+    repository.commit(&[
+        ("Dockerfile", THREE_STAGES),
+        (".dockerignore", "app/left-out.txt\n**/*.md\n"),
+        ("app/kept.txt", "kept"),
+        ("app/left-out.txt", "left out"),
+        ("README.md", "left out"),
+        ("run.sh", "#!/bin/sh\n"),
+    ]);
+    repository.push();
+    let source = git(&repository.url(environment.get("GIT_URL")), None);
+    for build in builds_the_same_by(&tenant, &source).await {
+        let listing = files_of(environment, &output_of(&build).image, AMD64);
+        let files: Listing = listing
+            .into_iter()
+            .filter(|(_, what)| !what.starts_with('d'))
+            .map(|(path, what)| {
+                let what = if path == "context/Dockerfile" {
+                    String::new()
+                } else {
+                    what
+                };
+                (path, what)
+            })
+            .collect();
+        assert_eq!(files, expected(), "{:?}", build.metadata.name);
+        assert_eq!(status_of(&build).source.as_ref().unwrap().bases.len(), 1);
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the cluster of `make cluster`"]
+async fn arguments_target_and_labels_mean_the_same_to_every_method() {
+    let tenant = TestTenant::create("means").await;
+    let dockerfile = format!(
+        "FROM {BASE} AS wanted\nARG GREETING\nRUN printf '%s' \"$GREETING\" > /greeting\nFROM wanted AS unwanted\nRUN exit 1\n"
+    );
+    let greeting = "a $(id) `id` ; | & 'x' \"y\" \\n";
+    for method in DOCKERFILES {
+        let spec = json!({
+            "method": method, "source": inline(&dockerfile), "target": "wanted",
+            "buildArgs": [{"name": "GREETING", "value": greeting}],
+            "labels": [{"name": "org.example.team", "value": "a=b, c"}],
+        });
+        tenant.start(method, spec).await;
+    }
+    for method in DOCKERFILES {
+        let build = tenant.has_succeeded(method).await;
+        let output = output_of(&build);
+        let environment = &tenant.cluster.environment;
+        assert_eq!(
+            content_of(environment, &output.image, AMD64, "greeting"),
+            greeting,
+            "{method}"
+        );
+        let (repository, _) = output.image.rsplit_once(':').unwrap();
+        let config: Value = serde_json::from_str(&crane(
+            environment,
+            &[
+                "config",
+                "--platform",
+                AMD64,
+                &format!("{repository}@{}", output.digest),
+            ],
+        ))
+        .unwrap();
+        assert_eq!(config["config"]["Labels"]["org.example.team"], "a=b, c", "{method}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the cluster of `make cluster`"]
+async fn a_step_that_fails_fails_the_build_by_every_method() {
+    let tenant = TestTenant::create("failing").await;
+    let source = inline(&format!("FROM {BASE}\nRUN echo it goes wrong $((40 + 2)) && exit 3\n"));
+    for method in DOCKERFILES {
+        tenant.start(method, json!({"source": source, "method": method})).await;
+    }
+    for method in DOCKERFILES {
+        let build = tenant.settled(method).await;
+        let failure = failure_of(&build);
+        assert_eq!(failure.class, FailureClass::Build, "{method}: {failure:?}");
+        assert!(
+            failure.log.as_deref().unwrap_or_default().contains("it goes wrong 42"),
+            "{method}: {failure:?}"
+        );
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the cluster of `make cluster`"]
+async fn nothing_outside_the_tenants_registries_is_pulled_by_any_method() {
+    let tenant = TestTenant::create("bound").await;
+    let outside = [
+        ("from", "FROM quay.example.com/evil/base:1\n".to_owned()),
+        (
+            "copy",
+            format!("FROM {BASE}\nCOPY --from=quay.example.com/evil/base:1 / /\n"),
+        ),
+        (
+            "mount",
+            format!("FROM {BASE}\nRUN --mount=type=bind,from=quay.example.com/evil/base:1,target=/x true\n"),
+        ),
+        (
+            "argument",
+            "ARG BASE=quay.example.com/evil/base:1\nFROM ${BASE}\n".to_owned(),
+        ),
+    ];
+    for method in DOCKERFILES {
+        for (name, dockerfile) in &outside {
+            tenant
+                .start(
+                    &format!("{method}-{name}"),
+                    json!({"source": inline(dockerfile), "method": method}),
+                )
+                .await;
+        }
+    }
+    for method in DOCKERFILES {
+        for (name, _) in &outside {
+            let build = tenant.settled(&format!("{method}-{name}")).await;
+            let failure = failure_of(&build);
+            assert_eq!(
+                (failure.class, failure.reason.as_str()),
+                (FailureClass::Source, "RegistryNotAllowed"),
+                "{method} {name}: {failure:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the cluster of `make cluster`"]
+async fn an_index_of_two_platforms_is_scanned_and_published_whole() {
+    let tenant = TestTenant::create("index").await;
+    let dockerfile = "FROM scratch\nCOPY message.txt /message.txt\n";
+    let source = files(&[("Dockerfile", dockerfile), ("message.txt", "hello")]);
+    let spec = json!({"source": source, "method": "buildx", "platforms": ["linux/amd64", "linux/arm64"]});
+    let build = tenant.succeeds("two", spec).await;
+    let (status, output) = (status_of(&build), output_of(&build));
+    let platforms = |of: Vec<&str>| -> Vec<String> { of.into_iter().map(str::to_owned).collect() };
+    let staged = status.staged.as_ref().unwrap();
+    let names: Vec<&str> = staged.platforms.iter().map(|image| image.platform.as_str()).collect();
+    assert_eq!(platforms(names), ["linux/amd64", "linux/arm64"]);
+    let scanned = &status.scan.as_ref().unwrap().platforms;
+    assert_eq!(scanned.len(), 2);
+    let (repository, _) = output.image.rsplit_once(':').unwrap();
+    let registry = tenant.cluster.registry();
+    for image in scanned {
+        let referrers = registry.referrers(repository, &image.digest.0).await;
+        assert_eq!(
+            referrers.len(),
+            2,
+            "SBOM and report of {}: {referrers:?}",
+            image.platform
+        );
+    }
+    assert!(registry.referrers(repository, &output.digest.0).await.len() >= 4);
+    for platform in ["linux/amd64", "linux/arm64"] {
+        let content = content_of(&tenant.cluster.environment, &output.image, platform, "message.txt");
+        assert_eq!(content, "hello");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the cluster of `make cluster`"]
+async fn a_secret_reaches_the_step_and_no_layer() {
+    let tenant = TestTenant::create("secret").await;
+    let secret = "hunter2-hunter2-hunter2";
+    tenant.secret("npm", "Opaque", json!({"token": secret})).await;
+    let dockerfile = format!(
+        "FROM {BASE}\nRUN --mount=type=secret,id=npm test \"$(cat /run/secrets/npm | wc -c)\" = 23 && echo found > /found\n"
+    );
+    let secrets = json!([{"id": "npm", "secretRef": {"name": "npm", "key": "token"}}]);
+    for method in ["docker", "buildx"] {
+        let spec = json!({"method": method, "source": inline(&dockerfile), "secrets": secrets});
+        let build = tenant.succeeds(method, spec).await;
+        let environment = &tenant.cluster.environment;
+        let listing = files_of(environment, &output_of(&build).image, AMD64);
+        assert!(listing.contains_key("found"));
+        let config = crane(environment, &["config", &output_of(&build).image]);
+        let log = tenant.log(&format!("{method}-build-1"), "build").await;
+        assert!(!config.contains(secret) && !log.contains(secret));
+        assert!(
+            !listing
+                .get("run/secrets/npm")
+                .is_some_and(|entry| entry.ends_with(" 23"))
+        );
+    }
+    let missing = json!({
+        "method": "docker", "source": quick(),
+        "secrets": [{"id": "npm", "secretRef": {"name": "not-there", "key": "token"}}],
+    });
+    tenant.start("missing", missing).await;
+    let build = tenant.settled("missing").await;
+    assert_eq!(failure_of(&build).reason, "SecretNotFound", "{}", message_of(&build));
+}
+
+#[tokio::test]
+#[ignore = "needs the cluster of `make cluster`"]
+async fn a_second_run_takes_its_steps_from_the_projects_cache_and_another_project_does_not() {
+    let tenant = TestTenant::create("cache").await;
+    tenant.project("other", json!({})).await;
+    // What a step writes tells whether it ran again.
+    let dockerfile = format!("FROM {BASE}\nRUN head -c 16 /dev/urandom | od -An -tx1 > /stamp\n");
+    for method in DOCKERFILES {
+        let run = async |name: &str, project: Option<&str>, mode: &str| {
+            let mut spec = json!({"method": method, "source": inline(&dockerfile), "cache": {"mode": mode}});
+            if let Some(project) = project {
+                spec["projectRef"] = json!({"name": project});
+            }
+            let build = tenant.succeeds(&format!("{method}-{name}"), spec).await;
+            content_of(&tenant.cluster.environment, &output_of(&build).image, AMD64, "stamp")
+        };
+        let first = run("first", None, "Use").await;
+        assert_eq!(
+            run("second", None, "Use").await,
+            first,
+            "{method}: the second run hits the cache"
+        );
+        assert_ne!(
+            run("other", Some("other"), "Use").await,
+            first,
+            "{method}: another project's cache is its own"
+        );
+        let refreshed = run("refreshed", None, "Refresh").await;
+        assert_ne!(refreshed, first, "{method}: a refresh runs every step");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the cluster of `make cluster`"]
+async fn a_program_of_the_tenants_writes_a_layout_and_passes_the_same_gate() {
+    let tenant = TestTenant::create("custom").await;
+    let maker = "set -e; mkdir -p /layout/blobs/sha256; cd /layout; \
+        tar -C /workspace -cf /tmp/layer.tar message.txt; \
+        put() { d=$(sha256sum \"$1\" | cut -d' ' -f1); cp \"$1\" blobs/sha256/$d; echo $d; }; \
+        layer=$(put /tmp/layer.tar); size=$(stat -c %s /tmp/layer.tar); \
+        printf '{\"os\":\"linux\",\"architecture\":\"amd64\",\"config\":{},\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"sha256:%s\"]}}' $layer > /tmp/config; \
+        config=$(put /tmp/config); \
+        printf '{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\"config\":{\"mediaType\":\"application/vnd.oci.image.config.v1+json\",\"digest\":\"sha256:%s\",\"size\":%d},\"layers\":[{\"mediaType\":\"application/vnd.oci.image.layer.v1.tar\",\"digest\":\"sha256:%s\",\"size\":%d}]}' $config $(stat -c %s /tmp/config) $layer $size > /tmp/manifest; \
+        manifest=$(put /tmp/manifest); \
+        printf '{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\"digest\":\"sha256:%s\",\"size\":%d}]}' $manifest $(stat -c %s /tmp/manifest) > index.json; \
+        printf '{\"imageLayoutVersion\":\"1.0.0\"}' > oci-layout";
+    let digest = crane(
+        &tenant.cluster.environment,
+        &["digest", "--platform", AMD64, &mirrored(&tenant)],
+    );
+    let image = format!("docker.io/library/debian@{}", digest.trim());
+    let custom = |script: &str| json!({"image": image, "command": ["/bin/sh", "-c"], "args": [script]});
+    let source = files(&[("message.txt", "made by hand")]);
+    let spec = json!({"method": "custom", "source": source, "custom": custom(maker)});
+    let build = tenant.succeeds("made", spec).await;
+    let content = content_of(
+        &tenant.cluster.environment,
+        &output_of(&build).image,
+        AMD64,
+        "message.txt",
+    );
+    assert_eq!(content, "made by hand");
+
+    let nothing = json!({"method": "custom", "source": source, "custom": custom("true")});
+    let failure = tenant.fails("nothing", FailureClass::Build, nothing).await;
+    assert_eq!(failure.reason, "InvalidLayout", "{failure:?}");
+    let outside = json!({"image": format!("quay.example.com/evil/builder@{}", digest.trim())});
+    tenant
+        .start(
+            "outside",
+            json!({"method": "custom", "source": source, "custom": outside}),
+        )
+        .await;
+    let build = tenant.settled("outside").await;
+    assert_eq!(failure_of(&build).reason, "RegistryNotAllowed");
+    assert!(status_of(&build).pod_name.is_none(), "nothing of it ran");
+}
+
+/// The base image as the mirror serves it.
+fn mirrored(tenant: &TestTenant) -> String {
+    format!(
+        "{}/library/{BASE}",
+        tenant.cluster.installation.text("/mirrors/0/mirror")
+    )
+}
+
+#[tokio::test]
+#[ignore = "needs the cluster of `make cluster`"]
+async fn a_step_for_a_platform_that_the_node_can_t_run_is_told_clearly() {
+    let tenant = TestTenant::create("foreign").await;
+    let source = files(&[
+        (
+            "Dockerfile",
+            "FROM scratch\nCOPY message.txt /bin/true\nRUN [\"/bin/true\"]\n",
+        ),
+        ("message.txt", "x"),
+    ]);
+    let spec = json!({"method": "buildx", "source": source, "platforms": ["linux/s390x"]});
+    tenant.start("foreign", spec).await;
+    let build = tenant.settled("foreign").await;
+    assert_eq!(phase_of(&build), "Failed");
+    assert_eq!(
+        failure_of(&build).reason,
+        "PlatformNotEmulated",
+        "{}",
+        message_of(&build)
+    );
+}
+
+#[tokio::test]
+#[ignore = "needs the cluster of `make cluster`"]
+async fn what_a_method_can_t_honour_is_refused_by_the_api_server_or_by_the_operator() {
+    let tenant = TestTenant::create("honour").await;
+    let refused = [
+        (
+            json!({"method": "kaniko", "platforms": ["linux/arm64"]}),
+            "platforms is for methods buildx and docker",
+        ),
+        (
+            json!({"method": "docker", "platforms": ["linux/arm64", "linux/amd64"]}),
+            "several platforms are for method buildx",
+        ),
+        (json!({"method": "packer"}), "Unsupported value"),
+        (json!({"method": "nix"}), "Unsupported value"),
+        (
+            json!({"method": "custom"}),
+            "method custom and spec.custom come together",
+        ),
+    ];
+    for (mut spec, message) in refused {
+        spec["projectRef"] = json!({"name": "app"});
+        spec["source"] = quick();
+        let object = json!({
+            "apiVersion": "imagefactory.dev/v1alpha1", "kind": "Build", "metadata": {"name": "refused"}, "spec": spec,
+        });
+        let said = imagefactory_tests::access::create(&tenant.client(), Some(&tenant.namespace), &object)
+            .await
+            .unwrap_err();
+        assert!(said.contains(message), "{said}");
+    }
+    let placed = json!({"source": quick(), "placement": {"nodeSelector": [{"key": "pool", "value": "secret"}]}});
+    tenant.start("placed", placed).await;
+    let build = tenant.settled("placed").await;
+    assert_eq!(reason_of(&build), "Source");
+    assert_eq!(failure_of(&build).reason, "PlacementNotAllowed");
+    assert!(status_of(&build).pod_name.is_none(), "nothing of it ran");
+}
