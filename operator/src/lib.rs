@@ -11,6 +11,7 @@
 //! | [`leader`] | one process acts at a time |
 //! | [`controllers`] | one module for each kind, and the janitor beside them |
 //! | [`credentials`] | the role that places staging credentials in tenant namespaces |
+//! | [`dispatcher`] | gives builds their slots |
 //! | [`janitor`] | removes jobs that nobody needs any more |
 //! | [`crds`] | prints the CustomResourceDefinitions |
 //! | [`metrics`], [`health`], [`server`] | what the process says of itself |
@@ -21,6 +22,7 @@ pub mod context;
 pub mod controllers;
 pub mod crds;
 pub mod credentials;
+pub mod dispatcher;
 pub mod health;
 pub mod janitor;
 pub mod leader;

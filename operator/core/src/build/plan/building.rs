@@ -1,6 +1,6 @@
 //! The stretch of the build pod: from its creation to the staged image.
 
-use imagefactory_crds::build::{FailureClass, Phase, SourceStatus, StagedImage};
+use imagefactory_crds::build::{Failure, FailureClass, Phase, SourceStatus, StagedImage};
 use jiff::SignedDuration;
 
 use super::{Action, Plan, SOON, Situation};
@@ -15,7 +15,7 @@ pub(super) fn build(situation: Situation<'_>) -> Plan {
     let Some(pod) = situation.our_pod() else {
         return match situation.stop() {
             Some(stop) => situation.stops_as(&stop),
-            None => situation.fails(deleted()),
+            None => fails(situation, deleted(), None),
         };
     };
     match (situation.stop(), pod.has_ended()) {
@@ -30,7 +30,17 @@ pub(super) fn build(situation: Situation<'_>) -> Plan {
     }
 }
 
-fn deleted() -> imagefactory_crds::build::Failure {
+/// The pod came to a bad end: another one is made later, or this was the last.
+fn fails(situation: Situation<'_>, failure: Failure, source: Option<SourceStatus>) -> Plan {
+    let last = source.clone();
+    situation.tries_again(
+        failure,
+        |status| status.source = source,
+        |situation, failure| situation.ends(situation.draft().with(|status| status.source = last).failed(failure)),
+    )
+}
+
+fn deleted() -> Failure {
     blank(
         FailureClass::Infrastructure,
         "PodDeleted",
@@ -95,7 +105,7 @@ fn built(situation: Situation<'_>, pod: &PodView) -> Plan {
     let pushed = pod.termination_message("push").and_then(Report::<Pushed>::decode);
     let Some(Report::Done(pushed)) = pushed.filter(|_| pod.phase == "Succeeded") else {
         let failure = if pod.deleting { deleted() } else { failure::of_pod(pod) };
-        return situation.fails_with(failure, |status| status.source = source);
+        return fails(situation, failure, source);
     };
     match situation.validated {
         Err(refusal) => situation.refuses(refusal),
@@ -108,6 +118,7 @@ fn built(situation: Situation<'_>, pod: &PodView) -> Plan {
             let status = situation.draft().with(|status| {
                 status.source = source;
                 status.staged = Some(staged.clone());
+                status.stage_attempts.get_or_insert_default().scan = Some(1);
             });
             let message = format!("The image was built; {} is scanned.", staged.digest);
             Plan {
