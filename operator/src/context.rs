@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use kube::Client;
 use kube::runtime::events::Recorder;
 
+use crate::dispatcher::Dispatcher;
 use crate::metrics::Metrics;
 use crate::watches::Stores;
 
@@ -19,6 +20,8 @@ pub struct Context {
     pub settings: Arc<Settings>,
     /// Everything that is watched.
     pub stores: Stores,
+    /// Who may start.
+    pub dispatcher: Arc<Dispatcher>,
     /// Kubernetes events.
     pub recorder: Recorder,
     /// Counters and histograms.

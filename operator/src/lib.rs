@@ -11,6 +11,7 @@
 //! | [`leader`] | one process acts at a time |
 //! | [`controllers`] | one module for each kind, and the janitor beside them |
 //! | [`credentials`] | the role that places staging credentials in tenant namespaces |
+//! | [`dispatcher`] | gives builds their slots |
 //! | [`janitor`] | removes jobs that nobody needs any more |
 //! | [`selftest`] | asks whether a release answers, for `helm test` |
 //! | [`crds`] | prints the CustomResourceDefinitions |
@@ -22,6 +23,7 @@ pub mod context;
 pub mod controllers;
 pub mod crds;
 pub mod credentials;
+pub mod dispatcher;
 pub mod health;
 pub mod janitor;
 pub mod leader;

@@ -104,6 +104,7 @@ pub(crate) fn context(client: Client, hubs: &Hubs) -> Arc<Context> {
         client,
         settings: Arc::new(settings()),
         stores: hubs.stores(),
+        dispatcher: Arc::new(crate::dispatcher::Dispatcher::new(&settings())),
         metrics: Arc::new(Metrics::default()),
         clock: || Timestamp::UNIX_EPOCH,
     })

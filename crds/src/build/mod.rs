@@ -4,6 +4,7 @@ mod options;
 mod source;
 mod status;
 pub mod support;
+mod waiting;
 
 pub use options::{
     AllowedPlacement, BuildSecret, Cache, CacheMode, ClassName, CustomBuilder, LabelValue, NodeLabel, PinnedImage,
@@ -17,6 +18,7 @@ pub use status::{
     BaseImage, BuildStatus, Failure, FailureClass, Judgement, OutputStatus, Phase, PlatformImage, PlatformScan,
     PolicyVerdict, ReferrerDigests, ScanStatus, SeverityCounts, SourceStatus, StagedImage, Verdict,
 };
+pub use waiting::{ClassRetries, QueueLimit, QueueStatus, StageAttempts};
 
 use kube_derive::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -182,10 +184,18 @@ pub struct BuildSpec {
     /// Resources of the container that builds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
-    /// Longest run from dispatch to the end, from 10 seconds to 24 hours, as in `30m`. Waiting for a slot does not count. Default: the project's, else the tenant's, else the chart's.
+    /// Longest run, from 10 seconds to 24 hours, as in `30m`: the time that all attempts take together. Waiting for a slot or for the next attempt does not count. Default: the project's, else the tenant's, else the chart's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('10s') && duration(self) <= duration('24h')").message("must be between 10s and 24h"))]
     pub timeout: Option<DurationText>,
+    /// How often the build is tried again after failures that may pass by themselves, all of them together. The platform has a budget for each class of failure, which holds too; without this field it alone does. 0: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 5))]
+    pub retries: Option<u32>,
+    /// Priority among the waiting builds of the tenant, the higher the sooner. Waiting makes up for priority: one that waits long enough is ahead of those that come later. Default: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -10, max = 10))]
+    pub priority: Option<i32>,
     /// ImagePolicy that this image must pass beside the tenant's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy_ref: Option<LocalRef>,

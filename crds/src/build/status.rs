@@ -5,6 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::waiting::{ClassRetries, QueueStatus, StageAttempts};
 use crate::common::Digest;
 use crate::conditions;
 use crate::image_policy::Mode;
@@ -68,12 +69,31 @@ pub struct BuildStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions::schema")]
     pub conditions: Vec<Condition>,
-    /// Attempts so far; absent until the build was dispatched.
+    /// How the build stands in the queue; absent once it is dispatched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<QueueStatus>,
+    /// Attempts to build so far; absent until the build was dispatched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempts: Option<u32>,
-    /// When the build was dispatched. The timeout counts from here.
+    /// Attempts to scan and to publish so far. A scan or a publish that is tried again repeats only itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage_attempts: Option<StageAttempts>,
+    /// Retries so far, by the class of failure that each followed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub retries: Vec<ClassRetries>,
+    /// When the next attempt may begin; present only while the build waits for it. It then waits for a slot like any other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_attempt_at: Option<Time>,
+    /// When the build was dispatched for the first time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,
+    /// When the build was dispatched again, for its last retry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt_time: Option<Time>,
+    /// Time that earlier attempts took, in seconds. It counts towards the timeout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used_seconds: Option<u32>,
     /// When the build ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<Time>,
@@ -108,8 +128,14 @@ impl Default for BuildStatus {
             phase: None,
             phase_time: None,
             conditions: Vec::new(),
+            queue: None,
             attempts: None,
+            stage_attempts: None,
+            retries: Vec::new(),
+            next_attempt_at: None,
             start_time: None,
+            attempt_time: None,
+            used_seconds: None,
             completion_time: None,
             pod_name: None,
             source: None,

@@ -146,6 +146,14 @@ pub struct Quota {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 10000))]
     pub pods: Option<u32>,
+    /// Builds that may run at a time; more wait in the queue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 10000))]
+    pub concurrent_builds: Option<u32>,
+    /// How many builds the tenant may start in turn when a tenant of weight 1 starts one, while both have builds waiting. Default: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub weight: Option<u32>,
 }
 
 /// What the operator made of a Tenant.

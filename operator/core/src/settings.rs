@@ -40,6 +40,9 @@ pub struct Settings {
     pub ca_bundle: Option<String>,
     /// Defaults and limits of builds.
     pub builds: BuildSettings,
+    /// How many builds run at a time, and in which order.
+    #[serde(default)]
+    pub dispatch: DispatchSettings,
     /// The scanner.
     pub scan: ScanSettings,
     /// Tenant namespaces.
@@ -139,6 +142,65 @@ pub struct BuildSettings {
     pub buildkit_seccomp_profile: String,
     /// How long a pod may wait for its image, a volume or a node before the build fails, in seconds.
     pub pending_deadline_seconds: i64,
+    /// What is tried again.
+    #[serde(default)]
+    pub retries: RetrySettings,
+}
+
+/// Retries by class of failure, and the pause before each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct RetrySettings {
+    /// After a Git server did not answer.
+    pub source: u32,
+    /// After a registry of base images did not answer.
+    pub pull: u32,
+    /// After the node put the pod out or went away.
+    pub evicted: u32,
+    /// After the scanner broke off.
+    pub scan: u32,
+    /// After a registry did not take the image.
+    pub publish: u32,
+    /// After a failure of the cluster or the factory.
+    pub infrastructure: u32,
+    /// Pause before the first retry of a class, in seconds; doubled with each.
+    pub backoff_seconds: u32,
+    /// Longest pause, in seconds.
+    pub max_backoff_seconds: u32,
+}
+
+impl Default for RetrySettings {
+    fn default() -> Self {
+        Self {
+            source: 2,
+            pull: 2,
+            evicted: 3,
+            scan: 2,
+            publish: 3,
+            infrastructure: 3,
+            backoff_seconds: 10,
+            max_backoff_seconds: 300,
+        }
+    }
+}
+
+/// How many builds run at a time, and in which order. What one tenant may run stands in its quota.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct DispatchSettings {
+    /// Builds of all tenants that run at a time.
+    pub max_builds: u32,
+    /// A wait of so many seconds is worth a level of priority.
+    pub ageing_seconds: i64,
+}
+
+impl Default for DispatchSettings {
+    fn default() -> Self {
+        Self {
+            max_builds: 50,
+            ageing_seconds: 300,
+        }
+    }
 }
 
 /// The scanner.

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
+use crate::dispatcher;
 use crate::janitor;
 use crate::watches::Hubs;
 
@@ -22,5 +23,6 @@ pub fn start(context: &Arc<Context>, hubs: &Hubs, stop: &CancellationToken, task
     tasks.spawn(project::run(context.clone(), hubs.clone(), stop.clone()));
     tasks.spawn(image_policy::run(context.clone(), hubs.clone(), stop.clone()));
     tasks.spawn(build::run(context.clone(), hubs.clone(), stop.clone()));
+    tasks.spawn(dispatcher::run(context.clone(), hubs.clone(), stop.clone()));
     tasks.spawn(janitor::run(context.clone(), stop.clone()));
 }

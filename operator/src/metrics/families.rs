@@ -14,6 +14,9 @@ pub(super) const LONG: Buckets = Buckets(&[
     10.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0,
 ]);
 
+/// Buckets for a wait that is nothing or hours, in seconds. Few: there is a series of each for each tenant.
+pub(super) const WAIT: Buckets = Buckets(&[1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0]);
+
 /// Upper bounds of a histogram's buckets.
 #[derive(Clone, Copy)]
 pub(super) struct Buckets(&'static [f64]);
@@ -67,6 +70,17 @@ pub(super) struct VerdictLabels {
     pub(super) tenant: String,
     pub(super) verdict: &'static str,
     pub(super) severity: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct TenantLabels {
+    pub(super) tenant: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct RetryLabels {
+    pub(super) tenant: String,
+    pub(super) class: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]

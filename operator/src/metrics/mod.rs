@@ -13,7 +13,8 @@ mod shown;
 #[cfg(test)]
 mod tests;
 
-pub use scrape::{Health, Silence};
+use scrape::BuildsByPhase;
+pub use scrape::{Health, Queue, Silence};
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -30,11 +31,10 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::watches::Heartbeats;
 use families::{
-    BuildLabels, ControllerLabels, DurationLabels, KindLabels, OutcomeLabels, RequestLabels, Seconds, VerdictLabels,
-    seconds,
+    BuildLabels, ControllerLabels, DurationLabels, KindLabels, OutcomeLabels, RequestLabels, RetryLabels, Seconds,
+    TenantLabels, VerdictLabels, seconds,
 };
 use requests::Request;
-use scrape::BuildsByPhase;
 
 /// Content type of what [`Metrics::encode`] writes.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -50,6 +50,8 @@ pub struct Metrics {
     builds: Family<BuildLabels, Counter>,
     build_duration: Seconds<DurationLabels>,
     verdicts: Family<VerdictLabels, Counter>,
+    queue_wait: Seconds<TenantLabels>,
+    retries: Family<RetryLabels, Counter>,
     malformed: Family<KindLabels, Counter>,
 }
 
@@ -65,6 +67,8 @@ impl Default for Metrics {
             builds: Family::default(),
             build_duration: seconds(families::LONG),
             verdicts: Family::default(),
+            queue_wait: seconds(families::WAIT),
+            retries: Family::default(),
             malformed: Family::default(),
             registry: Mutex::default(),
         };
@@ -111,6 +115,17 @@ impl Metrics {
             "Time from dispatch to the end of a build, by method and result",
             Unit::Seconds,
             self.build_duration.clone(),
+        );
+        registry.register_with_unit(
+            "queue_wait",
+            "Time from a Build's creation, or from when its retry was due, to its dispatch, by tenant",
+            Unit::Seconds,
+            self.queue_wait.clone(),
+        );
+        registry.register(
+            "build_retries",
+            "Attempts that failed and are made again, by tenant and class of failure",
+            self.retries.clone(),
         );
         registry.register(
             "scan_verdicts",
@@ -192,6 +207,20 @@ impl Metrics {
                 .get_or_create(&DurationLabels { method, result })
                 .observe(took.as_secs_f64());
         }
+    }
+
+    /// A build of this tenant was dispatched after so long.
+    pub fn build_dispatched(&self, tenant: &str, waited: Duration) {
+        let labels = TenantLabels {
+            tenant: tenant.to_owned(),
+        };
+        self.queue_wait.get_or_create(&labels).observe(waited.as_secs_f64());
+    }
+
+    /// An attempt failed and is made again.
+    pub fn build_retried(&self, tenant: &str, class: &'static str) {
+        let tenant = tenant.to_owned();
+        self.retries.get_or_create(&RetryLabels { tenant, class }).inc();
     }
 
     /// An object of this kind (plural) does not parse.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{Debug, Error, Formatter};
+use std::sync::Arc;
 
 use imagefactory_crds::names::tenant_of_namespace;
 use imagefactory_crds::{Build, build::Phase};
@@ -13,6 +14,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Unit;
 
+use crate::dispatcher::Dispatcher;
 use crate::health::Gates;
 use crate::watches::Heartbeats;
 
@@ -68,6 +70,34 @@ impl Collector for BuildsByPhase {
         for ((tenant, phase), count) in counts {
             let labels = [("tenant", tenant.as_str()), ("phase", phase)];
             ConstGauge::new(count).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// Builds in the queue and builds that hold a slot, by tenant, as the process that acts knows them.
+pub struct Queue(pub Arc<Dispatcher>);
+
+impl Debug for Queue {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result<(), Error> {
+        f.write_str("Queue")
+    }
+}
+
+impl Collector for Queue {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
+        let counts = self.0.counts();
+        let help = "Builds that wait for a slot, by tenant.";
+        let mut waiting = encoder.encode_descriptor("queue_length", help, None, MetricType::Gauge)?;
+        for (tenant, count, _) in &counts {
+            let gauge = ConstGauge::new(i64::try_from(*count).unwrap_or(i64::MAX));
+            gauge.encode(waiting.encode_family(&[("tenant", tenant.as_str())])?)?;
+        }
+        let help = "Builds that hold a slot, by tenant.";
+        let mut running = encoder.encode_descriptor("slots_taken", help, None, MetricType::Gauge)?;
+        for (tenant, _, count) in &counts {
+            let gauge = ConstGauge::new(i64::from(*count));
+            gauge.encode(running.encode_family(&[("tenant", tenant.as_str())])?)?;
         }
         Ok(())
     }

@@ -18,7 +18,9 @@ use super::{Role, StartupError};
 use crate::config::RunArgs;
 use crate::context::Context;
 use crate::controllers;
+use crate::dispatcher::Dispatcher;
 use crate::leader::{Candidacy, Election, Lost, Timing};
+use crate::metrics::Queue;
 use crate::watches::Hubs;
 use imagefactory_crds::names::FIELD_MANAGER;
 
@@ -110,10 +112,13 @@ fn context(role: &Role, hubs: &Hubs, args: &RunArgs) -> Arc<Context> {
         controller: FIELD_MANAGER.to_owned(),
         instance: args.common.pod_name.clone(),
     };
+    let dispatcher = Arc::new(Dispatcher::new(&role.settings));
+    role.metrics.add_collector(Queue(dispatcher.clone()));
     Arc::new(Context {
         client: role.client.clone(),
         settings: role.settings.clone(),
         stores: hubs.stores(),
+        dispatcher,
         recorder: Recorder::new(role.client.clone(), reporter),
         metrics: role.metrics.clone(),
         clock: Timestamp::now,

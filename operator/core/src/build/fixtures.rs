@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use super::observed::{ContainerState, ContainerView, JobEnd, JobView, Observed, PodView};
 use super::plan::{Plan, Situation, plan};
 use super::validated::{References, Refusal, Validated, validate};
+use crate::dispatch::Slot;
 use crate::settings::Settings;
 use crate::step::{Evaluated, Prepared, Published, Pushed, Report, StepFailure};
 
@@ -64,6 +65,8 @@ pub(crate) struct World {
     pub(crate) build: Build,
     pub(crate) observed: Observed,
     pub(crate) settings: Settings,
+    /// What the queue says.
+    pub(crate) slot: Slot,
     pub(crate) now: Timestamp,
 }
 
@@ -76,6 +79,7 @@ impl World {
             build: build(),
             observed: Observed::default(),
             settings: settings(),
+            slot: Slot::Granted,
             now: at(60),
         }
     }
@@ -97,6 +101,7 @@ impl World {
             validated: &validated,
             observed: &self.observed,
             settings: &self.settings,
+            slot: self.slot,
             now: self.now,
         })
     }

@@ -11,6 +11,7 @@ pub mod objects;
 pub mod observed;
 mod options;
 pub mod plan;
+pub mod retry;
 pub mod status;
 pub mod sweep;
 pub mod validated;
@@ -23,7 +24,9 @@ mod golden;
 mod simulation;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod waiting_tests;
 
-pub use observed::{ContainerState, ContainerView, JobView, Observed, PodView};
+pub use observed::{ContainerState, ContainerView, Earlier, JobView, Observed, PodView};
 pub use plan::{Action, Note, Plan, plan};
 pub use validated::{References, Refusal, Validated, validate};

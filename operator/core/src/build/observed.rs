@@ -14,6 +14,28 @@ pub struct Observed {
     pub scan: Option<JobView>,
     /// The publish job of this attempt.
     pub publish: Option<JobView>,
+    /// What the attempt before, of the stage that is tried again, left behind. Looked for only while the next waits.
+    pub earlier: Option<Earlier>,
+}
+
+/// What an earlier attempt left behind.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Earlier {
+    /// The pod that built.
+    Pod(PodView),
+    /// The job that scanned or published.
+    Job(JobView),
+}
+
+impl Earlier {
+    /// Whether something of it may still run.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        match self {
+            Self::Pod(pod) => !pod.has_ended(),
+            Self::Job(job) => job.pod.as_ref().map_or(job.ended.is_none(), |pod| !pod.has_ended()),
+        }
+    }
 }
 
 /// A pod.
@@ -92,6 +114,8 @@ pub struct JobView {
     pub build_uid: Option<String>,
     /// Whether it is being deleted.
     pub deleting: bool,
+    /// When it was made.
+    pub created: Option<Timestamp>,
     /// How it ended, if it did.
     pub ended: Option<JobEnd>,
     /// Its pod, the newest if there are several.
@@ -216,6 +240,7 @@ impl JobView {
             uid: job.metadata.uid.clone().unwrap_or_default(),
             build_uid: label(job.metadata.labels.as_ref()),
             deleting: job.metadata.deletion_timestamp.is_some(),
+            created: job.metadata.creation_timestamp.as_ref().map(|time| time.0),
             ended,
             pod: newest.map(PodView::of),
         }

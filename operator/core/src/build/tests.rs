@@ -1,6 +1,6 @@
 //! How builds go, by what is seen.
 
-use imagefactory_crds::build::{FailureClass, Judgement, Phase};
+use imagefactory_crds::build::{FailureClass, Judgement, Phase, QueueLimit};
 use imagefactory_crds::conditions;
 use imagefactory_crds::image_policy::Mode;
 use serde_json::json;
@@ -11,6 +11,15 @@ use super::fixtures::{
 };
 use super::observed::{JobEnd, PodView};
 use super::plan::{Action, Rejection, after_rejection};
+use crate::dispatch::{Slot, Standing};
+
+pub(super) fn waits(limit: QueueLimit, position: u32) -> Slot {
+    Slot::Waits(Standing {
+        limit,
+        position,
+        tenants_ahead: 2,
+    })
+}
 
 fn makes_pod(actions: &[Action]) -> bool {
     matches!(actions, [Action::CreatePod(_)])
@@ -338,11 +347,14 @@ fn failures_of_the_pod_carry_class_container_and_exit_code() {
 }
 
 #[test]
-fn a_pod_deleted_by_hand_fails_the_build_and_no_second_pod_is_made() {
+fn a_pod_deleted_by_hand_fails_a_build_that_wants_no_retry_and_no_second_pod_is_made() {
     let mut world = World::dispatched();
+    world.build.spec.retries = Some(0);
     world.observed.pod = None;
     assert!(world.step().actions.is_empty());
     assert_eq!(world.status().failure.as_ref().unwrap().reason, "PodDeleted");
+    assert_eq!(world.status().phase, Some(Phase::Failed));
+    assert!(world.plan().actions.is_empty());
 }
 
 #[test]
@@ -387,7 +399,8 @@ fn a_pod_that_can_not_start_is_given_time_and_then_fails_the_build() {
 
 #[test]
 fn a_full_quota_queues_and_an_invalid_pod_fails() {
-    let world = World::new();
+    let mut world = World::new();
+    world.slot = waits(QueueLimit::QuotaLimit, 1);
     let full = world
         .with_situation(|situation| after_rejection(situation, &Rejection::QuotaExceeded("exceeded quota".to_owned())));
     assert_eq!(full.status.unwrap().phase, Some(Phase::Queued));
@@ -445,6 +458,7 @@ fn a_scanner_that_crashed_or_said_nothing_is_unknown() {
         ),
     ] {
         let mut world = World::scanning();
+        world.build.spec.retries = Some(0);
         world.observed.scan = Some(scan);
         assert!(world.step().actions.is_empty());
         assert_eq!(world.succeeded_reason(), "EvidenceUnknown");

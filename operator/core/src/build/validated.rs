@@ -16,6 +16,7 @@ use jiff::SignedDuration;
 
 use crate::build::names::Identity;
 use crate::build::options;
+use crate::dispatch::{self, TenantLimits};
 use crate::reference::{ImageName, lies_under};
 use crate::settings::Settings;
 use crate::step::{AppliedPolicy, StepSource};
@@ -78,7 +79,7 @@ pub struct Validated {
     pub ca_bundle: Option<(String, String)>,
     /// Resources of the container that builds.
     pub resources: Resources,
-    /// Longest run.
+    /// Longest run, less what earlier attempts took.
     pub timeout: SignedDuration,
     /// Repository in staging.
     pub staging_repository: String,
@@ -94,8 +95,14 @@ pub struct Validated {
     pub suspended: bool,
     /// Nothing new starts in the project; what runs finishes.
     pub archived: bool,
-    /// Whether the tenant's namespace and what belongs in it are in place.
-    pub tenant_ready: bool,
+    /// Why the tenant's namespace is not in place, as the Tenant says it; none where it is.
+    pub not_ready: Option<String>,
+    /// Priority among the tenant's builds.
+    pub priority: i32,
+    /// Most retries, if the build says.
+    pub retries: Option<u32>,
+    /// What the tenant may run at a time.
+    pub limits: TenantLimits,
 }
 
 /// Why a build is not carried out.
@@ -212,7 +219,10 @@ pub fn validate(build: &Build, references: References<'_>, settings: &Settings) 
         policies: choose_policies(build, project, tenant, references.policies, settings)?,
         suspended: tenant.spec.suspended,
         archived: project.spec.archived,
-        tenant_ready: is_in_place(tenant),
+        not_ready: not_in_place(tenant),
+        priority: spec.priority.unwrap_or_default(),
+        retries: spec.retries,
+        limits: dispatch::limits(tenant, settings),
         identity,
     })
 }
@@ -236,7 +246,10 @@ fn choose_limits(
         .or(of_project.and_then(|defaults| defaults.timeout.as_ref()))
         .or(of_tenant.and_then(|defaults| defaults.timeout.as_ref()))
         .unwrap_or(&settings.builds.default_timeout);
-    Ok((resources, parse_duration(timeout)?))
+    let used = build.status.as_ref().and_then(|status| status.used_seconds);
+    let used = SignedDuration::from_secs(used.unwrap_or_default().into());
+    let left = parse_duration(timeout)?.saturating_sub(used);
+    Ok((resources, left.max(SignedDuration::from_secs(1))))
 }
 
 fn find_tenant<'a>(build: &Build, references: References<'a>) -> Result<(Identity, &'a Tenant), Refusal> {
@@ -510,11 +523,16 @@ fn merge_resources(layers: &[Option<&Resources>]) -> Resources {
     }
 }
 
-fn is_in_place(tenant: &Tenant) -> bool {
-    tenant.status.as_ref().is_some_and(|status| {
-        status.namespace.is_some()
-            && conditions::find(&status.conditions, conditions::READY).is_some_and(|ready| ready.status == "True")
-    })
+/// What the Tenant itself says of why it is not ready.
+fn not_in_place(tenant: &Tenant) -> Option<String> {
+    let status = tenant.status.as_ref();
+    let ready = status.and_then(|status| conditions::find(&status.conditions, conditions::READY));
+    let has_namespace = status.is_some_and(|status| status.namespace.is_some());
+    match ready {
+        Some(ready) if ready.status == "True" && has_namespace => None,
+        Some(ready) => Some(format!("The tenant is not ready: {}: {}", ready.reason, ready.message)),
+        None => Some("The tenant's namespace is being put in place.".to_owned()),
+    }
 }
 
 fn name_of(reference: &LocalRef) -> String {

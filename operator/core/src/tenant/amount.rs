@@ -13,7 +13,7 @@ pub(super) fn same(left: &Quantity, right: &Quantity) -> bool {
 }
 
 /// The amount in billionths.
-pub(super) fn nano(text: &str) -> Option<i128> {
+pub(crate) fn nano(text: &str) -> Option<i128> {
     let end = text
         .find(|c: char| !(c.is_ascii_digit() || c == '.'))
         .unwrap_or(text.len());

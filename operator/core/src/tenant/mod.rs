@@ -13,7 +13,7 @@ pub mod status;
 pub mod step;
 pub mod subjects;
 
-mod amount;
+pub(crate) mod amount;
 mod drift;
 #[cfg(test)]
 pub(crate) mod fixtures;

@@ -134,6 +134,7 @@ fn quota() -> impl Strategy<Value = Quota> {
             memory,
             ephemeral_storage,
             pods,
+            ..Quota::default()
         },
     )
 }

@@ -51,7 +51,11 @@ pub(super) async fn act(situation: Situation<'_>, plan: Plan, context: &Context)
 
 /// The API server would not have the pod: the build waits for room, or fails.
 async fn reject(situation: Situation<'_>, rejection: &Rejection, context: &Context) -> Result<Outcome, BuildError> {
-    let plan = after_rejection(situation, rejection);
+    let slot = match rejection {
+        Rejection::QuotaExceeded(_) => context.dispatcher.refused(situation.build),
+        Rejection::Invalid(_) => situation.slot,
+    };
+    let plan = after_rejection(Situation { slot, ..situation }, rejection);
     let _ = write_status(situation, &plan, context).await?;
     Ok(plan
         .again
@@ -69,6 +73,7 @@ async fn write_status(situation: Situation<'_>, plan: &Plan, context: &Context) 
         .map_err(BuildError::Status)?;
     if write == Write::Written {
         report::settled(situation, status, context);
+        report::turned(situation.build, status, context);
         report::note(build, plan.note.as_ref(), context).await;
     }
     Ok(write)

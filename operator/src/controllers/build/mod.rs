@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use imagefactory_core::build::plan::Situation;
 use imagefactory_core::build::{plan, validate};
+use imagefactory_core::dispatch::Slot;
 use imagefactory_crds::Build;
 use tokio_util::sync::CancellationToken;
 
@@ -21,10 +22,12 @@ use crate::runner::{self, Outcome};
 use crate::watches::Hubs;
 
 pub use error::BuildError;
+pub(crate) use observe::references;
 
 /// Runs the controller until `stop`.
 pub async fn run(context: Arc<Context>, hubs: Hubs, stop: CancellationToken) {
-    runner::run(watches::wiring(&hubs), context, stop, reconcile).await;
+    let wiring = watches::wiring(&hubs).also_on(context.dispatcher.wakes());
+    runner::run(wiring, context, stop, reconcile).await;
 }
 
 async fn reconcile(build: Arc<Build>, context: Arc<Context>) -> Result<Outcome, BuildError> {
@@ -36,9 +39,13 @@ async fn reconcile(build: Arc<Build>, context: Arc<Context>) -> Result<Outcome, 
         build: &build,
         validated: &validated,
         observed: &observed,
+        slot: Slot::NotYet,
         settings: &context.settings,
         now: context.now(),
     };
+    // May start, or not yet: asked of memory.
+    let slot = context.dispatcher.ask(&situation);
+    let situation = Situation { slot, ..situation };
     let plan = plan(situation);
     // Writes.
     act::act(situation, plan, &context).await

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use imagefactory_core::build::names::{Identity, Stage};
+use imagefactory_core::build::names::{Identity, Stage, stage_of};
 use imagefactory_core::build::status::is_settled;
-use imagefactory_core::build::{JobView, Observed, PodView, References};
+use imagefactory_core::build::{Earlier, JobView, Observed, PodView, References};
 use imagefactory_crds::names::{LABEL_BUILD_UID, LABEL_STAGE, TENANT_SETTINGS};
 use imagefactory_crds::{Build, ImagePolicySpec, Project, Tenant, TenantSettings};
 use k8s_openapi::api::batch::v1::Job;
@@ -25,7 +25,43 @@ pub(super) async fn observe(build: &Build, context: &Context) -> Result<Observed
         pod: pod(build, &identity, context).await?,
         scan: job(&identity, Stage::Scan, context),
         publish: job(&identity, Stage::Publish, context),
+        earlier: earlier(build, &identity, context).await?,
     })
+}
+
+/// What the attempt before left behind, while the next one waits. That its pod is gone, the API server has to say.
+async fn earlier(build: &Build, identity: &Identity, context: &Context) -> Result<Option<Earlier>, BuildError> {
+    let status = build.status.as_ref();
+    let is_due = status
+        .and_then(|status| status.next_attempt_at.as_ref())
+        .is_some_and(|at| at.0 <= context.now());
+    let stage = stage_of(status);
+    let Some(before) = identity.before(stage).filter(|_| is_due && !is_settled(status)) else {
+        return Ok(None);
+    };
+    if stage != Stage::Build {
+        return Ok(job(&before, stage, context).map(Earlier::Job));
+    }
+    let name = before.object_name(stage);
+    let known = context
+        .stores
+        .pods
+        .get(&ObjectRef::new(&name).within(&before.namespace));
+    let pod = match known {
+        Some(pod) => Some(PodView::of(&pod)),
+        None => asked_for(&name, &before, context).await?,
+    };
+    let is_ours = |pod: &PodView| pod.build_uid.as_deref() == Some(&before.uid);
+    Ok(pod.filter(is_ours).map(Earlier::Pod))
+}
+
+async fn asked_for(name: &str, identity: &Identity, context: &Context) -> Result<Option<PodView>, BuildError> {
+    let pods: Api<Pod> = Api::namespaced(context.client.clone(), &identity.namespace);
+    let pod = pods.get_opt(name).await.map_err(|source| BuildError::Observe {
+        name: name.to_owned(),
+        source: Box::new(source),
+    })?;
+    Ok(pod.as_ref().map(PodView::of))
 }
 
 /// The pod of this attempt. One that was made and is not in the store is asked for: the store may lag behind our own
@@ -40,16 +76,13 @@ async fn pod(build: &Build, identity: &Identity, context: &Context) -> Result<Op
         return Ok(Some(PodView::of(&pod)));
     }
     let status = build.status.as_ref();
-    let was_made = status.is_some_and(|status| status.start_time.is_some() && status.staged.is_none());
+    let was_made = status.is_some_and(|status| {
+        status.start_time.is_some() && status.next_attempt_at.is_none() && status.staged.is_none()
+    });
     if !was_made || is_settled(status) {
         return Ok(None);
     }
-    let pods: Api<Pod> = Api::namespaced(context.client.clone(), &identity.namespace);
-    let pod = pods.get_opt(&name).await.map_err(|source| BuildError::Observe {
-        name,
-        source: Box::new(source),
-    })?;
-    Ok(pod.as_ref().map(PodView::of))
+    asked_for(&name, identity, context).await
 }
 
 /// The job of that stage: in the work namespace, or in the tenant's where its own credential publishes.
@@ -75,7 +108,7 @@ fn job(identity: &Identity, stage: Stage, context: &Context) -> Option<JobView> 
 }
 
 /// The objects that a build refers to.
-pub(super) struct Found {
+pub(crate) struct Found {
     tenant: Option<Arc<Tenant>>,
     tenant_settings: Option<Arc<TenantSettings>>,
     project: Option<Arc<Project>>,
@@ -83,7 +116,7 @@ pub(super) struct Found {
 }
 
 impl Found {
-    pub(super) fn references(&self) -> References<'_> {
+    pub(crate) fn references(&self) -> References<'_> {
         References {
             tenant: self.tenant.as_deref(),
             tenant_settings: self.tenant_settings.as_deref(),
@@ -94,7 +127,7 @@ impl Found {
 }
 
 /// Looks up what a build refers to.
-pub(super) fn references(build: &Build, context: &Context) -> Found {
+pub(crate) fn references(build: &Build, context: &Context) -> Found {
     let stores = &context.stores;
     let namespace = build.namespace().unwrap_or_default();
     let tenant = imagefactory_crds::names::tenant_of_namespace(&namespace);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use imagefactory_core::build::Note;
 use imagefactory_core::build::plan::Situation;
 use imagefactory_core::build::status::is_settled;
+use imagefactory_core::dispatch::{Claim, claim};
 use imagefactory_crds::build::{BuildStatus, Phase};
 use imagefactory_crds::{Build, names};
 use kube::runtime::events::{Event, EventType};
@@ -45,6 +46,31 @@ pub(super) fn settled(situation: Situation<'_>, status: &BuildStatus, context: &
     );
     context.metrics.judged(tenant, status);
     info!(%namespace, build = build.name_any(), result, "build settled");
+}
+
+/// Counts a dispatch, or a retry, that was just written.
+pub(super) fn turned(build: &Build, status: &BuildStatus, context: &Context) {
+    let namespace = build.namespace().unwrap_or_default();
+    let tenant = names::tenant_of_namespace(&namespace).unwrap_or_default();
+    match (claim(build.status.as_ref()), claim(Some(status))) {
+        (Claim::Waits { .. }, Claim::Holds { .. }) => {
+            let before = build.status.as_ref();
+            let due = before.and_then(|status| status.next_attempt_at.as_ref());
+            let since = due.or(build.metadata.creation_timestamp.as_ref());
+            let waited = since.and_then(|since| Duration::try_from(context.now().duration_since(since.0)).ok());
+            context.metrics.build_dispatched(tenant, waited.unwrap_or_default());
+        }
+        (_, Claim::Waits { .. }) if claims_more(build.status.as_ref(), status) => {
+            let class = status.failure.as_ref().map_or("", |failure| failure.class.as_str());
+            context.metrics.build_retried(tenant, class);
+        }
+        _ => {}
+    }
+}
+
+fn claims_more(before: Option<&BuildStatus>, now: &BuildStatus) -> bool {
+    let count = |status: &BuildStatus| status.retries.iter().map(|retries| retries.count).sum::<u32>();
+    count(now) > before.map_or(0, count)
 }
 
 /// Publishes the event of a build that did not end well.

@@ -75,6 +75,7 @@ impl Mock {
             client,
             settings: Arc::new(settings()),
             stores: hubs.stores(),
+            dispatcher: Arc::new(crate::dispatcher::Dispatcher::new(&settings())),
             recorder,
             metrics: Arc::new(Metrics::default()),
             clock: now,

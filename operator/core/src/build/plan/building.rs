@@ -16,7 +16,7 @@ pub(super) fn build(situation: Situation<'_>) -> Plan {
     let Some(pod) = situation.our_pod() else {
         return match situation.stop() {
             Some(stop) => situation.stops_as(&stop),
-            None => situation.fails(deleted()),
+            None => fails(situation, deleted(), None),
         };
     };
     match (situation.stop(), pod.has_ended()) {
@@ -31,7 +31,17 @@ pub(super) fn build(situation: Situation<'_>) -> Plan {
     }
 }
 
-fn deleted() -> imagefactory_crds::build::Failure {
+/// The pod came to a bad end: another one is made later, or this was the last.
+fn fails(situation: Situation<'_>, failure: Failure, source: Option<SourceStatus>) -> Plan {
+    let last = source.clone();
+    situation.tries_again(
+        failure,
+        |status| status.source = source,
+        |situation, failure| situation.ends(situation.draft().with(|status| status.source = last).failed(failure)),
+    )
+}
+
+fn deleted() -> Failure {
     blank(
         FailureClass::Infrastructure,
         "PodDeleted",
@@ -60,9 +70,7 @@ fn in_progress(situation: Situation<'_>, pod: &PodView) -> Plan {
     if let Some(failure) = hindered.filter(|_| is_stuck) {
         return Plan {
             actions: end_pod(pod).into_iter().collect(),
-            ..situation.fails_with(failure, |status| {
-                status.source = status.source.take().or_else(|| prepared(pod));
-            })
+            ..fails(situation, failure, prepared(pod))
         };
     }
     let builds = pod
@@ -112,7 +120,7 @@ fn built(situation: Situation<'_>, pod: &PodView) -> Plan {
         } else {
             by_method(situation, failure::of_pod(pod))
         };
-        return situation.fails_with(failure, |status| status.source = source);
+        return fails(situation, failure, source);
     };
     match situation.validated {
         Err(refusal) => situation.refuses(refusal),
@@ -126,6 +134,7 @@ fn built(situation: Situation<'_>, pod: &PodView) -> Plan {
             let status = situation.draft().with(|status| {
                 status.source = source;
                 status.staged = Some(staged.clone());
+                status.stage_attempts.get_or_insert_default().scan = Some(1);
             });
             let message = format!("The image was built; {} is scanned.", staged.digest);
             Plan {

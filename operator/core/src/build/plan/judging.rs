@@ -40,12 +40,18 @@ pub(super) fn scan(situation: Situation<'_>, staged: &StagedImage) -> Plan {
         };
     };
     match outcome::<Evaluated>(job) {
-        Outcome::Running => Plan {
-            again: Some(situation.until_deadline()),
-            ..Plan::default()
+        Outcome::Running => match stuck(&situation, job) {
+            Some(failure) => Plan {
+                actions: end_job(job).into_iter().collect(),
+                ..situation.unknown(failure)
+            },
+            None => Plan {
+                again: Some(situation.until_deadline()),
+                ..Plan::default()
+            },
         },
         Outcome::Done(evaluated) => judged(situation, build, staged, evaluated),
-        Outcome::Failed(failure) => situation.unknown(failure),
+        Outcome::Failed(failure) => situation.tries_again(of_scan(failure), |_| (), Situation::unknown),
     }
 }
 
@@ -70,6 +76,9 @@ fn judged(situation: Situation<'_>, build: &Validated, staged: &StagedImage, eva
     let draft = situation.draft().with(|status| {
         status.scan = scan;
         status.verdict = Some(verdict.clone());
+        if verdict.publishable {
+            status.stage_attempts.get_or_insert_default().publish = Some(1);
+        }
     });
     if !verdict.publishable {
         return situation.ends(draft.not_publishable(&verdict));
@@ -142,11 +151,17 @@ pub(super) fn publish(situation: Situation<'_>, staged: &StagedImage, verdict: &
         };
     };
     match outcome::<Published>(job) {
-        Outcome::Running => Plan {
-            again: Some(situation.until_deadline()),
-            ..Plan::default()
+        Outcome::Running => match stuck(&situation, job) {
+            Some(failure) => Plan {
+                actions: end_job(job).into_iter().collect(),
+                ..situation.fails(failure)
+            },
+            None => Plan {
+                again: Some(situation.until_deadline()),
+                ..Plan::default()
+            },
         },
-        Outcome::Failed(failure) => situation.fails(failure),
+        Outcome::Failed(failure) => situation.tries_again(failure, |_| (), Situation::fails),
         Outcome::Done(published) if published.digest == staged.digest.as_str() => {
             succeeded(situation, build, staged, verdict)
         }
@@ -197,12 +212,46 @@ enum Outcome<T> {
     Failed(Failure),
 }
 
+/// What keeps a job's pod from starting, once it had its time: as for the pod that builds, the scheduler and the kubelet
+/// have tried again and again meanwhile.
+fn stuck(situation: &Situation<'_>, job: &JobView) -> Option<Failure> {
+    let created = job.pod.as_ref().map_or(job.created, |pod| pod.created)?;
+    let waited = situation.now.duration_since(created).as_secs();
+    if waited < situation.settings.builds.pending_deadline_seconds {
+        return None;
+    }
+    match &job.pod {
+        Some(pod) => failure::of_waiting(pod),
+        None => Some(job_failure(
+            "NoPod",
+            "The job has no pod: something keeps the cluster from making it.",
+        )),
+    }
+}
+
+/// A container of the scan that broke off is the scanner's failure; what happened to its pod or node is not.
+fn of_scan(failure: Failure) -> Failure {
+    match failure.class {
+        FailureClass::Infrastructure if failure.container.is_some() => Failure {
+            class: FailureClass::Scan,
+            ..failure
+        },
+        _ => failure,
+    }
+}
+
 /// What came of a job whose last container is ours and writes a report.
 fn outcome<T: serde::de::DeserializeOwned>(job: &JobView) -> Outcome<T> {
     match (&job.ended, &job.pod) {
         // Job and pod come by two watches: the pod's end may not have been seen yet.
         (None, _) | (Some(JobEnd::Complete), None) => Outcome::Running,
         (Some(_), Some(pod)) if !pod.has_ended() && !pod.deleting => Outcome::Running,
+        (Some(JobEnd::Failed { .. }), Some(pod)) if pod.reason.as_deref() == Some("DeadlineExceeded") => {
+            Outcome::Failed(job_failure(
+                "DeadlineExceeded",
+                "The job ran longer than the platform lets it.",
+            ))
+        }
         (Some(JobEnd::Complete), Some(pod)) => match report(pod) {
             Some(Report::Done(done)) => Outcome::Done(done),
             Some(Report::Failed(_)) | None => Outcome::Failed(failure::of_pod(pod)),

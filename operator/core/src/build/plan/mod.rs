@@ -21,6 +21,8 @@ use k8s_openapi::api::core::v1::Pod;
 use crate::build::failure::blank;
 use crate::build::observed::JobView;
 use crate::build::status::is_settled;
+use crate::build::validated::Validated;
+use crate::dispatch::Slot;
 
 /// How long a missing object may still turn up: things that were applied together arrive one by one.
 const HEALING: SignedDuration = SignedDuration::from_secs(10);
@@ -28,6 +30,10 @@ const HEALING: SignedDuration = SignedDuration::from_secs(10);
 const SOON: Duration = Duration::from_secs(2);
 /// How soon to look again at a build that waits for a person or for room.
 const LATER: Duration = Duration::from_secs(15);
+/// How soon to look again at a build in the queue, which wakes it: a net below that.
+const QUEUED: Duration = Duration::from_mins(5);
+/// How soon to try again what the API server had no room for: its count of what has ended comes late.
+const REFUSED: Duration = Duration::from_secs(5);
 
 /// What to do for a build, in this order: actions, status, then what rests on the status.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -110,11 +116,40 @@ pub fn plan(situation: Situation<'_>) -> Plan {
     }
 }
 
-/// What to do when the API server would not have an object that the plan makes.
+/// What a build wants of the queue.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Wish<'a> {
+    /// A slot: nothing else keeps it from starting.
+    Slot(&'a Validated),
+    /// Nothing now: something else keeps it.
+    Nothing,
+    /// It runs, or has ended: what becomes of its slot, events tell.
+    Runs,
+}
+
+/// What a build wants of the queue. Asked before [`plan`], which reads the answer as [`Situation::slot`].
+#[must_use]
+pub fn wish<'a>(situation: &Situation<'a>) -> Wish<'a> {
+    let status = situation.build.status.as_ref();
+    let is_over = situation.build.metadata.deletion_timestamp.is_some() || is_settled(status);
+    if is_over || situation.has_started() {
+        return Wish::Runs;
+    }
+    begin::gate(situation).map_or(Wish::Nothing, Wish::Slot)
+}
+
+/// What to do when the API server would not have an object that the plan makes. For want of room, the slot was given
+/// back before, and `situation` says how the build stands now.
 #[must_use]
 pub fn after_rejection(situation: Situation<'_>, rejection: &Rejection) -> Plan {
     match rejection {
-        Rejection::QuotaExceeded(message) => situation.waits("QuotaLimit", message),
+        Rejection::QuotaExceeded(message) => match situation.slot {
+            Slot::Waits(standing) => situation.queues(&standing, message, REFUSED),
+            Slot::Granted | Slot::NotYet => Plan {
+                again: Some(REFUSED),
+                ..Plan::default()
+            },
+        },
         Rejection::Invalid(message) => situation.fails(blank(
             FailureClass::Infrastructure,
             "PodRejected",

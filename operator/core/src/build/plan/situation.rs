@@ -5,13 +5,16 @@ use std::time::Duration;
 use imagefactory_crds::build::{Failure, FailureClass, Judgement, Phase, Verdict};
 use imagefactory_crds::{Build, BuildStatus};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
 use super::{HEALING, LATER, Note, Plan, SOON, delete_job};
 use crate::build::failure::blank;
+use crate::build::names::{Identity, Stage};
 use crate::build::observed::{Observed, PodView};
+use crate::build::retry::{self, Attempt};
 use crate::build::status::{Cause, Draft};
 use crate::build::validated::{Refusal, Validated};
+use crate::dispatch::{Slot, Standing, is_news};
 use crate::settings::Settings;
 
 /// Everything that a decision about one build reads.
@@ -23,6 +26,8 @@ pub struct Situation<'a> {
     pub validated: &'a Result<Validated, Refusal>,
     /// What exists for it.
     pub observed: &'a Observed,
+    /// What the queue said, if it was asked: see [`wish`](super::wish).
+    pub slot: Slot,
     /// The platform's settings.
     pub settings: &'a Settings,
     /// Now.
@@ -49,26 +54,41 @@ impl Situation<'_> {
         }
     }
 
-    /// A draft that records the start.
+    /// A draft that records the start of a pod.
     pub(super) fn started_draft(&self, pod_name: &str) -> Draft {
-        let start = self.our_pod().and_then(|pod| pod.created).unwrap_or(self.now);
-        Draft::on(self.build.status.as_ref(), self.generation(), self.now).with(|status| {
-            status.attempts = Some(status.attempts.unwrap_or(1));
-            status.start_time = Some(Time(start));
-            status.pod_name = Some(pod_name.to_owned());
+        self.begins(Stage::Build)
+            .with(|status| status.pod_name = Some(pod_name.to_owned()))
+    }
+
+    /// A draft that records the start of an attempt of that stage.
+    pub(super) fn begins(&self, stage: Stage) -> Draft {
+        let pod = self.our_pod().filter(|_| stage == Stage::Build);
+        let start = pod.and_then(|pod| pod.created).unwrap_or(self.now);
+        let attempt = Identity::of(self.build).map_or(1, |identity| identity.attempt_of(stage));
+        Draft::on(self.build.status.as_ref(), self.generation(), self.now).begun(stage, attempt, start)
+    }
+
+    /// Whether the status knows of the pod that is looked at: not of the next attempt's, whose maker died.
+    fn is_recorded(&self) -> bool {
+        let status = self.build.status.as_ref();
+        status.is_some_and(|status| {
+            status.start_time.is_some() && (status.next_attempt_at.is_none() || status.staged.is_some())
         })
     }
 
-    fn is_recorded(&self) -> bool {
-        self.build
-            .status
-            .as_ref()
-            .is_some_and(|status| status.start_time.is_some())
+    /// Whether the build was dispatched and goes on: its status says so, or its pod is there.
+    pub(super) fn has_started(&self) -> bool {
+        let status = self.build.status.as_ref();
+        let waits_again = status.is_some_and(|status| status.next_attempt_at.is_some());
+        let is_staged = status.is_some_and(|status| status.staged.is_some());
+        (self.is_recorded() && !waits_again) || (!is_staged && self.our_pod().is_some())
     }
 
-    /// Whether the build was dispatched: its status says so, or its pod is there.
-    pub(super) fn has_started(&self) -> bool {
-        self.is_recorded() || self.our_pod().is_some()
+    /// How long the next attempt must still wait, if it must.
+    pub(super) fn until_retry(&self) -> Option<Duration> {
+        let at = self.build.status.as_ref()?.next_attempt_at.as_ref()?.0;
+        let left = Duration::try_from(at.duration_since(self.now)).ok()?;
+        (!left.is_zero()).then_some(left)
     }
 
     /// The pod of this attempt, if it was made for this very Build and not for an earlier one of its name.
@@ -87,12 +107,11 @@ impl Situation<'_> {
         build_uid.is_some() && build_uid == self.build.metadata.uid.as_deref()
     }
 
+    /// When the attempt began that goes on.
     fn started(&self) -> Timestamp {
-        let recorded = self
-            .build
-            .status
-            .as_ref()
-            .and_then(|status| status.start_time.as_ref())
+        let status = self.build.status.as_ref().filter(|_| self.is_recorded());
+        let recorded = status
+            .and_then(|status| status.attempt_time.as_ref().or(status.start_time.as_ref()))
             .map(|time| time.0);
         recorded
             .or_else(|| self.our_pod().and_then(|pod| pod.created))
@@ -128,10 +147,22 @@ impl Situation<'_> {
     }
 
     pub(super) fn waits(&self, reason: &str, message: &str) -> Plan {
-        let status = self.draft().going_on(Phase::Queued, &Cause { reason, message });
+        let draft = self.draft().with(|status| status.queue = None);
+        let status = draft.going_on(Phase::Queued, &Cause { reason, message });
         Plan {
             status: Some(status),
             again: Some(LATER),
+            ..Plan::default()
+        }
+    }
+
+    /// Waits for a slot, or for room in the quota. Said again only when it is news.
+    pub(super) fn queues(&self, standing: &Standing, message: &str, again: Duration) -> Plan {
+        let written = self.build.status.as_ref().and_then(|status| status.queue.as_ref());
+        let status = is_news(written, standing).then(|| self.draft().queued(standing, message));
+        Plan {
+            status,
+            again: Some(again),
             ..Plan::default()
         }
     }
@@ -162,11 +193,40 @@ impl Situation<'_> {
     }
 
     pub(super) fn fails(&self, failure: Failure) -> Plan {
-        self.fails_with(failure, |_| ())
+        self.ends(self.draft().failed(failure))
     }
 
-    pub(super) fn fails_with(&self, failure: Failure, facts: impl FnOnce(&mut BuildStatus)) -> Plan {
-        self.ends(self.draft().with(facts).failed(failure))
+    /// An attempt has failed: there is another, or it was the last.
+    pub(super) fn tries_again(
+        &self,
+        failure: Failure,
+        facts: impl FnOnce(&mut BuildStatus),
+        last: impl FnOnce(&Self, Failure) -> Plan,
+    ) -> Plan {
+        let retry = self.validated.as_ref().ok().and_then(|build| {
+            let attempt = Attempt {
+                status: self.build.status.as_ref(),
+                most: build.retries,
+                began: self.started(),
+                left: build.timeout,
+                now: self.now,
+            };
+            retry::next(&failure, &attempt, &self.settings.builds.retries)
+        });
+        let Some(retry) = retry else {
+            return last(self, failure);
+        };
+        let pause = Duration::try_from(retry.at.duration_since(self.now)).unwrap_or(LATER);
+        let note = Note {
+            reason: failure.class.as_str().to_owned(),
+            message: format!("{} The build is tried again at {}.", failure.message, retry.at),
+        };
+        Plan {
+            status: Some(self.draft().with(facts).failed_for_now(failure, &retry)),
+            note: Some(note),
+            again: Some(pause),
+            ..Plan::default()
+        }
     }
 
     /// The evidence is incomplete because the scan failed.

@@ -1,0 +1,138 @@
+//! Gives builds their slots: the edge of [`imagefactory_core::dispatch`], which decides.
+//!
+//! The queue lives in memory and is rebuilt when a process becomes leader ([`seed`]). From then on builds apply when
+//! they are reconciled, events give slots back ([`feed`]), and whoever is granted one, or stands otherwise than it was
+//! told, is woken by a stream beside the watches' triggers. A slot that was granted stays reserved until the watch
+//! shows that its build has ended; a store that lags only keeps a slot longer.
+
+mod feed;
+mod seed;
+
+#[cfg(test)]
+mod tests;
+
+pub use feed::run;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use imagefactory_core::build::plan::{Situation, Wish, wish};
+use imagefactory_core::dispatch::{BuildId, Doubt, Queue, Slot, application, id_of};
+use imagefactory_core::settings::Settings;
+use imagefactory_crds::Build;
+use imagefactory_crds::names::tenant_namespace;
+use jiff::SignedDuration;
+use kube::runtime::reflector::ObjectRef;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+/// The queue, and who listens to it.
+pub struct Dispatcher {
+    queue: Mutex<Queue>,
+    wakes: Channel<ObjectRef<Build>>,
+    doubts: Channel<Doubt>,
+}
+
+struct Channel<T> {
+    sender: UnboundedSender<T>,
+    receiver: Mutex<Option<UnboundedReceiver<T>>>,
+}
+
+impl<T: Send + 'static> Channel<T> {
+    fn new() -> Self {
+        let (sender, receiver) = unbounded_channel();
+        Self {
+            sender,
+            receiver: Mutex::new(Some(receiver)),
+        }
+    }
+
+    /// What is sent; the first who asks hears it.
+    fn stream(&self) -> BoxStream<'static, T> {
+        let receiver = self.receiver.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match receiver {
+            Some(mut receiver) => futures::stream::poll_fn(move |cx| receiver.poll_recv(cx)).boxed(),
+            None => futures::stream::pending().boxed(),
+        }
+    }
+
+    fn send(&self, item: T) {
+        // Nobody listens any more: the process ends, or is a test that does not care.
+        let _ = self.sender.send(item);
+    }
+}
+
+impl Dispatcher {
+    /// A queue that is not open yet.
+    #[must_use]
+    pub fn new(settings: &Settings) -> Self {
+        let dispatch = settings.dispatch;
+        let ageing = SignedDuration::from_secs(dispatch.ageing_seconds);
+        Self {
+            queue: Mutex::new(Queue::new(dispatch.max_builds, ageing)),
+            wakes: Channel::new(),
+            doubts: Channel::new(),
+        }
+    }
+
+    /// Builds to be reconciled because of the queue. To be called once.
+    pub fn wakes(&self) -> BoxStream<'static, ObjectRef<Build>> {
+        self.wakes.stream()
+    }
+
+    /// What the queue says to a build that is looked at.
+    pub fn ask(&self, situation: &Situation<'_>) -> Slot {
+        match wish(situation) {
+            Wish::Slot(validated) => application(situation.build, validated, situation.settings)
+                .map_or(Slot::NotYet, |application| self.with(|queue| queue.apply(&application))),
+            Wish::Nothing => {
+                if let Some(id) = id_of(situation.build) {
+                    self.withdraw(&id);
+                }
+                Slot::NotYet
+            }
+            Wish::Runs => Slot::NotYet,
+        }
+    }
+
+    /// The API server had no room in the tenant's quota for the pod of a build that has a slot.
+    pub fn refused(&self, build: &Build) -> Slot {
+        id_of(build).map_or(Slot::NotYet, |id| self.with(|queue| queue.refuse(&id)))
+    }
+
+    /// Tenants with the number of their builds that wait and that run.
+    #[must_use]
+    pub fn counts(&self) -> Vec<(String, usize, u32)> {
+        let queue = self.lock();
+        let counts = queue.counts();
+        counts
+            .map(|(tenant, waiting, running)| (tenant.to_owned(), waiting, running))
+            .collect()
+    }
+
+    fn withdraw(&self, id: &BuildId) {
+        if let Some(doubt) = self.with(|queue| queue.withdraw(id)) {
+            self.doubts.send(doubt);
+        }
+    }
+
+    /// Changes the queue and wakes whom that concerns.
+    fn with<T>(&self, change: impl FnOnce(&mut Queue) -> T) -> T {
+        let mut queue = self.lock();
+        let result = change(&mut queue);
+        let woken = queue.woken();
+        drop(queue);
+        for id in woken {
+            self.wakes.send(reference(&id));
+        }
+        result
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn reference(id: &Arc<BuildId>) -> ObjectRef<Build> {
+    ObjectRef::new(&id.name).within(&tenant_namespace(&id.tenant))
+}
