@@ -36,6 +36,8 @@ fn another(field: &str) -> Value {
         "source" => fixtures::inline(),
         "target" => json!("other"),
         "method" => json!("docker"),
+        "priority" => json!(7),
+        "retries" => json!(4),
         "platforms" => json!(["linux/arm64"]),
         "custom" => json!({"image": format!("registry.example.com/other@sha256:{}", "b".repeat(64))}),
         "secrets" => json!([{"id": "other", "secretRef": {"name": "other", "key": "token"}}]),
