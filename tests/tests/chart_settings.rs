@@ -86,6 +86,19 @@ fn every_value_reaches_the_settings() {
     assert!(settings.ca_bundle.unwrap().ends_with("-----END CERTIFICATE-----\n"));
     assert_eq!(settings.builds.default_timeout.as_str(), "1h30m");
     assert_eq!(settings.builds.job_ttl_seconds, 0);
+    assert_eq!(
+        (
+            settings.builds.retries.publish,
+            settings.builds.retries.max_backoff_seconds
+        ),
+        (4, 8)
+    );
+    assert_eq!(
+        (settings.dispatch.max_builds, settings.dispatch.ageing_seconds),
+        (7, 30)
+    );
+    assert_eq!(settings.tenants.default_quota.concurrent_builds, Some(3));
+    assert_eq!(settings.tenants.default_quota.weight, Some(2));
     assert_eq!(settings.tenants.default_quota.pods, Some(6));
     assert_eq!(settings.tenants.egress.allow[0].ports, [5000, 5001]);
     assert_eq!(settings.tenants.resync_seconds, 5);

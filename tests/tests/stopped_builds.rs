@@ -152,9 +152,12 @@ async fn running_work_of_a_suspended_tenant_and_of_an_archived_project_finishes(
 
 #[tokio::test]
 #[ignore = "needs the cluster of `make cluster`"]
-async fn a_pod_that_somebody_deletes_fails_its_build_once() {
+async fn a_pod_that_somebody_deletes_fails_a_build_that_wants_no_retry() {
     let tenant = TestTenant::create("deleted").await;
-    begun(&tenant, "deleted", 600).await;
+    tenant
+        .start("deleted", json!({"source": slow(600), "retries": 0}))
+        .await;
+    tenant.reaches("deleted", "Building").await;
     let pod = tenant.pod_of("deleted").await;
     let _ = tenant
         .cluster

@@ -37,6 +37,8 @@ caBundle: {{ toJson . }}
 {{- end }}
 builds:
   {{- toYaml .Values.builds | nindent 2 }}
+dispatch:
+  {{- toYaml .Values.dispatch | nindent 2 }}
 scan:
   serverUrl: http://{{ $prefix }}-trivy.{{ $work }}.svc:4954
   tokenSecret: {{ .Values.scan.tokenSecret }}

@@ -137,6 +137,17 @@ impl Checks {
             "a quantity, as in 20Gi",
         );
         self.need(
+            builds.retries.backoff_seconds > 0,
+            "builds.retries.backoffSeconds",
+            "more than 0",
+        );
+        self.need(settings.dispatch.max_builds > 0, "dispatch.maxBuilds", "more than 0");
+        self.need(
+            settings.dispatch.ageing_seconds > 0,
+            "dispatch.ageingSeconds",
+            "more than 0",
+        );
+        self.need(
             settings.tenants.resync_seconds > 0,
             "tenants.resyncSeconds",
             "more than 0",
