@@ -16,6 +16,7 @@
 //! | [`metrics`], [`health`], [`server`] | what the process says of itself |
 
 pub mod apply;
+pub mod archive;
 pub mod config;
 pub mod context;
 pub mod controllers;
@@ -23,10 +24,12 @@ pub mod crds;
 pub mod credentials;
 pub mod health;
 pub mod janitor;
+pub mod keeper;
 pub mod leader;
 pub mod metrics;
 pub mod runner;
 pub mod server;
+pub mod show_logs;
 pub mod startup;
 pub mod watches;
 

@@ -1,8 +1,10 @@
 //! Build: one run, from source to a published image. A rerun is a new Build.
 
+mod logs;
 mod source;
 mod status;
 
+pub use logs::{KeptLog, KeptLogs, MAX_KEPT_LOGS};
 pub use source::{
     ConfigMapSource, FileContent, GitRevision, GitSource, GitUrl, InlineFile, InlineSource, PackageName, Recipe,
     ShellCommand, Source,

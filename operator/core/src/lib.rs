@@ -5,6 +5,7 @@
 
 pub mod build;
 pub mod image_policy;
+pub mod keeping;
 pub mod policy;
 pub mod project;
 pub mod reference;

@@ -6,6 +6,8 @@ use imagefactory_crds::entitlement::OnboardingPolicy;
 use imagefactory_crds::tenant::Quota;
 use serde::{Deserialize, Serialize};
 
+use crate::keeping::{LogSettings, ObjectStoreSettings};
+
 /// Settings of the installation; the chart writes them as `config.yaml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -42,6 +44,12 @@ pub struct Settings {
     pub builds: BuildSettings,
     /// The scanner.
     pub scan: ScanSettings,
+    /// Where logs and the operator's own records lie.
+    #[serde(default)]
+    pub object_store: ObjectStoreSettings,
+    /// Logs that are kept.
+    #[serde(default)]
+    pub logs: LogSettings,
     /// Tenant namespaces.
     pub tenants: TenantNamespaceSettings,
     /// Whether pods of tenants need a user namespace of their own. False is for clusters without user namespaces and waives the first wall between a build and its node.
@@ -117,6 +125,9 @@ pub struct BuildSettings {
     pub job_deadline_seconds: i64,
     /// How long the jobs of a settled build stay, in seconds.
     pub job_ttl_seconds: i64,
+    /// How long the pods of a settled build stay, in seconds. None goes before its logs are kept.
+    #[serde(default = "one_hour")]
+    pub pod_ttl_seconds: i64,
     /// How long a pod may wait for its image, a volume or a node before the build fails, in seconds.
     pub pending_deadline_seconds: i64,
 }
@@ -183,6 +194,10 @@ pub struct EgressRule {
 
 fn yes() -> bool {
     true
+}
+
+fn one_hour() -> i64 {
+    3600
 }
 
 fn one_minute() -> u64 {

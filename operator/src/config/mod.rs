@@ -27,6 +27,8 @@ pub enum Command {
     Run(RunArgs),
     /// Places staging credentials in tenants' namespaces, and makes the scanner's token.
     Credentials(CredentialsArgs),
+    /// Prints the logs that are kept of a build.
+    Logs(LogsArgs),
     /// Prints the CustomResourceDefinitions as YAML.
     Crds,
     /// Prints the version.
@@ -53,6 +55,22 @@ pub struct CredentialsArgs {
     /// Directory with a docker configuration for each tenant, `<tenant>.json`, and `_default.json` for all others.
     #[arg(long, env = "CREDENTIALS_SOURCE", default_value = "/credentials/source")]
     pub source: PathBuf,
+}
+
+/// Flags of the command `logs`.
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// The build, as `<namespace>/<build>`; one that is gone as `<tenant>/<project>/<uid>`.
+    pub build: String,
+    /// Only this attempt.
+    #[arg(long)]
+    pub attempt: Option<u32>,
+    /// Only this container, as in `build`.
+    #[arg(long)]
+    pub container: Option<String>,
+    /// The installation's settings, which the chart writes.
+    #[arg(long, env = "CONFIG", default_value = "/etc/image-factory/config.yaml")]
+    pub config: PathBuf,
 }
 
 /// Flags of both roles.

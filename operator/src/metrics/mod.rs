@@ -3,6 +3,7 @@
 //! Two kinds: families that code counts into (here), and gauges computed on scrape from what is there
 //! ([`scrape`]). Requests to the API server are counted by the client itself ([`requests`]).
 
+mod archive;
 mod families;
 pub mod requests;
 mod scrape;
@@ -10,6 +11,7 @@ mod scrape;
 #[cfg(test)]
 mod tests;
 
+pub use archive::{LogOutcome, LogsWaiting};
 pub use scrape::{BuildsByPhase, Health, Silence};
 
 use std::sync::{Mutex, PoisonError};
@@ -43,6 +45,7 @@ pub struct Metrics {
     builds: Family<BuildLabels, Counter>,
     build_duration: Seconds<DurationLabels>,
     malformed: Family<KindLabels, Counter>,
+    archive: archive::ArchiveFamilies,
 }
 
 impl Default for Metrics {
@@ -57,6 +60,7 @@ impl Default for Metrics {
             builds: Family::default(),
             build_duration: seconds(families::LONG),
             malformed: Family::default(),
+            archive: archive::ArchiveFamilies::default(),
             registry: Mutex::default(),
         };
         metrics.register(&mut registry);
@@ -108,6 +112,7 @@ impl Metrics {
             "Objects that did not parse, counted once for each generation of each object",
             self.malformed.clone(),
         );
+        self.archive.register(registry);
         registry.register_collector(Box::new(Silence(self.heartbeats.clone())));
     }
 
@@ -169,6 +174,16 @@ impl Metrics {
                 .get_or_create(&DurationLabels { method, result })
                 .observe(took.as_secs_f64());
         }
+    }
+
+    /// It was decided what becomes of a log.
+    pub fn log_decided(&self, outcome: LogOutcome, bytes: u64) {
+        self.archive.decided(outcome, bytes);
+    }
+
+    /// A try to keep a log failed: `cause` is `store` or `source`.
+    pub fn log_failed(&self, cause: &'static str) {
+        self.archive.failed(cause);
     }
 
     /// An object of this kind (plural) does not parse.

@@ -18,11 +18,13 @@ use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::config::{self, CommonArgs, CredentialsArgs, RunArgs};
+use crate::archive::Archive;
+use crate::config::{self, CommonArgs, CredentialsArgs, LogsArgs, RunArgs};
 use crate::credentials;
 use crate::health::Gates;
 use crate::metrics::{Health, Metrics};
 use crate::server::{self, Served};
+use crate::show_logs;
 
 /// What both roles begin with.
 pub(crate) struct Role {
@@ -59,6 +61,22 @@ pub fn credentials(args: CredentialsArgs) -> Result<(), StartupError> {
             .await
             .map_err(StartupError::Credentials)
     })
+}
+
+/// The command `logs`.
+///
+/// # Errors
+/// When the build or its logs can't be found or read.
+pub fn logs(args: &LogsArgs) -> Result<(), StartupError> {
+    let settings = config::load(&args.config)?;
+    let archive = Archive::open(&settings)?;
+    let mut output = std::io::stdout();
+    let shown = show_logs::show(args, Client::try_default(), &archive, &mut output);
+    Ok(Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(StartupError::Runtime)?
+        .block_on(shown)?)
 }
 
 fn runtime() -> Result<Runtime, StartupError> {

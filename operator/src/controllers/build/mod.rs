@@ -5,6 +5,7 @@
 
 mod act;
 mod error;
+mod logs;
 mod observe;
 mod report;
 mod watches;
@@ -24,7 +25,8 @@ pub use error::BuildError;
 
 /// Runs the controller until `stop`.
 pub async fn run(context: Arc<Context>, hubs: Hubs, stop: CancellationToken) {
-    runner::run(watches::wiring(&hubs), context, stop, reconcile).await;
+    let wiring = watches::wiring(&hubs).also_on(context.keeper.woken());
+    runner::run(wiring, context, stop, reconcile).await;
 }
 
 async fn reconcile(build: Arc<Build>, context: Arc<Context>) -> Result<Outcome, BuildError> {
@@ -39,7 +41,7 @@ async fn reconcile(build: Arc<Build>, context: Arc<Context>) -> Result<Outcome, 
         settings: &context.settings,
         now: context.now(),
     };
-    let plan = plan(situation);
+    let plan = logs::complete(plan(situation), situation, &context);
     // Writes.
     act::act(situation, plan, &context).await
 }

@@ -77,6 +77,7 @@ impl Mock {
             stores: hubs.stores(),
             recorder,
             metrics: Arc::new(Metrics::default()),
+            keeper: crate::keeper::Keeper::new(crate::archive::Archive::in_memory(1 << 20)),
             clock: now,
         };
         Server {
