@@ -40,6 +40,7 @@ on_the_cluster() {
     together=$(test_files | grep -v '^alone_')
     alone=$(test_files | grep '^alone_')
     tests "the worker against the real registry" registry on_the_registry
+    tests "the archive against a real S3" s3 on_s3
     tests "black-box tests, $THREADS at a time" together black_box "$THREADS" "$together"
     tests "black-box tests that run alone" alone black_box 1 "$alone"
 }
@@ -51,6 +52,11 @@ on_the_registry() {
         . "$CLUSTER_DIR/env"
         cargo test --package imagefactory-worker --locked --test worker -- --ignored real_registry
     )
+}
+
+on_s3() {
+    "$ROOT/hack/tools/build.sh" minio
+    MINIO=$TOOLS_BIN/minio cargo test --package imagefactory-operator --locked --test archive_s3 -- --ignored real_s3
 }
 
 # black_box THREADS NAMES: the tests in those files that need the cluster.
@@ -113,7 +119,7 @@ progress() {
 
 finish() {
     local passed failed skipped label
-    read -r passed failed skipped < <(count_tests "$REPORTS/without-cluster.tests" "$REPORTS/registry.tests" \
+    read -r passed failed skipped < <(count_tests "$REPORTS/without-cluster.tests" "$REPORTS/registry.tests" "$REPORTS/s3.tests" \
         "$REPORTS/together.tests" "$REPORTS/alone.tests")
     for label in ${FAILED_STEPS[@]+"${FAILED_STEPS[@]}"}; do say "failed: $label"; done
     [ "$skipped" -eq 0 ] || ! can_run_a_cluster || say "failed: $skipped tests were skipped that this machine can run"

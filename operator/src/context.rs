@@ -8,6 +8,7 @@ use kube::Client;
 use kube::runtime::events::Recorder;
 
 use crate::dispatcher::Dispatcher;
+use crate::keeper::Keeper;
 use crate::metrics::Metrics;
 use crate::watches::Stores;
 
@@ -26,6 +27,8 @@ pub struct Context {
     pub recorder: Recorder,
     /// Counters and histograms.
     pub metrics: Arc<Metrics>,
+    /// Logs, and the store that they are kept in.
+    pub keeper: Keeper,
     /// The clock, which tests replace.
     pub clock: fn() -> Timestamp,
 }

@@ -1,4 +1,10 @@
-//! Removes jobs that nobody needs any more. Which, [`imagefactory_core::build::sweep`] decides.
+//! Removes what nobody needs any more: jobs and pods of settled builds, logs. What goes, [`imagefactory_core`] decides;
+//! nothing goes before its logs are safe.
+
+mod old_logs;
+mod pods;
+
+pub(crate) use pods::may_go;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,25 +20,36 @@ use tracing::{info, warn};
 
 use crate::apply::{self, Write};
 use crate::context::Context;
+use pods::OfJobs;
 
-/// How often jobs are looked through.
+/// How often it is looked through what there is.
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// Looks through the jobs every minute until `stop`.
+/// Looks through everything once a minute until `stop`.
 pub async fn run(context: Arc<Context>, stop: CancellationToken) {
+    let mut round = 0;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(PERIOD) => sweep(&context).await,
+            () = tokio::time::sleep(PERIOD) => sweep(round, &context).await,
         }
+        round += 1;
     }
 }
 
-async fn sweep(context: &Context) {
+async fn sweep(round: u64, context: &Context) {
+    jobs(context).await;
+    pods::sweep(context).await;
+    old_logs::sweep(round, context).await;
+}
+
+async fn jobs(context: &Context) {
+    let pods = OfJobs::all(context);
     for job in context.stores.jobs.state() {
         let Some(build) = made_for(&job) else { continue };
         if let Some(reason) = judge(&job, &build, context)
             && (reason == Superfluous::Expired || is_gone(&build, context).await)
+            && pods.are_safe(&job, context)
         {
             remove(&job, reason, context).await;
         }
@@ -40,21 +57,29 @@ async fn sweep(context: &Context) {
 }
 
 fn judge(job: &Job, build: &MadeFor, context: &Context) -> Option<Superfluous> {
+    let keep = SignedDuration::from_secs(context.settings.builds.job_ttl_seconds);
+    known(build, context, |known| {
+        superfluous(job, build, known, context.now(), keep)
+    })
+}
+
+/// Tells `decide` what is known of a build.
+fn known<T>(build: &MadeFor, context: &Context, decide: impl FnOnce(Option<Known<'_>>) -> T) -> T {
     let known = context
         .stores
         .builds
         .get(&ObjectRef::new(&build.name).within(&build.namespace));
     let uid = known.as_ref().and_then(|build| build.uid()).unwrap_or_default();
-    let known = known.as_ref().map(|build| Known {
-        uid: &uid,
-        completed: build
-            .status
-            .as_ref()
-            .and_then(|status| status.completion_time.as_ref())
-            .map(|time| time.0),
-    });
-    let keep = SignedDuration::from_secs(context.settings.builds.job_ttl_seconds);
-    superfluous(job, build, known, context.now(), keep)
+    decide(known.as_ref().map(|build| {
+        Known {
+            uid: &uid,
+            completed: build
+                .status
+                .as_ref()
+                .and_then(|status| status.completion_time.as_ref())
+                .map(|time| time.0),
+        }
+    }))
 }
 
 /// Asks the API server: a store that lags must not cost a running build its scan. An error is no absence.

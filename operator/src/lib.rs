@@ -18,6 +18,7 @@
 //! | [`metrics`], [`health`], [`server`] | what the process says of itself |
 
 pub mod apply;
+pub mod archive;
 pub mod config;
 pub mod context;
 pub mod controllers;
@@ -26,11 +27,13 @@ pub mod credentials;
 pub mod dispatcher;
 pub mod health;
 pub mod janitor;
+pub mod keeper;
 pub mod leader;
 pub mod metrics;
 pub mod runner;
 pub mod selftest;
 pub mod server;
+pub mod show_logs;
 pub mod startup;
 pub mod watches;
 

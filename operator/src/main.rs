@@ -16,6 +16,7 @@ fn main() -> ExitCode {
         Command::Run(args) => startup::run(&args),
         Command::Credentials(args) => startup::credentials(args),
         Command::Selftest(args) => startup::selftest(&args, &mut std::io::stdout()),
+        Command::Logs(args) => startup::logs(&args),
         Command::Crds => crds::print(&mut std::io::stdout().lock()).map_err(Into::into),
         Command::Version => writeln!(std::io::stdout(), "operator {}", env!("CARGO_PKG_VERSION")).map_err(Into::into),
     };

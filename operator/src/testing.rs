@@ -11,7 +11,9 @@ use kube::runtime::events::{Recorder, Reporter};
 use serde_json::{Value, json};
 use tower_test::mock::{Handle, SendResponse, pair};
 
+use crate::archive::Archive;
 use crate::context::Context;
+use crate::keeper::Keeper;
 use crate::metrics::Metrics;
 use crate::watches::Hubs;
 
@@ -71,6 +73,12 @@ impl Asked {
             .send_response(Response::builder().status(code).body(body).unwrap());
     }
 
+    /// Answers with a text, as a log is.
+    pub(crate) fn text(self, text: &str) {
+        let body = Body::from(text.as_bytes().to_vec());
+        self.answer.send_response(Response::new(body));
+    }
+
     /// Answers with what was sent: it was written.
     pub(crate) fn echo(self) {
         let body = self.body.clone();
@@ -106,6 +114,7 @@ pub(crate) fn context(client: Client, hubs: &Hubs) -> Arc<Context> {
         stores: hubs.stores(),
         dispatcher: Arc::new(crate::dispatcher::Dispatcher::new(&settings())),
         metrics: Arc::new(Metrics::default()),
+        keeper: Keeper::new(Archive::in_memory(1 << 20)),
         clock: || Timestamp::UNIX_EPOCH,
     })
 }

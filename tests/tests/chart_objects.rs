@@ -276,7 +276,8 @@ fn a_change_of_settings_rolls_the_pods_that_read_them() {
 fn the_java_database_is_fetched_into_a_claim_of_its_own_when_its_source_changes() {
     let names = |value: &str| {
         let objects = render(&Chart::minimal().set("scan.javaDatabase.enabled=true").set(value));
-        ["Job", "PersistentVolumeClaim"].map(|kind| name(of_kind(&objects, kind).next().unwrap()).to_owned())
+        let is_its = |object: &&Value| name(object).contains("java-database");
+        ["Job", "PersistentVolumeClaim"].map(|kind| name(of_kind(&objects, kind).find(is_its).unwrap()).to_owned())
     };
     let before = names("scan.javaDatabase.repositories={a.example.com/db:1}");
     for other in [

@@ -57,6 +57,7 @@ image-factory-operator | tenantsettings/status.imagefactory.dev | patch
 image-factory-operator-events in default | events.events.k8s.io | create patch
 image-factory-operator-jobs in image-factory-work | jobs.batch | create delete
 image-factory-operator-jobs in image-factory-work | pods | delete patch
+image-factory-operator-jobs in image-factory-work | pods/log | get
 image-factory-operator-lease in image-factory-system | leases.coordination.k8s.io | create
 image-factory-operator-lease in image-factory-system | leases.coordination.k8s.io [image-factory-operator] | get update watch
 image-factory-owner | builds.imagefactory.dev | create delete get list patch update watch
@@ -93,6 +94,7 @@ image-factory-tenant-operator | limitranges [imagefactory-limits] | delete get p
 image-factory-tenant-operator | networkpolicies.networking.k8s.io | create
 image-factory-tenant-operator | networkpolicies.networking.k8s.io [imagefactory-deny-ingress imagefactory-egress] | delete get patch
 image-factory-tenant-operator | pods | create delete patch
+image-factory-tenant-operator | pods/log | get
 image-factory-tenant-operator | resourcequotas | create
 image-factory-tenant-operator | resourcequotas [imagefactory-quota] | delete get patch
 image-factory-tenant-operator | serviceaccounts | create

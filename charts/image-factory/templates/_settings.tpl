@@ -47,6 +47,12 @@ scan:
   {{- end }}
   resources:
     {{- toYaml .Values.scan.clientResources | nindent 4 }}
+objectStore:
+  url: {{ .Values.objectStore.url | quote }}
+  options: {{ toJson .Values.objectStore.options }}
+logs:
+  maxBytes: {{ int64 .Values.logs.maxBytes }}
+  retentionDays: {{ int64 .Values.logs.retentionDays }}
 tenants:
   {{- toYaml .Values.tenants | nindent 2 }}
 requireUserNamespaces: {{ .Values.requireUserNamespaces }}

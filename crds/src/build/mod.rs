@@ -1,11 +1,13 @@
 //! Build: one run, from source to a published image. A rerun is a new Build.
 
+mod logs;
 mod options;
 mod source;
 mod status;
 pub mod support;
 mod waiting;
 
+pub use logs::{KeptLog, KeptLogs, MAX_KEPT_LOGS};
 pub use options::{
     AllowedPlacement, BuildSecret, Cache, CacheMode, ClassName, CustomBuilder, LabelValue, NodeLabel, PinnedImage,
     Placement, Platform, Proxy, ProxyException, ProxyUrl, SecretId, SecretKeyRef, TaintEffect, TaintToleration,

@@ -10,6 +10,8 @@ use crate::common::Digest;
 use crate::conditions;
 use crate::image_policy::Mode;
 
+use super::KeptLogs;
+
 /// State in one word, for people. Derived from the conditions' causes; no controller reads it back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Phase {
@@ -119,6 +121,9 @@ pub struct BuildStatus {
     /// What went wrong and what to do next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+    /// Where the logs of the build's containers are kept. Absent until one is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logs: Option<KeptLogs>,
 }
 
 impl Default for BuildStatus {
@@ -144,6 +149,7 @@ impl Default for BuildStatus {
             verdict: None,
             output: None,
             failure: None,
+            logs: None,
         }
     }
 }

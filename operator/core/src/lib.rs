@@ -6,6 +6,7 @@
 pub mod build;
 pub mod dispatch;
 pub mod image_policy;
+pub mod keeping;
 pub mod policy;
 pub mod project;
 pub mod reference;

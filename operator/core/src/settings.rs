@@ -6,6 +6,8 @@ use imagefactory_crds::entitlement::OnboardingPolicy;
 use imagefactory_crds::tenant::Quota;
 use serde::{Deserialize, Serialize};
 
+use crate::keeping::{LogSettings, ObjectStoreSettings};
+
 /// Settings of the installation; the chart writes them as `config.yaml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -45,6 +47,12 @@ pub struct Settings {
     pub dispatch: DispatchSettings,
     /// The scanner.
     pub scan: ScanSettings,
+    /// Where logs and the operator's own records lie.
+    #[serde(default)]
+    pub object_store: ObjectStoreSettings,
+    /// Logs that are kept.
+    #[serde(default)]
+    pub logs: LogSettings,
     /// Tenant namespaces.
     pub tenants: TenantNamespaceSettings,
     /// Whether pods of tenants need a user namespace of their own. False is for clusters without user namespaces and waives the first wall between a build and its node.
@@ -140,6 +148,9 @@ pub struct BuildSettings {
     /// Seccomp profile of BuildKit's containers, below the kubelet's directory of profiles.
     #[serde(default = "buildkit_profile")]
     pub buildkit_seccomp_profile: String,
+    /// How long the pods of a settled build stay, in seconds. None goes before its logs are kept.
+    #[serde(default = "one_hour")]
+    pub pod_ttl_seconds: i64,
     /// How long a pod may wait for its image, a volume or a node before the build fails, in seconds.
     pub pending_deadline_seconds: i64,
     /// What is tried again.
@@ -273,6 +284,10 @@ fn ten_gib() -> u64 {
 
 fn buildkit_profile() -> String {
     "imagefactory/buildkit.json".to_owned()
+}
+
+fn one_hour() -> i64 {
+    3600
 }
 
 fn one_minute() -> u64 {

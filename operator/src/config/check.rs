@@ -35,6 +35,7 @@ pub(super) fn problems(settings: &Settings) -> Vec<Problem> {
     found.registries(settings);
     found.builds(settings);
     found.egress(settings);
+    found.keeping(settings);
     found.0
 }
 
@@ -157,6 +158,25 @@ impl Checks {
             server.starts_with("http://") || server.starts_with("https://"),
             "scan.serverUrl",
             "a URL",
+        );
+    }
+
+    fn keeping(&mut self, settings: &Settings) {
+        self.need(
+            settings.builds.pod_ttl_seconds >= 0,
+            "builds.podTtlSeconds",
+            "0 or more",
+        );
+        // Above the whole of what is marked where a log is cut.
+        self.need(
+            (1024..=1 << 30).contains(&settings.logs.max_bytes),
+            "logs.maxBytes",
+            "from 1024 to 1073741824",
+        );
+        self.need(
+            settings.object_store.url.len() <= 512,
+            "objectStore.url",
+            "at most 512 characters long",
         );
     }
 

@@ -29,6 +29,8 @@ pub enum Command {
     Credentials(CredentialsArgs),
     /// Asks whether the release answers; `helm test` runs it in the cluster.
     Selftest(SelftestArgs),
+    /// Prints the logs that are kept of a build.
+    Logs(LogsArgs),
     /// Prints the CustomResourceDefinitions as YAML.
     Crds,
     /// Prints the version.
@@ -66,6 +68,22 @@ pub struct SelftestArgs {
     /// How long to ask again before a check counts as failed, in seconds.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(0..=600))]
     pub wait_seconds: u64,
+}
+
+/// Flags of the command `logs`.
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// The build, as `<namespace>/<build>`; one that is gone as `<tenant>/<project>/<uid>`.
+    pub build: String,
+    /// Only this attempt.
+    #[arg(long)]
+    pub attempt: Option<u32>,
+    /// Only this container, as in `build`.
+    #[arg(long)]
+    pub container: Option<String>,
+    /// The installation's settings, which the chart writes.
+    #[arg(long, env = "CONFIG", default_value = "/etc/image-factory/config.yaml")]
+    pub config: PathBuf,
 }
 
 /// Flags of both roles.

@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 use crate::dispatcher;
-use crate::janitor;
 use crate::watches::Hubs;
+use crate::{janitor, keeper};
 
-/// Starts every controller, and the janitor beside them. They run until `stop`.
+/// Starts every controller, and beside them the keeper of logs and the janitor. They run until `stop`.
 pub fn start(context: &Arc<Context>, hubs: &Hubs, stop: &CancellationToken, tasks: &mut JoinSet<()>) {
     tasks.spawn(tenant::run(context.clone(), hubs.clone(), stop.clone()));
     tasks.spawn(tenant_settings::run(context.clone(), hubs.clone(), stop.clone()));
@@ -24,5 +24,6 @@ pub fn start(context: &Arc<Context>, hubs: &Hubs, stop: &CancellationToken, task
     tasks.spawn(image_policy::run(context.clone(), hubs.clone(), stop.clone()));
     tasks.spawn(build::run(context.clone(), hubs.clone(), stop.clone()));
     tasks.spawn(dispatcher::run(context.clone(), hubs.clone(), stop.clone()));
+    tasks.spawn(keeper::run(context.clone(), hubs.clone(), stop.clone()));
     tasks.spawn(janitor::run(context.clone(), stop.clone()));
 }

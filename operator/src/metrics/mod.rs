@@ -3,6 +3,7 @@
 //! Two kinds: families that code counts into (here), and gauges computed on scrape from what is there
 //! ([`scrape`]). Requests to the API server are counted by the client itself ([`requests`]).
 
+mod archive;
 mod families;
 pub mod requests;
 mod scrape;
@@ -13,6 +14,7 @@ mod shown;
 #[cfg(test)]
 mod tests;
 
+pub use archive::{LogOutcome, LogsWaiting};
 use scrape::BuildsByPhase;
 pub use scrape::{Health, Queue, Silence};
 
@@ -53,6 +55,7 @@ pub struct Metrics {
     queue_wait: Seconds<TenantLabels>,
     retries: Family<RetryLabels, Counter>,
     malformed: Family<KindLabels, Counter>,
+    archive: archive::ArchiveFamilies,
 }
 
 impl Default for Metrics {
@@ -70,6 +73,7 @@ impl Default for Metrics {
             queue_wait: seconds(families::WAIT),
             retries: Family::default(),
             malformed: Family::default(),
+            archive: archive::ArchiveFamilies::default(),
             registry: Mutex::default(),
         };
         metrics.register(&mut registry);
@@ -137,6 +141,7 @@ impl Metrics {
             "Objects that did not parse, counted once for each generation of each object",
             self.malformed.clone(),
         );
+        self.archive.register(registry);
         registry.register_collector(Box::new(Silence(self.heartbeats.clone())));
     }
 
@@ -221,6 +226,16 @@ impl Metrics {
     pub fn build_retried(&self, tenant: &str, class: &'static str) {
         let tenant = tenant.to_owned();
         self.retries.get_or_create(&RetryLabels { tenant, class }).inc();
+    }
+
+    /// It was decided what becomes of a log.
+    pub fn log_decided(&self, outcome: LogOutcome, bytes: u64) {
+        self.archive.decided(outcome, bytes);
+    }
+
+    /// A try to keep a log failed: `cause` is `store` or `source`.
+    pub fn log_failed(&self, cause: &'static str) {
+        self.archive.failed(cause);
     }
 
     /// An object of this kind (plural) does not parse.

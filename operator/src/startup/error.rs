@@ -3,12 +3,14 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use crate::archive::ArchiveError;
 use crate::config::ConfigError;
 use crate::crds::PrintError;
 use crate::credentials::CredentialsError;
 use crate::leader::Lost;
 use crate::runner::chain;
 use crate::server::ServeError;
+use crate::show_logs::ShowLogsError;
 
 /// Why a process can't begin, or must not go on.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +45,12 @@ pub enum StartupError {
     /// The release does not answer as it should.
     #[error("{0} of the checks failed")]
     Selftest(usize),
+    /// The object store can't be opened.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// Logs can't be shown.
+    #[error(transparent)]
+    ShowLogs(#[from] ShowLogsError),
     /// The definitions can't be printed.
     #[error(transparent)]
     Print(#[from] PrintError),

@@ -15,12 +15,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{Role, StartupError};
+use crate::archive::Archive;
 use crate::config::RunArgs;
 use crate::context::Context;
 use crate::controllers;
 use crate::dispatcher::Dispatcher;
+use crate::keeper::Keeper;
 use crate::leader::{Candidacy, Election, Lost, Timing};
-use crate::metrics::Queue;
+use crate::metrics::{LogsWaiting, Queue};
 use crate::watches::Hubs;
 use imagefactory_crds::names::FIELD_MANAGER;
 
@@ -31,6 +33,8 @@ const LOOK: Duration = Duration::from_millis(100);
 
 pub(super) async fn lead(role: Role, args: &RunArgs) -> Result<(), StartupError> {
     let hubs = Hubs::default();
+    let keeper = Keeper::new(Archive::open(&role.settings)?);
+    role.metrics.add_collector(LogsWaiting(keeper.clone()));
     let mut watches = JoinSet::new();
     hubs.start(&role.client, &role.metrics, &mut watches);
     role.ready.add_watches(&hubs, role.metrics.heartbeats());
@@ -43,7 +47,7 @@ pub(super) async fn lead(role: Role, args: &RunArgs) -> Result<(), StartupError>
     }
     let election = candidate(&role, args);
     tokio::select! {
-        ended = act(&role, &hubs, args, election) => ended,
+        ended = act(&role, &hubs, context(&role, &hubs, args, keeper), election) => ended,
         _ = watches.join_next() => Err(StartupError::Ended("a watch")),
     }
 }
@@ -76,7 +80,7 @@ fn candidate(role: &Role, args: &RunArgs) -> Election {
 }
 
 /// From candidate to leader to the end.
-async fn act(role: &Role, hubs: &Hubs, args: &RunArgs, election: Election) -> Result<(), StartupError> {
+async fn act(role: &Role, hubs: &Hubs, context: Arc<Context>, election: Election) -> Result<(), StartupError> {
     let mut leads = election.leads();
     let leave = CancellationToken::new();
     let mut election = Elected {
@@ -91,7 +95,7 @@ async fn act(role: &Role, hubs: &Hubs, args: &RunArgs, election: Election) -> Re
     role.metrics.set_leader(true);
     let work = CancellationToken::new();
     let mut tasks = JoinSet::new();
-    controllers::start(&context(role, hubs, args), hubs, &work, &mut tasks);
+    controllers::start(&context, hubs, &work, &mut tasks);
     let ended = tokio::select! {
         () = role.stop.cancelled() => Ok(()),
         ended = &mut election.task => lost(ended),
@@ -107,7 +111,7 @@ async fn act(role: &Role, hubs: &Hubs, args: &RunArgs, election: Election) -> Re
     }
 }
 
-fn context(role: &Role, hubs: &Hubs, args: &RunArgs) -> Arc<Context> {
+fn context(role: &Role, hubs: &Hubs, args: &RunArgs, keeper: Keeper) -> Arc<Context> {
     let reporter = Reporter {
         controller: FIELD_MANAGER.to_owned(),
         instance: args.common.pod_name.clone(),
@@ -121,6 +125,7 @@ fn context(role: &Role, hubs: &Hubs, args: &RunArgs) -> Arc<Context> {
         dispatcher,
         recorder: Recorder::new(role.client.clone(), reporter),
         metrics: role.metrics.clone(),
+        keeper,
         clock: Timestamp::now,
     })
 }

@@ -20,12 +20,14 @@ use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::config::{self, CommonArgs, CredentialsArgs, RunArgs, SelftestArgs};
+use crate::archive::Archive;
+use crate::config::{self, CommonArgs, CredentialsArgs, LogsArgs, RunArgs, SelftestArgs};
 use crate::credentials;
 use crate::health::Gates;
 use crate::metrics::{Health, Metrics};
 use crate::selftest::{self, Release};
 use crate::server::{self, Served};
+use crate::show_logs;
 
 /// What both roles begin with.
 pub(crate) struct Role {
@@ -83,6 +85,22 @@ pub fn selftest(args: &SelftestArgs, out: &mut impl Write) -> Result<(), Startup
         0 => Ok(()),
         failed => Err(StartupError::Selftest(failed)),
     }
+}
+
+/// The command `logs`.
+///
+/// # Errors
+/// When the build or its logs can't be found or read.
+pub fn logs(args: &LogsArgs) -> Result<(), StartupError> {
+    let settings = config::load(&args.config)?;
+    let archive = Archive::open(&settings)?;
+    let mut output = std::io::stdout();
+    let shown = show_logs::show(args, Client::try_default(), &archive, &mut output);
+    Ok(Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(StartupError::Runtime)?
+        .block_on(shown)?)
 }
 
 fn runtime() -> Result<Runtime, StartupError> {

@@ -5,6 +5,7 @@
 //! `objects` from the validated build alone.
 
 pub mod failure;
+pub mod logs;
 mod method_failure;
 pub mod names;
 pub mod objects;

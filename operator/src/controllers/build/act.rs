@@ -13,6 +13,7 @@ use kube::{Api, Resource, ResourceExt};
 use super::{BuildError, report};
 use crate::apply::{self, ApplyError, Created, Write};
 use crate::context::Context;
+use crate::janitor;
 use crate::runner::Outcome;
 
 /// How soon to look again after something turned out to have changed since it was read.
@@ -84,6 +85,10 @@ async fn perform(action: &Action, context: &Context) -> Result<Write, ApplyError
         Action::CreatePod(pod) => create(&**pod, context).await,
         Action::CreateJob(job) => create(&**job, context).await,
         Action::EndPod { namespace, name, uid } => end_pod(namespace, name, uid, context).await,
+        // Asked for again until its logs are safe.
+        Action::DeletePod { namespace, name, uid } if !janitor::may_go(namespace, name, uid, context) => {
+            Ok(Write::Unchanged)
+        }
         Action::DeletePod { namespace, name, uid } => delete::<Pod>(namespace, name, uid, context).await,
         Action::DeleteJob { namespace, name, uid } => delete::<Job>(namespace, name, uid, context).await,
     }

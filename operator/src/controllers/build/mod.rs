@@ -5,6 +5,7 @@
 
 mod act;
 mod error;
+mod logs;
 mod observe;
 mod report;
 mod watches;
@@ -26,7 +27,9 @@ pub(crate) use observe::references;
 
 /// Runs the controller until `stop`.
 pub async fn run(context: Arc<Context>, hubs: Hubs, stop: CancellationToken) {
-    let wiring = watches::wiring(&hubs).also_on(context.dispatcher.wakes());
+    let wiring = watches::wiring(&hubs)
+        .also_on(context.dispatcher.wakes())
+        .also_on(context.keeper.woken());
     runner::run(wiring, context, stop, reconcile).await;
 }
 
@@ -46,7 +49,7 @@ async fn reconcile(build: Arc<Build>, context: Arc<Context>) -> Result<Outcome, 
     // May start, or not yet: asked of memory.
     let slot = context.dispatcher.ask(&situation);
     let situation = Situation { slot, ..situation };
-    let plan = plan(situation);
+    let plan = logs::complete(plan(situation), situation, &context);
     // Writes.
     act::act(situation, plan, &context).await
 }

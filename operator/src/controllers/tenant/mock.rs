@@ -78,6 +78,7 @@ impl Mock {
             dispatcher: Arc::new(crate::dispatcher::Dispatcher::new(&settings())),
             recorder,
             metrics: Arc::new(Metrics::default()),
+            keeper: crate::keeper::Keeper::new(crate::archive::Archive::in_memory(1 << 20)),
             clock: now,
         };
         Server {

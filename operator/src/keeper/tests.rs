@@ -1,0 +1,302 @@
+//! Logs are kept through failures of either side, once each, and nothing goes before they are.
+
+use std::sync::Mutex as StdMutex;
+use std::sync::atomic::AtomicBool as Flag;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream as Stream;
+use kube::core::DeserializeGuard;
+use kube::runtime::watcher::Event;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
+    PutOptions, PutPayload, PutResult,
+};
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::*;
+use crate::testing::{self, Asked, Server, object, server};
+
+/// A store that fails while it is told to.
+#[derive(Debug, Default)]
+struct Shaky {
+    inner: InMemory,
+    fails: Flag,
+    written: StdMutex<Vec<String>>,
+}
+
+impl std::fmt::Display for Shaky {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Shaky")
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Shaky {
+    async fn put_opts(&self, path: &Path, payload: PutPayload, opts: PutOptions) -> object_store::Result<PutResult> {
+        if self.fails.load(Ordering::SeqCst) {
+            let source = "out of order".into();
+            return Err(object_store::Error::Generic { store: "shaky", source });
+        }
+        self.written.lock().unwrap().push(path.to_string());
+        self.inner.put_opts(path, payload, opts).await
+    }
+    async fn put_multipart_opts(
+        &self,
+        path: &Path,
+        opts: PutMultipartOptions,
+    ) -> object_store::Result<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(path, opts).await
+    }
+    async fn get_opts(&self, path: &Path, options: GetOptions) -> object_store::Result<GetResult> {
+        self.inner.get_opts(path, options).await
+    }
+    fn delete_stream(
+        &self,
+        paths: Stream<'static, object_store::Result<Path>>,
+    ) -> Stream<'static, object_store::Result<Path>> {
+        self.inner.delete_stream(paths)
+    }
+    fn list(&self, prefix: Option<&Path>) -> Stream<'static, object_store::Result<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> object_store::Result<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+}
+
+struct World {
+    store: Arc<Shaky>,
+    hubs: Hubs,
+    context: Arc<Context>,
+    server: Server,
+    stop: CancellationToken,
+}
+
+impl World {
+    /// A keeper that runs, on a store that can be made to fail.
+    fn new() -> Self {
+        let store = Arc::new(Shaky::default());
+        let (client, server) = server();
+        let hubs = Hubs::default();
+        let context = Context {
+            keeper: Keeper::new(Archive::on(store.clone(), 1 << 20)),
+            ..(*testing::context(client, &hubs)).clone()
+        };
+        let (context, stop) = (Arc::new(context), CancellationToken::new());
+        tokio::spawn(run(context.clone(), hubs.clone(), stop.clone()));
+        Self {
+            store,
+            hubs,
+            context,
+            server,
+            stop,
+        }
+    }
+
+    fn see_pod(&self, pod: &Value) -> Pod {
+        let pod: Pod = object(pod.clone());
+        self.hubs.pods.take(Event::Apply(DeserializeGuard(Ok(pod.clone()))));
+        pod
+    }
+
+    fn see_build(&self, build: Value) {
+        self.hubs.builds.take(Event::Apply(DeserializeGuard(Ok(object(build)))));
+    }
+
+    async fn until(&self, holds: impl Fn(&Self) -> bool) {
+        for _ in 0..2000 {
+            if holds(self) {
+                return;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        panic!("did not come to pass");
+    }
+
+    /// Within an hour: the clock stands still for nobody.
+    async fn log_is_asked_for(&mut self) -> Asked {
+        let asked = tokio::time::timeout(Duration::from_secs(3600), self.server.expect(LOG));
+        asked.await.expect("the log is asked for")
+    }
+
+    fn written(&self) -> Vec<String> {
+        self.store.written.lock().unwrap().clone()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+fn pod(uid: &str, containers: &[&str]) -> Value {
+    let statuses: Vec<Value> = containers
+        .iter()
+        .map(|name| {
+            json!({"name": name, "image": "", "imageID": "", "ready": false, "restartCount": 0,
+                "state": {"terminated": {"exitCode": 0, "containerID": "containerd://1", "finishedAt": "1970-01-01T00:00:00Z"}}})
+        })
+        .collect();
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "hello-build-1", "namespace": "tenant-acme", "uid": uid, "labels": {
+            "imagefactory.dev/tenant": "acme", "imagefactory.dev/project": "web", "imagefactory.dev/build": "hello",
+            "imagefactory.dev/build-uid": "b", "imagefactory.dev/attempt": "1", "imagefactory.dev/stage": "build",
+        }},
+        "status": {"phase": "Succeeded", "containerStatuses": statuses},
+    })
+}
+
+fn build(logs: &Value) -> Value {
+    json!({
+        "apiVersion": "imagefactory.dev/v1alpha1", "kind": "Build",
+        "metadata": {"name": "hello", "namespace": "tenant-acme", "uid": "b"},
+        "spec": {"projectRef": {"name": "web"}},
+        "status": {"logs": logs},
+    })
+}
+
+const LOG: &str = "GET /api/v1/namespaces/tenant-acme/pods/hello-build-1/log";
+const PUSH: &str = "logs/acme/web/b/1/build-push.log";
+
+#[tokio::test(start_paused = true)]
+async fn a_log_is_kept_once_whoever_tells_of_its_container_and_the_pod_may_go_then() {
+    let mut world = World::new();
+    let seen = world.see_pod(&pod("one", &["push"]));
+    world.context.keeper.look(&seen, None);
+    assert!(world.context.keeper.is_busy("b"), "its end is worth waiting for");
+    assert!(!world.context.keeper.is_safe(&seen, None));
+    let asked = world.log_is_asked_for().await;
+    assert_eq!(asked.query, "&container=push");
+    asked.text("hello\n");
+    world.until(|world| world.context.keeper.is_safe(&seen, None)).await;
+    assert_eq!(world.context.keeper.kept("b")[0].bytes, 6);
+    world.see_pod(&pod("one", &["push"]));
+    assert!(
+        world.server.is_quiet_for(Duration::from_secs(5)).await,
+        "a log is asked for once"
+    );
+    assert_eq!(world.written(), [PUSH]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_store_fails_builds_do_not_wait_and_pods_do_and_the_log_is_kept_later() {
+    let mut world = World::new();
+    world.store.fails.store(true, Ordering::SeqCst);
+    let mut woken = world.context.keeper.woken();
+    let seen = world.see_pod(&pod("one", &["push"]));
+    world.log_is_asked_for().await.text("hello");
+    world
+        .until(|world| world.context.keeper.0.store_fails.load(Ordering::SeqCst))
+        .await;
+    assert!(
+        !world.context.keeper.is_busy("b"),
+        "a build's end does not wait for a store that fails"
+    );
+    assert!(world.context.keeper.await_all("b"));
+    assert!(!world.context.keeper.is_safe(&seen, None), "but its pod stays");
+    world.store.fails.store(false, Ordering::SeqCst);
+    world.log_is_asked_for().await.text("hello");
+    assert_eq!(woken.next().await.unwrap().name, "hello");
+    assert!(world.context.keeper.is_safe(&seen, None));
+    assert_eq!(world.written(), [PUSH]);
+    let counted = world.context.metrics.encode().unwrap();
+    for line in [
+        "log_failures_total{cause=\"store\"} 1",
+        "logs_total{result=\"whole\"} 1",
+        "logs_kept_bytes_total 5",
+    ] {
+        assert!(counted.contains(&format!("imagefactory_{line}")), "{line} in {counted}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_cannot_be_read_does_not_hold_back_its_build_and_is_tried_again() {
+    let mut world = World::new();
+    let seen = world.see_pod(&pod("one", &["push"]));
+    world
+        .server
+        .expect(LOG)
+        .await
+        .fail(500, "InternalError", "the node is away");
+    world.until(|world| !world.context.keeper.is_busy("b")).await;
+    assert!(
+        !world.context.keeper.await_all("b"),
+        "others' logs are not held back for it"
+    );
+    assert!(!world.context.keeper.is_safe(&seen, None));
+    world.log_is_asked_for().await.text("late");
+    world.until(|world| world.context.keeper.is_safe(&seen, None)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_the_api_server_knows_nothing_of_is_lost_and_its_pod_may_go() {
+    let mut world = World::new();
+    let seen = world.see_pod(&pod("one", &["push"]));
+    world
+        .server
+        .expect(LOG)
+        .await
+        .fail(404, "NotFound", "container not found");
+    world.until(|world| world.context.keeper.is_safe(&seen, None)).await;
+    assert_eq!(world.context.keeper.kept("b"), []);
+    assert_eq!(world.written(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_log_of_another_pod_of_the_same_name_is_never_kept_in_its_place() {
+    let mut world = World::new();
+    let first = world.see_pod(&pod("one", &["push"]));
+    let asked = world.log_is_asked_for().await;
+    world.see_pod(&pod("two", &[]));
+    asked.text("of another build");
+    world.until(|world| world.context.keeper.is_safe(&first, None)).await;
+    assert_eq!(world.context.keeper.kept("b"), [], "status must not claim it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_status_says_is_kept_is_not_asked_for_again_by_a_new_process() {
+    let mut world = World::new();
+    let log = json!({"attempt": 1, "stage": "build", "container": "push", "bytes": 5});
+    world.see_build(build(
+        &json!({"location": "memory://logs/acme/web/b", "containers": [log]}),
+    ));
+    let seen = world.see_pod(&pod("one", &["push"]));
+    assert!(world.server.is_quiet_for(Duration::from_secs(5)).await);
+    let told = recorded(&world.context.stores, &seen);
+    assert!(world.context.keeper.is_safe(&seen, told.as_ref()));
+    let other: Pod = object(pod("one", &["push", "build"]));
+    assert!(
+        !world.context.keeper.is_safe(&other, told.as_ref()),
+        "one of two is not all"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_stands_in_status_is_forgotten_and_what_does_not_is_remembered() {
+    let mut world = World::new();
+    world.see_build(build(&Value::Null));
+    world.see_pod(&pod("one", &["push"]));
+    world.log_is_asked_for().await.text("12345");
+    world.until(|world| !world.context.keeper.kept("b").is_empty()).await;
+    sleep(2 * TIDY).await;
+    assert_eq!(
+        world.context.keeper.kept("b").len(),
+        1,
+        "the build's next write says it"
+    );
+    let log = json!({"attempt": 1, "stage": "build", "container": "push", "bytes": 5});
+    world.see_build(build(
+        &json!({"location": "memory://logs/acme/web/b", "containers": [log]}),
+    ));
+    sleep(2 * TIDY).await;
+    assert_eq!(world.context.keeper.kept("b"), []);
+    assert_eq!(world.context.keeper.waiting(), 0);
+}
