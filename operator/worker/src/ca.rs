@@ -13,6 +13,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
 use crate::places::Places;
+use crate::proxy::Route;
 
 /// Variable that names the file to write.
 pub const CERT_FILE_VARIABLE: &str = "SSL_CERT_FILE";
@@ -58,9 +59,12 @@ pub enum CaError {
 
 type Certificates = Vec<CertificateDer<'static>>;
 
-/// Certificate authorities that our clients trust.
+/// Certificate authorities that our clients trust, and the way that they go.
 #[derive(Clone, Debug, Default)]
-pub struct Roots(Certificates);
+pub struct Roots {
+    certificates: Certificates,
+    route: Route,
+}
 
 impl Roots {
     /// Public and platform authorities, and with `build` the build's own; each where it is mounted. A public
@@ -80,23 +84,42 @@ impl Roots {
                 Some(_) => return Err(malformed),
             }
         }
-        Ok(Self(found))
+        Ok(Self {
+            certificates: found,
+            route: Route::default(),
+        })
     }
 
     /// A client's builder that trusts these authorities and no others; those of the system where there are none.
     pub fn client(&self) -> reqwest::ClientBuilder {
-        let builder = reqwest::Client::builder();
-        if self.0.is_empty() {
+        let builder = self.route.client(reqwest::Client::builder());
+        if self.certificates.is_empty() {
             return builder;
         }
-        builder.tls_certs_only(self.0.iter().filter_map(|der| reqwest::Certificate::from_der(der).ok()))
+        builder.tls_certs_only(
+            self.certificates
+                .iter()
+                .filter_map(|der| reqwest::Certificate::from_der(der).ok()),
+        )
+    }
+
+    /// The same authorities for clients that go another way.
+    #[must_use]
+    pub fn by(self, route: Route) -> Self {
+        Self { route, ..self }
+    }
+
+    /// The way that clients go.
+    #[must_use]
+    pub fn route(&self) -> &Route {
+        &self.route
     }
 
     /// The certificates as PEM, and nothing else that the files held.
     #[must_use]
     pub fn to_pem(&self) -> String {
         let mut pem = String::new();
-        for der in &self.0 {
+        for der in &self.certificates {
             pem.push_str("-----BEGIN CERTIFICATE-----\n");
             let text = STANDARD.encode(der);
             for line in text.as_bytes().chunks(64) {
@@ -129,7 +152,7 @@ pub fn install(places: &Places, build: bool) -> Result<Roots, CaError> {
     let roots = Roots::collect(places, build)?;
     if let Some(file) = std::env::var_os(CERT_FILE_VARIABLE).map(PathBuf::from) {
         roots.write(&file)?;
-        tracing::debug!(file = %file.display(), certificates = roots.0.len(), "certificate authorities written");
+        tracing::debug!(file = %file.display(), certificates = roots.certificates.len(), "certificate authorities written");
     }
     Ok(roots)
 }
@@ -187,19 +210,19 @@ mod tests {
             ("/ca/build/ca.crt", &noise),
         ]);
         let with_build = Roots::collect(&places, true).unwrap();
-        assert_eq!(with_build.0.len(), 3);
+        assert_eq!(with_build.certificates.len(), 3);
         assert!(!with_build.to_pem().contains("PRIVATE KEY") && !with_build.to_pem().contains("comment"));
         let again = CertificateDer::pem_slice_iter(with_build.to_pem().as_bytes())
             .collect::<Result<Vec<_>, _>>()
             .unwrap();
-        assert_eq!(again, with_build.0);
-        assert_eq!(Roots::collect(&places, false).unwrap().0.len(), 2);
+        assert_eq!(again, with_build.certificates);
+        assert_eq!(Roots::collect(&places, false).unwrap().certificates.len(), 2);
     }
 
     #[test]
     fn nothing_mounted_is_no_authority() {
         let (_root, places) = places(&[]);
-        assert!(Roots::collect(&places, true).unwrap().0.is_empty());
+        assert!(Roots::collect(&places, true).unwrap().certificates.is_empty());
     }
 
     #[test]

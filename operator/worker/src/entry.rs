@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::ca::{self, Roots};
 use crate::failure::{ca_failure, failure};
 use crate::places::Places;
-use crate::{evaluate, install, prepare, publish, push, scan};
+use crate::{cache, evaluate, install, prepare, publish, push, scan};
 
 /// Variable that names another file for the termination message. For tests.
 pub const TERMINATION_LOG_VARIABLE: &str = "TERMINATION_LOG";
@@ -45,6 +45,7 @@ struct Written {
 async fn dispatch(command: Option<&str>, places: &Places) -> Written {
     match command {
         Some("prepare") => step(async |told| prepare::run_in(&told, places).await).await,
+        Some("load-cache") => step(async |told| cache::load(&told, places, &roots(places)?).await).await,
         Some("push") => step(async |told| push::run(&told, places, &roots(places)?).await).await,
         Some("evaluate") => step(async |told| evaluate::run(&told, places, &roots(places)?).await).await,
         Some("publish") => step(async |told| publish::run(&told, places, &roots(places)?).await).await,

@@ -4,6 +4,7 @@
 
 pub mod beneath;
 pub mod ca;
+pub mod cache;
 mod disk;
 pub mod entry;
 pub mod evaluate;
@@ -12,7 +13,9 @@ pub mod install;
 pub mod layout;
 pub mod manifest;
 pub mod places;
+pub mod platform;
 pub mod prepare;
+pub mod proxy;
 pub mod publish;
 pub mod push;
 pub mod registry;

@@ -5,6 +5,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::platform::RawPlatform;
 use crate::registry::Digest;
 use crate::spelling::{MISSPELT, well_spelt};
 
@@ -86,6 +87,15 @@ pub struct Descriptor {
     pub size: u64,
 }
 
+/// An image of an index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Child {
+    /// What it is.
+    pub descriptor: Descriptor,
+    /// What the index says that it is for.
+    pub(crate) platform: Option<RawPlatform>,
+}
+
 /// An image manifest or an index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Document {
@@ -97,7 +107,7 @@ pub enum Document {
         layers: Vec<Descriptor>,
     },
     /// Several images.
-    Index(Vec<Descriptor>),
+    Index(Vec<Child>),
 }
 
 #[derive(Deserialize)]
@@ -121,6 +131,7 @@ struct RawDescriptor {
     digest: String,
     size: u64,
     urls: Option<Vec<String>>,
+    platform: Option<RawPlatform>,
 }
 
 impl Document {
@@ -219,10 +230,12 @@ impl Raw {
         if manifests.is_empty() {
             return Err(DocumentError::NotOne(0));
         }
-        let children: Result<Vec<_>, _> = manifests
-            .into_iter()
-            .map(|raw| raw.check(&[OCI_MANIFEST, DOCKER_MANIFEST]))
-            .collect();
+        let child = |mut raw: RawDescriptor| {
+            let platform = raw.platform.take();
+            let descriptor = raw.check(&[OCI_MANIFEST, DOCKER_MANIFEST])?;
+            Ok(Child { descriptor, platform })
+        };
+        let children: Result<Vec<_>, _> = manifests.into_iter().map(child).collect();
         children.map(Document::Index)
     }
 

@@ -27,7 +27,7 @@ fn images_and_indexes_of_both_kinds_are_taken() {
         assert!(Document::parse(image("", layer).as_bytes(), DOCKER_MANIFEST).is_ok());
     }
     let entry = format!(
-        r#"{{"mediaType":"{OCI_MANIFEST}","digest":"{}","size":9,"platform":{{"os":"linux"}}}}"#,
+        r#"{{"mediaType":"{OCI_MANIFEST}","digest":"{}","size":9,"platform":{{"os":"linux","architecture":"amd64"}}}}"#,
         digest("m")
     );
     assert!(

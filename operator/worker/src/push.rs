@@ -1,4 +1,4 @@
-//! `push`: takes the layout that the builder wrote, finds it true to its last byte, and sends it to staging. What is wrong with the layout is the
+//! `push`: takes the layout that the builder wrote, finds it true to its last byte, and sends it to staging, and after it the builder's cache. What is wrong with the layout is the
 //! build's failure; what goes wrong at the registry is not.
 
 use std::path::Path;
@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use imagefactory_core::step::{PushStep, Pushed, StepFailure};
-use imagefactory_crds::build::FailureClass;
+use imagefactory_crds::build::{FailureClass, PlatformImage};
 
 use crate::ca::Roots;
+use crate::cache;
 use crate::failure::{failure, registry_failure};
-use crate::layout::{Bounds, LayerFault, Layout, LayoutError};
+use crate::layout::platforms::{self, PlatformsError};
+use crate::layout::{Bounds, LayerFault, Layout, LayoutError, LayoutImage};
 use crate::places::Places;
 use crate::registry::{Blob, BodyFault, Credentials, Digest, Reference, Registry, RegistryError, Repository, chain};
 
@@ -23,6 +25,9 @@ pub enum PushError {
     /// The layout is not taken.
     #[error("the builder's output is not an image that can be taken")]
     Layout(#[from] LayoutError),
+    /// It is for other platforms than those that were asked for.
+    #[error(transparent)]
+    Platforms(#[from] PlatformsError),
     /// A blob is not what its descriptor says.
     #[error("the builder's output is not an image that can be taken: blob {digest}")]
     Blob {
@@ -67,6 +72,12 @@ impl From<PushError> for StepFailure {
                 &told,
                 "Make the image smaller: this is about its size on a node, not in the registry.",
             ),
+            PushError::Platforms(_) => failure(
+                FailureClass::Build,
+                "WrongPlatforms",
+                &told,
+                "Check the platforms of the Build, FROM --platform in the Dockerfile, and the builder that wrote the image.",
+            ),
             PushError::Layout(_) | PushError::Blob { .. } => failure(
                 FailureClass::Build,
                 "InvalidLayout",
@@ -98,8 +109,8 @@ async fn push(step: &PushStep, places: &Places, roots: &Roots) -> Result<Pushed,
     let tagged = Reference::parse(&format!("{repository}:{}", step.tag)).map_err(RegistryError::from)?;
     let credentials = Credentials::load(&[places.staging_credentials()]).map_err(RegistryError::from)?;
     let registry = Registry::new(credentials.bound_to(vec![step.credential_prefix.clone()]), roots)?;
-    let (path, max_bytes) = (places.layout(), step.max_bytes);
-    let reading = tokio::task::spawn_blocking(move || read(&path, max_bytes));
+    let (path, max_bytes, wanted) = (places.layout(), step.max_bytes, step.platforms.clone());
+    let reading = tokio::task::spawn_blocking(move || read(&path, max_bytes, &wanted));
     let layout = Arc::new(reading.await.map_err(|_| PushError::Interrupted)??);
     send(&registry, &repository, &layout).await?;
     // Registries collect what has no tag. From here on the image is named by its digest alone.
@@ -111,20 +122,36 @@ async fn push(step: &PushStep, places: &Places, roots: &Roots) -> Result<Pushed,
         return Err(PushError::ReadBack { repository, digest });
     }
     tracing::info!(%repository, %digest, "image is in staging");
+    if let Some(place) = &step.cache {
+        cache::store(&registry, place, places).await;
+    }
     Ok(Pushed {
         digest: digest.to_string(),
         size: i64::try_from(layout.size).unwrap_or(i64::MAX),
-        platforms: Vec::new(),
+        platforms: reported(&layout),
     })
 }
 
 /// Nothing is sent before all of it was read: who looks at staging shall find no image that lies.
-fn read(path: &Path, max_bytes: u64) -> Result<Layout, LayoutError> {
+fn read(path: &Path, max_bytes: u64, wanted: &[String]) -> Result<Layout, PushError> {
     let layout = Layout::read(path, max_bytes)?;
-    tracing::info!(digest = %layout.top.digest, platforms = ?layout.platforms, blobs = layout.blobs.len(), bytes = layout.size, "layout is well formed");
+    platforms::check(&layout.images, wanted)?;
+    tracing::info!(digest = %layout.top.digest, images = layout.images.len(), blobs = layout.blobs.len(), bytes = layout.size, "layout is well formed");
     layout.check_layers(&Bounds::IMAGES)?;
     tracing::info!("layers unpack to what the configuration says");
     Ok(layout)
+}
+
+/// The images of an index; nothing where the digest names one image.
+fn reported(layout: &Layout) -> Vec<PlatformImage> {
+    if layout.children.is_empty() {
+        return Vec::new();
+    }
+    let image = |image: &LayoutImage| PlatformImage {
+        platform: image.platform.to_string(),
+        digest: image.digest.as_str().into(),
+    };
+    layout.images.iter().map(image).collect()
 }
 
 /// Blobs first, then the manifests that name them, the top one last: a registry never has a manifest without its parts.

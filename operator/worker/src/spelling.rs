@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 pub const MISSPELT: &str = "it spells the name of a field in another letter case";
 
 /// What manifests and configurations are read by.
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 18] = [
     "architecture",
     "artifactType",
     "blobs",
@@ -20,11 +20,13 @@ const NAMES: [&str; 16] = [
     "manifests",
     "mediaType",
     "os",
+    "platform",
     "rootfs",
     "schemaVersion",
     "size",
     "subject",
     "type",
+    "variant",
 ];
 
 /// Whether `document`, and the objects and lists of objects in its fields `nested`, spell every name that counts in
@@ -39,7 +41,8 @@ pub fn well_spelt(document: &[u8], nested: &[&str]) -> bool {
 
 fn value_is(value: &Value) -> bool {
     match value {
-        Value::Object(object) => object_is(object),
+        // Of what is nested deeper, only what an image of an index is for counts.
+        Value::Object(object) => object_is(object) && object.get("platform").is_none_or(value_is),
         Value::Array(list) => list.iter().all(value_is),
         _ => true,
     }
@@ -76,6 +79,8 @@ mod tests {
             r#"{"rootfs":{"diff_ids":[],"Diff_IDs":[]}}"#,
             r#"{"layers":[{"digest":"a"},{"digest":"a","Digest":"b"}]}"#,
             r#"{"layers":[],"LAYERS":[]}"#,
+            r#"{"layers":[{"platform":{"os":"a","OS":"b"}}]}"#,
+            r#"{"layers":[{"Platform":{}}]}"#,
             "[]",
         ] {
             assert!(!well_spelt(text.as_bytes(), &["config", "layers", "rootfs"]), "{text}");

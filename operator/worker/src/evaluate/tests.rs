@@ -1,7 +1,10 @@
 //! Tests of what is reported: it fits a termination message, whatever the policies say.
 
-use imagefactory_crds::build::{Judgement, PolicyVerdict, SeverityCounts};
+use imagefactory_core::step::{MAX_REPORT, Report};
+use imagefactory_crds::build::{Judgement, PlatformScan, PolicyVerdict, ScanStatus, SeverityCounts};
 use imagefactory_crds::image_policy::Mode;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::*;
 
@@ -23,7 +26,8 @@ fn evaluated(causes: usize, length: usize) -> Evaluated {
         scan_time: Time(Timestamp::UNIX_EPOCH),
         vulnerabilities: SeverityCounts::default(),
         packages: u32::MAX,
-        referrers,
+        referrers: Some(referrers),
+        platforms: Vec::new(),
     };
     let verdict = Verdict {
         result: Judgement::Fail,
@@ -57,4 +61,32 @@ fn causes_are_left_out_until_the_report_fits_and_no_more() {
 fn what_fits_is_left_alone() {
     let small = evaluated(2, 20);
     assert_eq!(fit(small.clone()), small);
+}
+
+#[test]
+fn four_images_and_four_policies_fit_with_large_numbers() {
+    let counts = SeverityCounts {
+        critical: 9_999,
+        high: 9_999,
+        medium: 99_999,
+        low: 99_999,
+        unknown: 9_999,
+        fixable: 99_999,
+    };
+    let mut large = evaluated(4, 200);
+    let scan = large.scan.as_mut().unwrap();
+    scan.platforms = (0..4)
+        .map(|number| PlatformScan {
+            platform: format!("linux/arm64/v{number}"),
+            digest: Digest::of(&[number]).as_str().into(),
+            vulnerabilities: counts,
+            packages: 99_999,
+            referrers: scan.referrers.clone().unwrap(),
+        })
+        .collect();
+    scan.vulnerabilities = counts;
+    scan.referrers = None;
+    let fitted = fit(large);
+    let text = Report::Done(fitted.clone()).encode();
+    assert_eq!(Report::decode(&text), Some(Report::Done(fitted)), "{}", text.len());
 }

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::error::LayoutError;
 use crate::beneath::Root;
 use crate::manifest::{Descriptor, Document, DocumentError, MAX_DOCUMENT};
+use crate::platform::{Platform, RawPlatform};
 use crate::registry::{Digest, Manifest};
 use crate::spelling::{MISSPELT, well_spelt};
 
@@ -64,8 +65,8 @@ fn read_exactly(root: &Root, named: &Descriptor, limit: u64) -> Result<Bytes, La
 
 /// What is needed of an image's configuration.
 pub(super) struct ImageConfig {
-    /// Operating system and architecture that the image is for.
-    pub(super) platform: String,
+    /// What the image is for, as it says itself.
+    pub(super) platform: RawPlatform,
     /// What each layer is said to unpack to, in order.
     pub(super) diff_ids: Vec<Digest>,
 }
@@ -74,8 +75,8 @@ pub(super) struct ImageConfig {
 pub(super) fn read_config(root: &Root, config: &Descriptor, layers: usize) -> Result<ImageConfig, LayoutError> {
     #[derive(Deserialize)]
     struct Config {
-        os: String,
-        architecture: String,
+        #[serde(flatten)]
+        platform: RawPlatform,
         rootfs: RootFs,
     }
     #[derive(Deserialize)]
@@ -89,10 +90,7 @@ pub(super) fn read_config(root: &Root, config: &Descriptor, layers: usize) -> Re
     };
     let bytes = read_exactly(root, config, MAX_CONFIG)?;
     let parsed: Config = serde_json::from_slice(&bytes).map_err(|error| refuse(cut(&error.to_string())))?;
-    let plain = |text: &str| {
-        !text.is_empty() && text.len() <= 32 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-    };
-    if !plain(&parsed.os) || !plain(&parsed.architecture) {
+    if Platform::of(&parsed.platform).is_none() {
         return Err(refuse("it names no operating system or architecture".to_owned()));
     }
     if !well_spelt(&bytes, &["rootfs"]) {
@@ -109,7 +107,7 @@ pub(super) fn read_config(root: &Root, config: &Descriptor, layers: usize) -> Re
     }
     let diff_ids: Option<Vec<_>> = parsed.rootfs.diff_ids.iter().map(|text| Digest::parse(text)).collect();
     Ok(ImageConfig {
-        platform: format!("{}/{}", parsed.os, parsed.architecture),
+        platform: parsed.platform,
         diff_ids: diff_ids.ok_or_else(|| refuse("one of its diff_ids is not a SHA-256 digest".to_owned()))?,
     })
 }

@@ -92,6 +92,9 @@ pub enum LayoutError {
         #[source]
         fault: LayerFault,
     },
+    /// An image that is for one thing by the index and for another by itself.
+    #[error("the index and the configuration of {0} name two platforms")]
+    TwoPlatforms(Digest),
     /// A configuration that is none.
     #[error("the configuration {digest} can't be read: {problem}")]
     Config {

@@ -5,14 +5,16 @@
 mod documents;
 mod error;
 mod layers;
-mod packing;
+pub(crate) mod packing;
+pub(crate) mod platforms;
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 
 use crate::beneath::Root;
-use crate::manifest::{Descriptor, Document, MAX_DOCUMENT};
+use crate::manifest::{Child, Descriptor, Document, MAX_DOCUMENT};
+use crate::platform::{Platform, RawPlatform};
 use crate::registry::{Digest, FileSource, Manifest};
 use documents::{check_marker, document, read_config, read_document};
 use error::MAX_BLOBS;
@@ -20,6 +22,15 @@ pub use error::{LayerFault, LayoutError};
 pub use layers::Bounds;
 use layers::{Claim, unpack};
 use packing::Packing;
+
+/// An image of a layout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayoutImage {
+    /// What it is for.
+    pub platform: Platform,
+    /// Digest of its manifest.
+    pub digest: Digest,
+}
 
 /// What a layout holds: one image or index, with everything that it names.
 #[derive(Debug)]
@@ -31,8 +42,8 @@ pub struct Layout {
     pub children: Vec<Manifest>,
     /// Size of each blob, by digest.
     pub blobs: BTreeMap<Digest, u64>,
-    /// Operating system and architecture of each image, as in `linux/amd64`.
-    pub platforms: Vec<String>,
+    /// The image, or each of an index.
+    pub images: Vec<LayoutImage>,
     /// Size of documents and blobs together.
     pub size: u64,
     max_bytes: u64,
@@ -57,21 +68,21 @@ impl Layout {
             top,
             children: Vec::new(),
             blobs: BTreeMap::new(),
-            platforms: Vec::new(),
+            images: Vec::new(),
             size,
             max_bytes,
             claims: BTreeMap::new(),
         };
         match parsed {
             Document::Index(children) => {
-                for child in children {
-                    let (manifest, image) = read_document(&layout.root, &child)?;
+                for Child { descriptor, platform } in children {
+                    let (manifest, image) = read_document(&layout.root, &descriptor)?;
                     layout.add_size(manifest.bytes.len() as u64)?;
-                    layout.add_image(&image)?;
+                    layout.add_image(&manifest.digest, &image, platform.as_ref())?;
                     layout.children.push(manifest);
                 }
             }
-            image @ Document::Image { .. } => layout.add_image(&image)?,
+            image @ Document::Image { .. } => layout.add_image(&named.digest, &image, None)?,
         }
         Ok(layout)
     }
@@ -127,13 +138,18 @@ impl Layout {
         Ok(opened.file)
     }
 
-    fn add_image(&mut self, image: &Document) -> Result<(), LayoutError> {
+    /// `named`: what the index says that it is for.
+    fn add_image(&mut self, digest: &Digest, image: &Document, named: Option<&RawPlatform>) -> Result<(), LayoutError> {
         for blob in image.blobs() {
             self.add_blob(blob)?;
         }
         if let Document::Image { config, layers } = image {
             let config = read_config(&self.root, config, layers.len())?;
-            self.platforms.push(config.platform);
+            let platform = RawPlatform::agreeing(named, &config.platform);
+            self.images.push(LayoutImage {
+                platform: platform.ok_or_else(|| LayoutError::TwoPlatforms(digest.clone()))?,
+                digest: digest.clone(),
+            });
             for (layer, diff_id) in layers.iter().zip(config.diff_ids) {
                 self.add_claim(layer, diff_id)?;
             }

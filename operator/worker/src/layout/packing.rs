@@ -15,7 +15,7 @@ const WINDOW: u64 = 64 << 20;
 
 /// How a layer is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Packing {
+pub(crate) enum Packing {
     None,
     Gzip,
     Zstd,
@@ -23,7 +23,7 @@ pub(super) enum Packing {
 
 impl Packing {
     /// As one of the media types that layers may have says.
-    pub(super) fn of(media_type: &str) -> Self {
+    pub(crate) fn of(media_type: &str) -> Self {
         if media_type.ends_with("+zstd") {
             Self::Zstd
         } else if media_type.ends_with("+gzip") || media_type.ends_with(".gzip") {
@@ -34,7 +34,7 @@ impl Packing {
     }
 
     /// Whether something that is packed so may begin so.
-    pub(super) fn begins(self, start: &[u8]) -> bool {
+    pub(crate) fn begins(self, start: &[u8]) -> bool {
         match self {
             Self::Gzip => start.starts_with(&GZIP),
             // Not by a frame to be skipped: some readers know zstd only by this number.
@@ -47,7 +47,7 @@ impl Packing {
     }
 
     /// The unpacked bytes. They end where `packed` ends, or with an error.
-    pub(super) fn reader<'a>(self, packed: impl BufRead + 'a) -> Box<dyn Read + 'a> {
+    pub(crate) fn reader<'a>(self, packed: impl BufRead + 'a) -> Box<dyn Read + 'a> {
         match self {
             Self::None => Box::new(packed),
             Self::Gzip => Box::new(MultiGzDecoder::new(packed)),

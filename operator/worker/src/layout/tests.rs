@@ -88,7 +88,8 @@ fn digest_of(descriptor: &Value) -> &str {
 fn a_good_image_is_read() {
     let (fixture, layer) = Fixture::image();
     let layout = fixture.read().unwrap();
-    assert_eq!(layout.platforms, ["linux/amd64"]);
+    assert_eq!(layout.images.len(), 1);
+    assert_eq!(layout.images[0].platform.to_string(), "linux/amd64");
     assert_eq!(layout.blobs.len(), 2);
     assert!(layout.blobs.contains_key(&Digest::parse(digest_of(&layer)).unwrap()));
     assert_eq!(
@@ -109,7 +110,7 @@ fn an_index_of_images_is_read_one_level_deep() {
     fixture.index(&[fixture.blob(index.as_bytes(), OCI_INDEX)]);
     let layout = fixture.read().unwrap();
     assert_eq!(
-        (layout.children.len(), layout.blobs.len(), layout.platforms.len()),
+        (layout.children.len(), layout.blobs.len(), layout.images.len()),
         (2, 3, 2)
     );
 

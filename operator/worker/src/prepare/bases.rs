@@ -2,63 +2,152 @@
 
 use std::collections::BTreeMap;
 
-use imagefactory_core::step::MAX_REPORT;
+use imagefactory_core::reference::lies_under;
+use imagefactory_core::step::{Builder, MAX_REPORT};
 use imagefactory_crds::build::BaseImage;
 
 use super::dockerfile::{DockerfileError, Named, Use};
 use super::error::PrepareError;
-use crate::registry::{Reference, Registry};
+use crate::registry::{Digest, Reference, Registry, Repository};
 
 /// Most images of one build.
 const MAX_BASES: usize = 128;
+/// Most characters of an image's name in a report, as the status has room for.
+const MAX_REFERENCE: usize = 256;
+/// Most prefixes that a message names.
+const MAX_LISTED: usize = 6;
 /// Most images that a report names, as the status has room for.
 const MAX_REPORTED: usize = 8;
 /// Most bytes of them: a report is a termination message, and says more than this.
 const MAX_REPORTED_BYTES: usize = MAX_REPORT - 256;
 
-/// Asks for the digest of every image that the build uses, in the order of the Dockerfile.
-pub(super) async fn resolve(uses: &[Use], registry: &Registry) -> Result<Vec<BaseImage>, PrepareError> {
-    let mut references = BTreeMap::new();
-    let mut bases: Vec<BaseImage> = Vec::new();
-    for found in uses {
-        let Named::Image(image) = &found.names else { continue };
-        if references.contains_key(image) {
-            continue;
-        }
-        let reference = Reference::parse(image).map_err(|source| PrepareError::Name {
-            line: found.line,
+/// An image that the build uses.
+#[derive(Clone, Debug)]
+pub(super) struct Pinned {
+    /// As the build names it.
+    pub(super) written: String,
+    reference: Reference,
+    digest: Option<Digest>,
+}
+
+impl Pinned {
+    /// Takes an image that stands at `place`, as in `line 3 of the Dockerfile`, if it may be pulled. Asks nobody.
+    pub(super) fn allow(written: &str, place: &str, prefixes: &[String]) -> Result<Self, PrepareError> {
+        let reference = Reference::parse(written).map_err(|source| PrepareError::Name {
+            place: place.to_owned(),
             source,
         })?;
-        references.insert(image.clone(), reference);
-        bases.push(BaseImage {
-            reference: image.clone(),
-            digest: "".into(),
-        });
+        let repository = reference.repository.to_string();
+        if !prefixes.iter().any(|prefix| lies_under(&repository, prefix)) {
+            return Err(PrepareError::NotAllowed {
+                place: place.to_owned(),
+                repository,
+                allowed: listed(prefixes),
+            });
+        }
+        Ok(Self {
+            written: written.to_owned(),
+            digest: None,
+            reference,
+        })
     }
-    if bases.len() > MAX_BASES {
+
+    /// Asks what it means now.
+    pub(super) async fn resolve(&mut self, registry: &Registry) -> Result<(), PrepareError> {
+        let digest = registry.resolve(&self.reference).await;
+        let digest = digest.map_err(|source| PrepareError::Base {
+            reference: self.written.clone(),
+            source: Box::new(source),
+        })?;
+        tracing::info!(image = %self.reference, %digest, "image resolved");
+        self.digest = Some(digest);
+        Ok(())
+    }
+
+    pub(super) fn repository(&self) -> &Repository {
+        &self.reference.repository
+    }
+
+    pub(super) fn digest(&self) -> Option<&Digest> {
+        self.digest.as_ref()
+    }
+
+    /// As it was written, with its digest.
+    pub(super) fn as_written(&self) -> Option<String> {
+        if self.reference.digest.is_some() {
+            return Some(self.written.clone());
+        }
+        Some(format!("{}@{}", self.written, self.digest.as_ref()?))
+    }
+
+    /// Its whole name with its digest: the name that BuildKit asks its policy by.
+    pub(super) fn name(&self) -> Option<String> {
+        let reference = Reference {
+            digest: Some(self.digest.clone()?),
+            ..self.reference.clone()
+        };
+        Some(reference.to_string())
+    }
+
+    fn base(&self) -> Option<BaseImage> {
+        Some(BaseImage {
+            reference: self.written.chars().take(MAX_REFERENCE).collect(),
+            digest: self.digest.as_ref()?.as_str().into(),
+        })
+    }
+}
+
+/// Every image that the build uses, in the order of the Dockerfile, each of them once and allowed.
+pub(super) fn allowed(uses: &[Use], prefixes: &[String], recipe: bool) -> Result<Vec<Pinned>, PrepareError> {
+    let mut images: Vec<Pinned> = Vec::new();
+    for found in uses {
+        let Named::Image(image) = &found.names else { continue };
+        if images.iter().any(|known| known.written == *image) {
+            continue;
+        }
+        let place = match recipe {
+            true => "the recipe's baseImage".to_owned(),
+            false => format!("line {} of the Dockerfile", found.line),
+        };
+        images.push(Pinned::allow(image, &place, prefixes)?);
+    }
+    if images.len() > MAX_BASES {
         let problem = format!(
             "the Dockerfile names {} images; {MAX_BASES} are the most that one build may use",
-            bases.len()
+            images.len()
         );
         return Err(DockerfileError::TooManyImages { problem }.into());
     }
-    for base in &mut bases {
-        let Some(reference) = references.get(&base.reference) else {
-            continue;
+    Ok(images)
+}
+
+/// What is written for each image.
+pub(super) fn names(images: &[Pinned], builder: Builder) -> BTreeMap<String, String> {
+    let name = |image: &Pinned| {
+        let name = match builder {
+            Builder::Buildkit => image.name(),
+            Builder::Kaniko | Builder::Custom => image.as_written(),
         };
-        let digest = registry.resolve(reference).await;
-        let digest = digest.map_err(|source| PrepareError::Base {
-            reference: base.reference.clone(),
-            source: Box::new(source),
-        })?;
-        tracing::info!(image = %reference, %digest, "base image resolved");
-        base.digest = digest.as_str().into();
+        Some((image.written.clone(), name?))
+    };
+    images.iter().filter_map(name).collect()
+}
+
+fn listed(prefixes: &[String]) -> String {
+    let shown: Vec<_> = prefixes.iter().take(MAX_LISTED).map(String::as_str).collect();
+    match prefixes.len() {
+        0 => "nothing".to_owned(),
+        count if count > MAX_LISTED => format!("{}, and {} more", shown.join(", "), count - MAX_LISTED),
+        _ => shown.join(", "),
     }
-    Ok(bases)
 }
 
 /// As many of them as a report has room for.
-pub(super) fn reported(mut bases: Vec<BaseImage>) -> Vec<BaseImage> {
+pub(super) fn reported(images: &[Pinned]) -> Vec<BaseImage> {
+    fitting(images.iter().filter_map(Pinned::base).collect())
+}
+
+fn fitting(mut bases: Vec<BaseImage>) -> Vec<BaseImage> {
     let length = |bases: &Vec<BaseImage>| serde_json::to_string(bases).map_or(usize::MAX, |text| text.len());
     let found = bases.len();
     bases.truncate(MAX_REPORTED);
@@ -94,7 +183,7 @@ mod tests {
             let all: Vec<_> = (0..count)
                 .map(|number| base(format!("{number}{}", "x".repeat(length))))
                 .collect();
-            let bases = reported(all.clone());
+            let bases = fitting(all.clone());
             assert!(bases.len() <= MAX_REPORTED);
             assert!(all.starts_with(&bases));
             let report = Report::Done(Prepared {
@@ -106,6 +195,6 @@ mod tests {
                 "{count} of {length}"
             );
         }
-        assert_eq!(reported((0..9).map(|n| base(format!("debian:{n}"))).collect()).len(), 8);
+        assert_eq!(fitting((0..9).map(|n| base(format!("debian:{n}"))).collect()).len(), 8);
     }
 }

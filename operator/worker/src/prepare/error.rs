@@ -8,9 +8,11 @@ use super::git::GitError;
 use super::recipe::RecipeError;
 use super::source::beneath::PathError;
 use super::source::files::FilesError;
+use super::source::oci::OciError;
 use super::user_namespace::UserNamespaceError;
 use crate::ca::CaError;
 use crate::failure::ca_failure;
+use crate::proxy::ProxyError;
 use crate::registry::{CredentialError, NameError, RegistryError, chain};
 
 /// A message's bound in the status, and some room.
@@ -46,17 +48,39 @@ pub(super) enum PrepareError {
     /// A recipe.
     #[error(transparent)]
     Recipe(#[from] RecipeError),
-    /// Something after FROM that is not the name of an image.
-    #[error("line {line} of the Dockerfile")]
+    /// Something that is not the name of an image.
+    #[error("{place}")]
     Name {
-        /// Its number, from 1.
-        line: usize,
+        /// Where it stands.
+        place: String,
         /// Why.
         #[source]
         source: NameError,
     },
+    /// An image that the tenant may not pull. No request was sent.
+    #[error("{place}: {repository} lies outside what may be pulled, which is {allowed}")]
+    NotAllowed {
+        /// Where it stands.
+        place: String,
+        /// Its repository.
+        repository: String,
+        /// Prefixes that are allowed.
+        allowed: String,
+    },
+    /// A build argument that would change what reads the Dockerfile.
+    #[error("the build argument {0} is not allowed: it names a program that is not pinned")]
+    BuildArgument(&'static str),
+    /// A secret of the build that is not there.
+    #[error("the build's secret {0:?} is not there")]
+    BuildSecret(String),
+    /// A proxy that is none.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    /// A source that is an OCI artifact.
+    #[error(transparent)]
+    Oci(#[from] OciError),
     /// A base image.
-    #[error("the base image {reference:?} can't be had")]
+    #[error("the image {reference:?} can't be had")]
     Base {
         /// As the Dockerfile names it.
         reference: String,
@@ -98,7 +122,8 @@ impl PrepareError {
             }
             Self::Git(error) if error.is_ours() => FailureClass::Infrastructure,
             Self::Files(FilesError::Write { .. }) => FailureClass::Infrastructure,
-            Self::Base { .. } | Self::PullSecret { .. } => FailureClass::Pull,
+            Self::Oci(OciError::Disk(_)) => FailureClass::Infrastructure,
+            Self::Base { .. } | Self::PullSecret { .. } | Self::Oci(OciError::Registry { .. }) => FailureClass::Pull,
             _ => FailureClass::Source,
         }
     }
@@ -118,6 +143,11 @@ impl PrepareError {
             Self::Dockerfile(DockerfileError::TargetNotFound { .. }) => "TargetNotFound",
             Self::Dockerfile(_) | Self::Name { .. } => "InvalidDockerfile",
             Self::Recipe(_) => "InvalidRecipe",
+            Self::NotAllowed { .. } => "RegistryNotAllowed",
+            Self::BuildArgument(_) => "InvalidBuildArgument",
+            Self::BuildSecret(_) => "SecretNotFound",
+            Self::Proxy(_) => "InvalidProxy",
+            Self::Oci(error) => error.reason(),
             Self::Base { source, .. } => match source.reason() {
                 "RegistryNotFound" => "BaseImageNotFound",
                 "RegistryUnauthorized" => "BaseImageUnauthorized",
@@ -157,6 +187,16 @@ impl PrepareError {
             }
             Self::Dockerfile(_) | Self::Name { .. } => "Correct the Dockerfile.",
             Self::Recipe(_) => "Correct the recipe.",
+            Self::NotAllowed { .. } => {
+                "Use an image that lies under one of these, or ask your administrator to list its registry in the Tenant's registries."
+            }
+            Self::BuildArgument(_) => "Take it out of buildArgs; a `# syntax=` line in the Dockerfile does the same.",
+            Self::BuildSecret(_) => {
+                "Create the Secret with this key in this namespace, or correct secretRef in a new Build."
+            }
+            Self::Proxy(_) => "Correct the Build's proxy.",
+            Self::Oci(OciError::Registry { source }) => return base_next(source),
+            Self::Oci(error) => error.next(),
             Self::Base { source, .. } => return base_next(source),
             Self::PullSecret {
                 source: error @ CredentialError::Missing { .. },

@@ -7,6 +7,7 @@ mod error;
 mod git;
 mod recipe;
 mod source;
+mod source_policy;
 mod user_namespace;
 
 #[cfg(test)]
@@ -14,20 +15,20 @@ mod test_server;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use imagefactory_core::step::{PrepareStep, Prepared, StepFailure, StepSource, paths};
-use imagefactory_crds::build::BaseImage;
+use imagefactory_core::step::{Builder, PrepareStep, Prepared, StepFailure, StepSource, paths};
 use secrecy::ExposeSecret as _;
 
 use crate::ca::{self, Roots};
 use crate::disk::{empty, write_new};
 use crate::places::Places;
+use crate::proxy::Route;
 use crate::registry::{Credentials, Registry};
+use bases::Pinned;
 use dockerfile::DockerfileError;
 use error::PrepareError;
 use source::beneath::{self, PathError};
@@ -38,6 +39,8 @@ const UID_MAP: &str = "/proc/self/uid_map";
 const DOCKER_CONFIG_KEY: &str = ".dockerconfigjson";
 /// What a builder looks for beside a Dockerfile, before it looks for `.dockerignore` in the context.
 const IGNORE_SUFFIX: &str = ".dockerignore";
+/// Build arguments by which BuildKit is told to read the Dockerfile with another program.
+const FRONTEND_ARGUMENTS: [&str; 1] = ["BUILDKIT_SYNTAX"];
 
 /// Prepares a build in the places of a pod.
 ///
@@ -72,20 +75,70 @@ async fn prepare(step: &PrepareStep, places: &Places) -> Result<Prepared, Prepar
     roots.write(&prepared.join(paths::CA_FILE))?;
     let credentials = pull_credentials(&step.pull_secrets, places)?;
     write_docker_config(&credentials, &prepared)?;
-
-    let commit = lay_out(&step.source, places, &roots).await?;
-    let text = read_dockerfile(step, places, &prepared)?;
-    let uses = dockerfile::uses(&text, &step.build_args, step.target.as_deref())?;
+    if let Some(missing) = step.secrets.iter().find(|id| !is_there(id, places)) {
+        return Err(PrepareError::BuildSecret(missing.clone()));
+    }
+    let roots = match &step.proxy {
+        Some(proxy) => roots.by(Route::by(proxy)?),
+        None => roots,
+    };
     let registry = Registry::new(credentials, &roots)
         .map_err(PrepareError::Client)?
         .with_mirrors(step.mirrors.clone());
-    let bases = bases::resolve(&uses, &registry).await?;
-    let pinned = dockerfile::pin(&text, &uses, &digests(&bases))?;
-    write(&prepared.join(paths::DOCKERFILE), pinned.as_bytes(), 0o644)?;
+    let mut images = Vec::new();
+    let mut commit = None;
+    if let StepSource::Oci { image } = &step.source {
+        images.push(source::oci::fetch(image, &step.pull_prefixes, &registry, &places.path(paths::WORKSPACE)).await?);
+    } else {
+        commit = lay_out(&step.source, places, &roots).await?;
+    }
+    match step.builder {
+        Builder::Kaniko | Builder::Buildkit => images.extend(pin(step, places, &registry).await?),
+        // What it does with the source is its own affair.
+        Builder::Custom => drop(context(step, places)?),
+    }
     Ok(Prepared {
         commit,
-        bases: bases::reported(bases),
+        bases: bases::reported(&images),
     })
+}
+
+/// Writes the Dockerfile with its images pinned, and what holds the builder to them.
+async fn pin(step: &PrepareStep, places: &Places, registry: &Registry) -> Result<Vec<Pinned>, PrepareError> {
+    if step.builder == Builder::Buildkit
+        && let Some(name) = FRONTEND_ARGUMENTS
+            .into_iter()
+            .find(|name| step.build_args.iter().any(|given| given.name.as_str() == *name))
+    {
+        return Err(PrepareError::BuildArgument(name));
+    }
+    let prepared = places.path(paths::PREPARED);
+    let text = read_dockerfile(step, places, &prepared)?;
+    let uses = dockerfile::uses(&text, &step.build_args, step.target.as_deref(), step.builder)?;
+    let recipe = matches!(step.source, StepSource::Recipe(_));
+    // Nobody is asked anything before everything is allowed.
+    let mut images = bases::allowed(&uses, &step.pull_prefixes, recipe)?;
+    for image in &mut images {
+        image.resolve(registry).await?;
+    }
+    let pinned = dockerfile::pin(&text, &uses, &bases::names(&images, step.builder))?;
+    write(&prepared.join(paths::DOCKERFILE), pinned.as_bytes(), 0o644)?;
+    if step.builder == Builder::Buildkit {
+        let names: Vec<_> = images.iter().filter_map(Pinned::name).collect();
+        let policy = source_policy::policy(names.iter().map(String::as_str));
+        write(&prepared.join(paths::SOURCE_POLICY), policy.as_bytes(), 0o644)?;
+    }
+    Ok(images)
+}
+
+/// Whether a secret of the build is mounted. It is looked for and not read.
+fn is_there(id: &str, places: &Places) -> bool {
+    !id.contains('/') && places.path(paths::BUILD_SECRETS).join(id).is_file()
+}
+
+/// The directory of the source that is the context.
+fn context(step: &PrepareStep, places: &Places) -> Result<PathBuf, PrepareError> {
+    beneath::directory(&places.path(paths::WORKSPACE), &step.context_dir).map_err(PrepareError::ContextDir)
 }
 
 /// Lays the source out on a thread of its own: not one of the runtime's, whose end would wait for it when the pod is stopped.
@@ -94,13 +147,6 @@ async fn lay_out(source: &StepSource, places: &Places, roots: &Roots) -> Result<
     let (done, result) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || drop(done.send(source::lay_out(&source, &places, &roots))));
     result.await.map_err(|_| PrepareError::BrokenOff)?
-}
-
-fn digests(bases: &[BaseImage]) -> BTreeMap<String, String> {
-    bases
-        .iter()
-        .map(|base| (base.reference.clone(), base.digest.0.clone()))
-        .collect()
 }
 
 fn pull_credentials(secrets: &[String], places: &Places) -> Result<Credentials, PrepareError> {
@@ -138,7 +184,7 @@ fn read_dockerfile(step: &PrepareStep, places: &Places, prepared: &Path) -> Resu
         return Ok(recipe::dockerfile(recipe)?);
     }
     let workspace = places.path(paths::WORKSPACE);
-    let context = beneath::directory(&workspace, &step.context_dir).map_err(PrepareError::ContextDir)?;
+    let context = context(step, places)?;
     let path = beneath::file(&workspace, &context, &step.dockerfile).map_err(PrepareError::DockerfilePath)?;
     let text = String::from_utf8(read(&path, &step.dockerfile)?).map_err(|_| DockerfileError::NotText)?;
 

@@ -18,6 +18,8 @@ struct Pod {
     root: tempfile::TempDir,
     places: Places,
     tls: Tls,
+    /// Hosts of registries that were started.
+    hosts: std::sync::Mutex<Vec<String>>,
 }
 
 impl Pod {
@@ -28,6 +30,7 @@ impl Pod {
             root,
             places,
             tls: Tls::new(),
+            hosts: std::sync::Mutex::default(),
         };
         pod.put("/proc/self/uid_map", NAMESPACED);
         pod.put("/ca/build/ca.crt", &pod.tls.authority);
@@ -44,13 +47,22 @@ impl Pod {
         fs::read_to_string(self.places.path(path)).unwrap()
     }
 
+    /// Prepares with all registries at this host allowed.
     async fn run(&self, step: &PrepareStep) -> Result<Prepared, StepFailure> {
-        run_in(step, &self.places).await
+        let mut step = step.clone();
+        let text = serde_json::to_string(&step).unwrap();
+        let hosts = text.split("localhost:").skip(1).map(|rest| {
+            let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
+            format!("localhost:{port}")
+        });
+        step.pull_prefixes
+            .extend(hosts.chain(self.hosts.lock().unwrap().iter().cloned()));
+        run_in(&step, &self.places).await
     }
 
     /// A registry that has any image of the tag `1`, and shows those below `private/` to the one who knows the password.
     fn registry(&self) -> Server {
-        Server::start(Some(&self.tls), |asked| {
+        let server = Server::start(Some(&self.tls), |asked| {
             let right = format!("Basic {}", STANDARD.encode("me:secret"));
             let private = asked.path.starts_with("/v2/private/");
             if private && asked.header("authorization") != Some(&right) {
@@ -62,7 +74,9 @@ impl Pod {
             Answer::status(200)
                 .header("Content-Type", "application/vnd.oci.image.index.v1+json")
                 .body(MANIFEST)
-        })
+        });
+        self.hosts.lock().unwrap().push(format!("localhost:{}", server.port));
+        server
     }
 }
 
@@ -73,6 +87,9 @@ fn digest() -> String {
 fn step(source: StepSource) -> PrepareStep {
     PrepareStep {
         require_user_namespace: true,
+        builder: Builder::Kaniko,
+        pull_prefixes: vec!["docker.io".to_owned()],
+        proxy: None,
         source,
         context_dir: String::new(),
         dockerfile: "Dockerfile".to_owned(),
@@ -80,6 +97,7 @@ fn step(source: StepSource) -> PrepareStep {
         target: None,
         mirrors: Vec::new(),
         pull_secrets: Vec::new(),
+        secrets: Vec::new(),
     }
 }
 
@@ -450,4 +468,168 @@ async fn what_a_dockerfile_lacks_is_told() {
         outcome(pod.run(&step(StepSource::ConfigMap)).await),
         class_and_reason(FailureClass::Source, "InvalidCaBundle")
     );
+}
+
+#[tokio::test]
+async fn what_the_tenant_may_not_pull_is_refused_before_anyone_is_asked() {
+    let pod = Pod::new();
+    let registry = pod.registry();
+    let host = format!("localhost:{}", registry.port);
+    let uses_both = format!("FROM {host}/team/base:1\nFROM scratch\nCOPY --from={host}/other/tool:1 / /\n");
+    let mount = format!("FROM {host}/team/base:1\nRUN --mount=from={host}/other/tool:1,target=/t true\n");
+    let syntax = format!("# syntax={host}/other/dockerfile:1\nFROM {host}/team/base:1\n");
+    for (text, builder, line) in [
+        (uses_both.clone(), Builder::Kaniko, 3),
+        (uses_both, Builder::Buildkit, 3),
+        (mount, Builder::Buildkit, 2),
+        (syntax, Builder::Buildkit, 1),
+        ("FROM debian\n".to_owned(), Builder::Kaniko, 1),
+    ] {
+        let mut step = inline(&[("Dockerfile", &text)]);
+        step.builder = builder;
+        step.pull_prefixes = vec![format!("{host}/team"), "docker.io/team".to_owned()];
+        let failure = run_in(&step, &pod.places).await.unwrap_err();
+        assert_eq!(
+            (failure.class, failure.reason.as_str()),
+            (FailureClass::Source, "RegistryNotAllowed"),
+            "{text}"
+        );
+        assert!(failure.message.contains(&format!("line {line}")), "{}", failure.message);
+        assert!(
+            failure.message.contains(&format!("{host}/team, docker.io/team")),
+            "{}",
+            failure.message
+        );
+    }
+    assert!(registry.asked().is_empty());
+    assert!(!pod.places.path("/prepared/Dockerfile").exists());
+}
+
+#[tokio::test]
+async fn buildkit_is_given_names_with_digests_and_a_policy_that_denies_all_else() {
+    let pod = Pod::new();
+    let registry = pod.registry();
+    let host = format!("localhost:{}", registry.port);
+    let text = format!(
+        "# syntax={host}/dockerfile:1 x\nFROM {host}/base:1 AS one\nRUN --mount=type=bind,from={host}/tool:1,target=/t --mount=from=one,target=/o true\nFROM one\nCOPY --from={host}/base:1 / /\n"
+    );
+    let mut step = inline(&[("Dockerfile", &text)]);
+    step.builder = Builder::Buildkit;
+    pod.run(&step).await.unwrap();
+    let name = |image: &str| format!("{host}/{image}:1@{}", digest());
+    let expected = ["dockerfile", "base", "tool"].iter().fold(text, |text, image| {
+        text.replace(&format!("{host}/{image}:1"), &name(image))
+    });
+    assert_eq!(pod.read("/prepared/Dockerfile"), expected);
+    let policy: serde_json::Value = serde_json::from_str(&pod.read("/prepared/source-policy.json")).unwrap();
+    let rules: Vec<_> = policy["rules"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|rule| rule["selector"]["identifier"].as_str().unwrap())
+        .collect();
+    let images = ["dockerfile", "base", "tool"].map(|image| format!("docker-image://{}", name(image)));
+    assert_eq!(rules[..3], ["*", "local://context", "local://dockerfile"]);
+    assert_eq!(rules[3..], images);
+    assert_eq!(policy["rules"][0]["action"], "DENY");
+}
+
+#[tokio::test]
+async fn what_buildkit_would_fetch_unpinned_is_refused() {
+    let pod = Pod::new();
+    let refused = async |text: &str, argument: &str| {
+        let mut step = inline(&[("Dockerfile", text)]);
+        step.builder = Builder::Buildkit;
+        step.build_args = vec![NamedValue {
+            name: argument.into(),
+            value: "1".into(),
+        }];
+        pod.run(&step).await.unwrap_err()
+    };
+    for text in [
+        "FROM scratch\nADD https://example.com/a.tar /a",
+        "FROM scratch\nADD [\"https://example.com/a b\", \"/a\"]",
+        "FROM scratch\nADD --checksum=sha256:00 HTTP://example.com/a /a",
+        "FROM scratch\nADD git@example.com:a/b.git /a",
+        "FROM debian:$TARGETARCH",
+        "FROM scratch\nRUN --mount=\"from=debian\" true",
+    ] {
+        let failure = refused(text, "X").await;
+        assert_eq!(failure.reason, "InvalidDockerfile", "{text}: {}", failure.message);
+        assert!(failure.message.contains("line "), "{}", failure.message);
+    }
+    let failure = refused("FROM scratch\n", "BUILDKIT_SYNTAX").await;
+    assert_eq!(
+        (failure.class, failure.reason.as_str()),
+        (FailureClass::Source, "InvalidBuildArgument")
+    );
+}
+
+#[tokio::test]
+async fn a_custom_builder_needs_no_dockerfile() {
+    let pod = Pod::new();
+    let mut step = inline(&[("app/flake.nix", "{}")]);
+    step.builder = Builder::Custom;
+    step.context_dir = "app".to_owned();
+    assert_eq!(pod.run(&step).await.unwrap(), Prepared::default());
+    assert!(pod.read("/prepared/docker/config.json").contains("auths"));
+    assert!(!pod.places.path("/prepared/Dockerfile").exists());
+    step.context_dir = "none".to_owned();
+    assert_eq!(
+        outcome(pod.run(&step).await),
+        class_and_reason(FailureClass::Source, "PathNotFound")
+    );
+}
+
+#[tokio::test]
+async fn a_source_is_fetched_by_the_proxy_unless_its_host_is_excepted() {
+    let pod = Pod::new();
+    let repository = Repository::new("app.git");
+    let commit = repository.commit_file("Dockerfile", "FROM scratch\n");
+    let root = repository.root();
+    // A proxy is asked by whole URLs.
+    let proxy = Server::start(None, move |asked| {
+        let mut asked = asked.clone();
+        asked.path = asked.path.replace("http://git.example.test", "");
+        serve(&root, &asked, true)
+    });
+    let mut step = step(StepSource::Git {
+        url: "http://git.example.test/app.git".to_owned(),
+        revision: None,
+        credentials: false,
+    });
+    step.proxy = Some(imagefactory_crds::build::Proxy {
+        http: Some(format!("http://127.0.0.1:{}", proxy.port).as_str().into()),
+        https: None,
+        exceptions: Vec::new(),
+    });
+    assert_eq!(pod.run(&step).await.unwrap().commit, Some(commit));
+    let asked = proxy.asked();
+    assert!(
+        asked
+            .iter()
+            .all(|asked| asked.path.starts_with("http://git.example.test/"))
+            && asked.len() > 1
+    );
+    step.proxy.as_mut().unwrap().exceptions = vec![".example.test".into()];
+    assert_eq!(outcome(pod.run(&step).await).1, "GitUnreachable");
+    assert_eq!(proxy.asked().len(), asked.len(), "the proxy was not asked again");
+}
+
+#[tokio::test]
+async fn a_build_secret_that_is_not_there_is_told_before_the_build_begins() {
+    let pod = Pod::new();
+    let mut step = inline(&[("Dockerfile", "FROM scratch\n")]);
+    step.builder = Builder::Buildkit;
+    step.secrets = vec!["token".to_owned(), "other".to_owned()];
+    pod.put("/secrets/token", "hunter2");
+    let failure = pod.run(&step).await.unwrap_err();
+    assert_eq!(
+        (failure.class, failure.reason.as_str()),
+        (FailureClass::Source, "SecretNotFound")
+    );
+    assert!(failure.message.contains("other"), "{}", failure.message);
+    pod.put("/secrets/other", "x");
+    pod.run(&step).await.unwrap();
+    assert!(!holds(&pod.places.path("/prepared"), "hunter2"));
 }

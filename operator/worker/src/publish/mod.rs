@@ -2,17 +2,20 @@
 //! for before it is sent, so that a repetition after a crash at any point comes to the same end.
 
 mod error;
+mod evidence;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use imagefactory_core::reference::lies_under;
 use imagefactory_core::step::{PublishStep, Published, StepFailure};
 
 use crate::ca::Roots;
-use crate::manifest::{Descriptor, Document};
+use crate::manifest::{Child, Descriptor, Document};
 use crate::places::Places;
-use crate::registry::{Blob, Credentials, Digest, Manifest, Reference, Registry, RegistryError, Repository, chain};
+use crate::registry::{Blob, Credentials, Digest, Manifest, Reference, Registry, RegistryError, Repository};
+use evidence::{Piece, Wanted};
 
 pub use error::PublishError;
+pub use evidence::PLATFORM_ANNOTATION;
 
 /// Blobs that are copied at a time.
 const PARALLEL: usize = 3;
@@ -25,7 +28,7 @@ struct Publication<'a> {
     to: Repository,
     tag: String,
     digest: Digest,
-    evidence: Vec<Digest>,
+    evidence: Vec<Wanted>,
 }
 
 /// Copies the image with its evidence, sets the tag, reads it back.
@@ -63,11 +66,7 @@ async fn publish(step: &PublishStep, places: &Places, roots: &Roots) -> Result<P
         to: image.repository,
         tag,
         digest: digest(&step.digest)?,
-        evidence: step
-            .referrers
-            .iter()
-            .map(|evidence| digest(&evidence.digest))
-            .collect::<Result<_, _>>()?,
+        evidence: evidence::wanted(step)?,
     };
     publication.run().await?;
     Ok(Published {
@@ -88,51 +87,64 @@ fn digest(text: &str) -> Result<Digest, PublishError> {
 
 impl Publication<'_> {
     async fn run(&self) -> Result<(), PublishError> {
-        // All evidence is read before anything is written.
-        let mut evidence = Vec::new();
-        for digest in &self.evidence {
-            evidence.push(self.read_evidence(digest).await?);
-        }
+        // All images and all evidence are read before anything is written.
         let top = self.staging.pull_manifest(&self.from, &self.digest).await?;
-        self.copy_image(&top).await?;
-        for (manifest, document) in &evidence {
-            self.copy_blobs(document.blobs()).await?;
-            self.output.attach_manifest(&self.to, &self.digest, manifest).await?;
-            tracing::info!(digest = %manifest.digest, "evidence is with the output");
+        let images = self.images(&top).await?;
+        let digests: Vec<_> = images.iter().map(|(manifest, _)| manifest.digest.clone()).collect();
+        evidence::covers(&self.evidence, &self.digest, &digests)?;
+        let mut pieces = Vec::new();
+        for wanted in &self.evidence {
+            pieces.push(evidence::read(self.staging, &self.from, wanted).await?);
+        }
+        self.copy_images(&top, &images).await?;
+        for piece in &pieces {
+            self.copy_evidence(piece, &top, !images.is_empty()).await?;
         }
         self.set_tag(&top).await
     }
 
-    async fn read_evidence(&self, digest: &Digest) -> Result<(Manifest, Document), PublishError> {
-        let missing = |detail: String| PublishError::EvidenceMissing {
-            digest: digest.clone(),
-            detail,
-        };
-        let manifest = match self.staging.pull_manifest(&self.from, digest).await {
-            Err(error @ RegistryError::NotFound { .. }) => return Err(missing(chain(&error))),
-            result => result?,
-        };
-        let document = Document::parse_artifact(&manifest.bytes, &manifest.media_type, &self.digest);
-        let document = document.map_err(|error| missing(error.to_string()))?;
-        Ok((manifest, document))
+    /// The images of an index; nothing where `top` is one image.
+    async fn images(&self, top: &Manifest) -> Result<Vec<(Manifest, Document)>, PublishError> {
+        let mut images = Vec::new();
+        if let Document::Index(children) = parse(top)? {
+            for Child { descriptor, .. } in children {
+                let mut manifest = self.staging.pull_manifest(&self.from, &descriptor.digest).await?;
+                // What the index says it is counts, not what it is served as.
+                manifest.media_type = descriptor.media_type;
+                let document = parse(&manifest)?;
+                images.push((manifest, document));
+            }
+        }
+        Ok(images)
     }
 
     /// The image, or every image of an index, then the index: blobs, then the manifests that name them.
-    async fn copy_image(&self, top: &Manifest) -> Result<(), PublishError> {
-        match parse(top)? {
-            Document::Index(children) => {
-                for child in children {
-                    let mut manifest = self.staging.pull_manifest(&self.from, &child.digest).await?;
-                    // What the index says it is counts, not what it is served as.
-                    manifest.media_type = child.media_type;
-                    let document = parse(&manifest)?;
-                    self.copy_blobs(document.blobs()).await?;
-                    self.put(&manifest).await?;
-                }
-            }
-            image @ Document::Image { .. } => self.copy_blobs(image.blobs()).await?,
+    async fn copy_images(&self, top: &Manifest, images: &[(Manifest, Document)]) -> Result<(), PublishError> {
+        for (manifest, document) in images {
+            self.copy_blobs(document.blobs()).await?;
+            self.put(manifest).await?;
         }
+        self.copy_blobs(parse(top)?.blobs()).await?;
         self.put(top).await
+    }
+
+    /// Attaches a piece of evidence to its image, and to the index that holds the image.
+    async fn copy_evidence(&self, piece: &Piece, top: &Manifest, of_index: bool) -> Result<(), PublishError> {
+        self.copy_blobs(piece.document.blobs()).await?;
+        self.output
+            .attach_manifest(&self.to, &piece.subject, &piece.manifest)
+            .await?;
+        if of_index {
+            let index = Descriptor {
+                media_type: top.media_type.clone(),
+                digest: self.digest.clone(),
+                size: top.bytes.len() as u64,
+            };
+            let manifest = piece.of_index(&index)?;
+            self.output.attach_manifest(&self.to, &self.digest, &manifest).await?;
+        }
+        tracing::info!(digest = %piece.manifest.digest, subject = %piece.subject, "evidence is with the output");
+        Ok(())
     }
 
     async fn copy_blobs(&self, blobs: Vec<&Descriptor>) -> Result<(), PublishError> {

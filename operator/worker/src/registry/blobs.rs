@@ -210,7 +210,7 @@ impl Registry {
         location(repository, &self.transport.call(&call).await?).map(Begun::At)
     }
 
-    async fn stream(&self, repository: &Repository, blob: Blob<'_>) -> Result<ByteStream, RegistryError> {
+    pub(super) async fn stream(&self, repository: &Repository, blob: Blob<'_>) -> Result<ByteStream, RegistryError> {
         let call = get_call(repository, blob.digest, blob.size)?;
         let response = self.transport.call(&call).await?;
         let (host, repository) = (call.url.host_str().unwrap_or_default().to_owned(), repository.clone());

@@ -193,6 +193,17 @@ impl RegistryError {
         }
     }
 
+    /// What several attempts came to; of one alone, what it said.
+    pub(super) fn of_attempts(mut attempts: Vec<Self>) -> Self {
+        match attempts.pop() {
+            Some(only) if attempts.is_empty() => only,
+            last => {
+                attempts.extend(last);
+                Self::Nowhere { attempts }
+            }
+        }
+    }
+
     /// Of several attempts the one that tells most: an answer of any kind before a host that can't be reached.
     fn telling(&self) -> &Self {
         let Self::Nowhere { attempts } = self else { return self };

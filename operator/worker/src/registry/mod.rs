@@ -20,6 +20,7 @@ mod call;
 mod credentials;
 mod digest;
 mod docker_config;
+mod download;
 mod error;
 mod manifests;
 mod name;
@@ -35,6 +36,7 @@ pub use body::{BlobSource, BodyFault, FileSource, check};
 pub use credentials::{Credential, Credentials};
 pub use digest::{Digest, Hasher};
 pub use docker_config::CredentialError;
+pub use download::DownloadError;
 pub use error::{RegistryError, chain};
 pub use manifests::Manifest;
 pub use name::{NameError, Reference, Repository, normalise_host};
@@ -110,12 +112,6 @@ impl Registry {
                 Err(error) => attempts.push(error),
             }
         }
-        match attempts.pop() {
-            Some(only) if attempts.is_empty() => Err(only),
-            last => {
-                attempts.extend(last);
-                Err(RegistryError::Nowhere { attempts })
-            }
-        }
+        Err(RegistryError::of_attempts(attempts))
     }
 }

@@ -55,6 +55,8 @@ async fn pushing() -> (FakeRegistry, Pod, Digest, String) {
         credential_prefix: format!("{}/staging/acme", registry.host),
         tag: "attempt-1".to_owned(),
         max_bytes: 1 << 20,
+        platforms: Vec::new(),
+        cache: None,
     };
     (registry, pod, digest, serde_json::to_string(&step).unwrap())
 }

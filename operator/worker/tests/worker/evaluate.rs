@@ -4,7 +4,7 @@ use axum::Router;
 use axum::routing::get;
 use imagefactory_core::step::{AppliedPolicy, EvaluateStep, Evaluated, MAX_REPORT, PushStep, Report};
 use imagefactory_crds::ImagePolicySpec;
-use imagefactory_crds::build::{FailureClass, Judgement};
+use imagefactory_crds::build::{FailureClass, Judgement, PlatformImage};
 use imagefactory_crds::image_policy::SeverityLimits;
 use imagefactory_worker::registry::{Digest, Reference};
 use imagefactory_worker::{evaluate, push};
@@ -38,6 +38,8 @@ impl Scene {
             credential_prefix: prefix.clone(),
             tag: "a".to_owned(),
             max_bytes: 1 << 20,
+            platforms: Vec::new(),
+            cache: None,
         };
         let digest = push::run(&staged, &pod.places, &pod.roots()).await.unwrap().digest;
         registry.state().seen.clear();
@@ -46,6 +48,7 @@ impl Scene {
             step: EvaluateStep {
                 repository: name,
                 digest,
+                platforms: Vec::new(),
                 credential_prefix: prefix,
                 policies: vec![policy("none-critical", Some(0))],
                 server_url: format!("http://127.0.0.1:{port}"),
@@ -56,8 +59,8 @@ impl Scene {
         };
         scene
             .pod
-            .write("reports/report.json", scene.report(&["LOW"]).to_string());
-        scene.pod.write("reports/sbom.json", scene.sbom().to_string());
+            .write("reports/0/report.json", scene.report(&["LOW"]).to_string());
+        scene.pod.write("reports/0/sbom.json", scene.sbom().to_string());
         scene
     }
 
@@ -138,6 +141,8 @@ async fn a_good_image_passes_and_its_evidence_is_attached() {
     assert_eq!(scan.database_time.unwrap().0.to_string(), "2026-10-01T06:00:00Z");
     assert_eq!(scan.scan_time.0.to_string(), "2026-10-01T12:00:00.5Z");
 
+    let referrers = scan.referrers.unwrap();
+    assert!(scan.platforms.is_empty());
     let client = scene.pod.client(scene.pod.credentials("credentials/staging"));
     let at = repository(&scene.step.repository);
     let listed = client
@@ -146,7 +151,7 @@ async fn a_good_image_passes_and_its_evidence_is_attached() {
         .unwrap();
     assert_eq!(
         listed.iter().map(Digest::as_str).collect::<Vec<_>>(),
-        [scan.referrers.sbom.as_str(), scan.referrers.report.as_str()]
+        [referrers.sbom.as_str(), referrers.report.as_str()]
     );
     for (digest, kind, file) in [
         (&listed[0], evaluate::SBOM_TYPE, "sbom.json"),
@@ -168,7 +173,7 @@ async fn a_good_image_passes_and_its_evidence_is_attached() {
         let content = client.read_blob(&at, &layer, 1 << 20).await.unwrap();
         assert_eq!(
             content.as_ref(),
-            std::fs::read(scene.pod.path("reports").join(file)).unwrap()
+            std::fs::read(scene.pod.path("reports/0").join(file)).unwrap()
         );
     }
 }
@@ -187,7 +192,7 @@ async fn a_finding_over_the_limit_fails_and_is_attached_all_the_same() {
     let scene = Scene::new().await;
     scene
         .pod
-        .write("reports/report.json", scene.report(&["CRITICAL", "LOW"]).to_string());
+        .write("reports/0/report.json", scene.report(&["CRITICAL", "LOW"]).to_string());
     let evaluated = scene.evaluate().await;
     assert_eq!(
         (evaluated.verdict.result, evaluated.verdict.publishable),
@@ -220,9 +225,9 @@ async fn broken_evidence_is_unknown_and_no_crash() {
             sbom.replace(&scene.step.digest, Digest::of(b"other").as_str()),
         ),
     ] {
-        scene.pod.write("reports/report.json", &report);
-        scene.pod.write("reports/sbom.json", &sbom);
-        scene.pod.write(&format!("reports/{file}"), text);
+        scene.pod.write("reports/0/report.json", &report);
+        scene.pod.write("reports/0/sbom.json", &sbom);
+        scene.pod.write(&format!("reports/0/{file}"), text);
         scene.assert_unknown(why).await;
     }
 }
@@ -231,8 +236,8 @@ async fn broken_evidence_is_unknown_and_no_crash() {
 async fn a_report_that_is_missing_or_a_link_is_unknown() {
     for name in ["report.json", "sbom.json"] {
         let scene = Scene::new().await;
-        let path = scene.pod.path("reports").join(name);
-        let moved = scene.pod.path("reports/moved.json");
+        let path = scene.pod.path("reports/0").join(name);
+        let moved = scene.pod.path("reports/0/moved.json");
         std::fs::rename(&path, &moved).unwrap();
         scene.assert_unknown(name).await;
         std::os::unix::fs::symlink(&moved, &path).unwrap();
@@ -288,7 +293,7 @@ async fn the_report_of_many_policies_fits_a_termination_message() {
         .iter()
         .map(|name| json!({ "Name": name, "Version": "1", "Licenses": [name] }))
         .collect();
-    scene.pod.write("reports/report.json", report.to_string());
+    scene.pod.write("reports/0/report.json", report.to_string());
     let evaluated = scene.evaluate().await;
     assert_eq!(evaluated.verdict.result, Judgement::Fail);
     let text = Report::Done(evaluated).encode();
@@ -330,4 +335,102 @@ async fn evidence_that_can_not_be_attached_is_a_failure() {
     assert_eq!(failure.reason, "RepositoryNotAllowed");
     assert!(outside.registry.seen().is_empty());
     assert!(Reference::parse(&outside.step.repository).is_ok());
+}
+
+/// The scene's image and another one as two images of one index.
+async fn two_images() -> Scene {
+    let mut scene = Scene::new().await;
+    let other = scene.pod.layout_image(&[b"two"]);
+    let step = PushStep {
+        repository: scene.step.repository.clone(),
+        credential_prefix: scene.step.credential_prefix.clone(),
+        tag: "b".to_owned(),
+        max_bytes: 1 << 20,
+        platforms: Vec::new(),
+        cache: None,
+    };
+    push::run(&step, &scene.pod.places, &scene.pod.roots()).await.unwrap();
+    for (file, text) in [
+        ("report.json", scene.report(&["HIGH", "HIGH"])),
+        ("sbom.json", scene.sbom()),
+    ] {
+        let text = text.to_string().replace(&scene.step.digest, other.as_str());
+        scene.pod.write(&format!("reports/1/{file}"), text);
+    }
+    scene.step.platforms = [
+        ("linux/amd64", scene.step.digest.as_str()),
+        ("linux/arm64", other.as_str()),
+    ]
+    .map(|(platform, digest)| PlatformImage {
+        platform: platform.to_owned(),
+        digest: digest.into(),
+    })
+    .to_vec();
+    scene.step.digest = Digest::of(b"the index").to_string();
+    scene.registry.state().seen.clear();
+    scene
+}
+
+#[tokio::test]
+async fn each_image_of_an_index_is_judged_by_its_own_evidence() {
+    let mut scene = two_images().await;
+    let evaluated = scene.evaluate().await;
+    assert_eq!(
+        (evaluated.verdict.result, evaluated.verdict.publishable),
+        (Judgement::Pass, true)
+    );
+    assert_eq!(evaluated.digest, scene.step.digest);
+    let scan = evaluated.scan.unwrap();
+    assert!(scan.referrers.is_none());
+    assert_eq!(
+        (scan.vulnerabilities.low, scan.vulnerabilities.high),
+        (1, 2),
+        "the highest of each"
+    );
+    let client = scene.pod.client(scene.pod.credentials("credentials/staging"));
+    let at = repository(&scene.step.repository);
+    for (found, image) in scan.platforms.iter().zip(&scene.step.platforms) {
+        assert_eq!((&found.platform, &found.digest), (&image.platform, &image.digest));
+        let listed = client
+            .referrers(&at, &Digest::parse(&image.digest).unwrap())
+            .await
+            .unwrap();
+        let listed: Vec<_> = listed.iter().map(Digest::as_str).collect();
+        assert_eq!(listed, [found.referrers.sbom.as_str(), found.referrers.report.as_str()]);
+    }
+    scene.step.policies[0].spec.max_vulnerabilities = Some(SeverityLimits {
+        high: Some(0),
+        ..SeverityLimits::default()
+    });
+    let verdict = scene.evaluate().await.verdict;
+    assert_eq!((verdict.result, verdict.publishable), (Judgement::Fail, false));
+    let cause = &verdict.policies[0].causes[0];
+    assert!(cause.starts_with("linux/arm64: "), "{cause}");
+}
+
+#[tokio::test]
+async fn one_image_without_evidence_makes_the_whole_index_unknown() {
+    let broken = |scene: &Scene| {
+        let swapped = [("0", "1"), ("1", "0")].map(|(from, to)| {
+            let path = scene.pod.path(&format!("reports/{from}/report.json"));
+            (to, std::fs::read(path).unwrap())
+        });
+        for (to, bytes) in swapped {
+            scene.pod.write(&format!("reports/{to}/report.json"), bytes);
+        }
+    };
+    let missing = |scene: &Scene| std::fs::remove_file(scene.pod.path("reports/1/sbom.json")).unwrap();
+    for why in ["swapped", "missing"] {
+        let scene = two_images().await;
+        if why == "swapped" {
+            broken(&scene);
+        } else {
+            missing(&scene);
+        }
+        let evaluated = scene.evaluate().await;
+        assert_eq!(evaluated.verdict.result, Judgement::Unknown, "{why}");
+        assert!(!evaluated.verdict.publishable && evaluated.scan.is_none(), "{why}");
+        let causes = &evaluated.verdict.policies[0].causes;
+        assert!(causes[0].contains("linux/arm64"), "{why}: {causes:?}");
+    }
 }

@@ -7,11 +7,13 @@
 )]
 
 mod binary;
+mod cache;
 mod credentials;
 mod evaluate;
 mod publish;
 mod push;
 mod real_registry;
 mod referrers;
+mod scan;
 mod support;
 mod transfer;

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use axum::body::Bytes;
-use imagefactory_core::step::{PublishStep, Published, PushStep, StepFailure};
+use imagefactory_core::step::{Evidence, PublishStep, Published, PushStep, StepFailure};
 use imagefactory_crds::build::FailureClass;
 use imagefactory_worker::manifest::Descriptor;
 use imagefactory_worker::registry::{Artifact, Blob, Digest, Payload, Subject};
 use imagefactory_worker::{publish, push};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::support::state::State;
 use super::support::{Auth, FakeRegistry, Options, Pod, image_config, repository};
@@ -23,7 +23,7 @@ struct Scene {
     output: FakeRegistry,
     pod: Pod,
     step: PublishStep,
-    evidence: Vec<Digest>,
+    evidence: Vec<Evidence>,
 }
 
 impl Scene {
@@ -72,21 +72,34 @@ impl Scene {
             credential_prefix: prefix.clone(),
             tag: "a".to_owned(),
             max_bytes: 1 << 20,
+            platforms: Vec::new(),
+            cache: None,
         };
-        let digest = push::run(&step, &self.pod.places, &self.pod.roots())
-            .await
-            .unwrap()
-            .digest;
-        for content in ["sbom", "report"] {
-            self.evidence.push(self.attach(&name, &digest, content).await);
+        let pushed = push::run(&step, &self.pod.places, &self.pod.roots()).await.unwrap();
+        let images: Vec<_> = match pushed.platforms.as_slice() {
+            [] => vec![(pushed.digest.clone(), None)],
+            all => all
+                .iter()
+                .map(|image| (image.digest.0.clone(), Some(image.platform.clone())))
+                .collect(),
+        };
+        for (subject, platform) in images {
+            for content in ["sbom", "report"] {
+                let digest = self.attach(&name, &subject, content).await.to_string();
+                self.evidence.push(Evidence {
+                    subject: subject.clone(),
+                    digest,
+                    platform: platform.clone(),
+                });
+            }
         }
         self.step = PublishStep {
             repository: name,
-            digest,
+            digest: pushed.digest,
             staging_prefix: prefix,
             image: format!("{}/{OUTPUT}:{TAG}", self.output.host),
             output_prefixes: vec![format!("{}/images/acme", self.output.host)],
-            referrers: self.evidence.iter().map(ToString::to_string).collect(),
+            referrers: self.evidence.clone(),
         };
         self.staging.state().seen.clear();
     }
@@ -130,6 +143,14 @@ impl Scene {
             .unwrap()
     }
 
+    fn evidence_of_top(&self, digest: &str) -> Evidence {
+        Evidence {
+            subject: self.step.digest.clone(),
+            digest: digest.to_owned(),
+            platform: None,
+        }
+    }
+
     async fn publish(&self) -> Result<Published, StepFailure> {
         publish::run(&self.step, &self.pod.places, &self.pod.roots()).await
     }
@@ -138,14 +159,21 @@ impl Scene {
         assert_eq!(self.output.tag(OUTPUT, TAG).as_deref(), Some(self.step.digest.as_str()));
         let client = self.pod.client(self.pod.credentials("credentials/output"));
         let at = repository(&format!("{}/{OUTPUT}", self.output.host));
-        let mut listed = client
-            .referrers(&at, &Digest::parse(&self.step.digest).unwrap())
-            .await
-            .unwrap();
-        let mut wanted = self.evidence.clone();
-        listed.sort();
-        wanted.sort();
-        assert_eq!(listed, wanted);
+        for Evidence { subject, digest, .. } in &self.evidence {
+            let listed = client.referrers(&at, &Digest::parse(subject).unwrap()).await.unwrap();
+            assert!(listed.iter().any(|found| found.as_str() == digest), "{listed:?}");
+        }
+        let top = Digest::parse(&self.step.digest).unwrap();
+        let listed = client.referrers(&at, &top).await.unwrap();
+        assert_eq!(listed.len(), self.evidence.len(), "the published digest has all of it");
+        for digest in &listed {
+            let manifest = client.pull_manifest(&at, digest).await.unwrap();
+            let manifest: Value = serde_json::from_slice(&manifest.bytes).unwrap();
+            assert_eq!(manifest["subject"]["digest"], self.step.digest);
+            let platform = manifest["annotations"][publish::PLATFORM_ANNOTATION].as_str();
+            let same = |known: &&Evidence| known.platform.as_deref() == platform;
+            assert_eq!(self.evidence.iter().filter(same).count(), 2, "{manifest}");
+        }
         for (digest, content) in &self.staging.state().repo(STAGING).blobs {
             assert_eq!(self.output.state().repo(OUTPUT).blobs.get(digest), Some(content));
         }
@@ -164,10 +192,10 @@ fn empty_step() -> PublishStep {
 }
 
 fn layout_index(pod: &Pod) {
-    let children = [b"one", b"two"].map(|content| {
+    let children = [(b"one", "amd64"), (b"two", "arm64")].map(|(content, architecture)| {
         let layer = pod.layout_blob(content, "application/vnd.oci.image.layer.v1.tar");
         let config = pod.layout_blob(
-            image_config(&[content]).as_bytes(),
+            image_config(&[content]).replace("amd64", architecture).as_bytes(),
             "application/vnd.oci.image.config.v1+json",
         );
         let manifest = json!({ "schemaVersion": 2, "config": config, "layers": [layer] });
@@ -239,7 +267,7 @@ async fn a_publisher_that_was_killed_anywhere_comes_to_the_same_end() {
 async fn without_its_evidence_nothing_is_written() {
     let mut scene = Scene::new().await;
     let other = Digest::of(b"nowhere");
-    scene.step.referrers.push(other.to_string());
+    scene.step.referrers.push(scene.evidence_of_top(other.as_str()));
     let failure = scene.publish().await.unwrap_err();
     assert_eq!(
         (failure.class, failure.reason.as_str()),
@@ -247,8 +275,21 @@ async fn without_its_evidence_nothing_is_written() {
     );
     assert!(failure.message.contains(other.as_str()));
     // The staged image itself is there and refers to nothing: it is no evidence.
-    scene.step.referrers = vec![scene.step.digest.clone()];
+    scene.step.referrers = vec![scene.evidence_of_top(&scene.step.digest)];
     assert_eq!(scene.publish().await.unwrap_err().reason, "EvidenceMissing");
+    assert!(scene.output.writes_seen().is_empty());
+}
+
+#[tokio::test]
+async fn an_index_of_which_one_image_has_no_evidence_is_not_published() {
+    let mut scene = Scene::with(true, true).await;
+    let first = scene.evidence[0].subject.clone();
+    scene.step.referrers.retain(|evidence| evidence.subject == first);
+    let failure = scene.publish().await.unwrap_err();
+    assert_eq!(
+        (failure.class, failure.reason.as_str()),
+        (FailureClass::Publish, "EvidenceMissing")
+    );
     assert!(scene.output.writes_seen().is_empty());
 }
 
@@ -261,10 +302,12 @@ async fn evidence_of_another_image_is_no_evidence() {
         credential_prefix: scene.step.staging_prefix.clone(),
         tag: "b".to_owned(),
         max_bytes: 1 << 20,
+        platforms: Vec::new(),
+        cache: None,
     };
     push::run(&step, &scene.pod.places, &scene.pod.roots()).await.unwrap();
     let foreign = scene.attach(&scene.step.repository, other.as_str(), "report").await;
-    scene.step.referrers = vec![foreign.to_string()];
+    scene.step.referrers = vec![scene.evidence_of_top(foreign.as_str())];
     let failure = scene.publish().await.unwrap_err();
     assert_eq!(failure.reason, "EvidenceMissing");
     assert!(scene.output.tag(OUTPUT, TAG).is_none());

@@ -27,6 +27,8 @@ impl Scene {
             credential_prefix: format!("{}/staging/acme", registry.host),
             tag: "attempt-1".to_owned(),
             max_bytes: 1 << 20,
+            platforms: Vec::new(),
+            cache: None,
         };
         Self { registry, pod, step }
     }
@@ -88,13 +90,23 @@ async fn an_index_goes_with_all_its_images() {
     let pod = &scene.pod;
     let mut children = Vec::new();
     let packed = [
-        (b"one", gzip(b"one"), "application/vnd.oci.image.layer.v1.tar+gzip"),
-        (b"two", zstd(b"two"), "application/vnd.oci.image.layer.v1.tar+zstd"),
+        (
+            b"one",
+            gzip(b"one"),
+            "application/vnd.oci.image.layer.v1.tar+gzip",
+            "amd64",
+        ),
+        (
+            b"two",
+            zstd(b"two"),
+            "application/vnd.oci.image.layer.v1.tar+zstd",
+            "arm64",
+        ),
     ];
-    for (content, packed, media_type) in packed {
+    for (content, packed, media_type, architecture) in packed {
         let layer = pod.layout_blob(&packed, media_type);
         let config = pod.layout_blob(
-            image_config(&[content]).as_bytes(),
+            image_config(&[content]).replace("amd64", architecture).as_bytes(),
             "application/vnd.oci.image.config.v1+json",
         );
         let manifest = json!({ "schemaVersion": 2, "config": config, "layers": [layer] });
@@ -103,7 +115,7 @@ async fn an_index_goes_with_all_its_images() {
             "application/vnd.oci.image.manifest.v1+json",
         ));
     }
-    let index = json!({ "schemaVersion": 2, "manifests": children });
+    let index = json!({ "schemaVersion": 2, "manifests": &children });
     let index = pod.layout_blob(index.to_string().as_bytes(), "application/vnd.oci.image.index.v1+json");
     pod.write("layout/oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#);
     pod.write(
@@ -112,6 +124,11 @@ async fn an_index_goes_with_all_its_images() {
     );
     let pushed = scene.push().await.unwrap();
     assert_eq!(pushed.digest, index["digest"]);
+    let reported: Vec<_> = (pushed.platforms.iter())
+        .map(|image| (image.platform.as_str(), image.digest.as_str()))
+        .collect();
+    let digest = |child: usize| children[child]["digest"].as_str().unwrap();
+    assert_eq!(reported, [("linux/amd64", digest(0)), ("linux/arm64", digest(1))]);
     assert_eq!(
         (scene.manifests(), scene.registry.state().repo(REPO).blobs.len()),
         (3, 4)
@@ -242,4 +259,22 @@ async fn failures_at_the_registry_are_told_as_such() {
     );
     scene.pod.write("credentials/staging/.dockerconfigjson", "{");
     assert_eq!(scene.refusal().await.reason, "InvalidCredential");
+}
+
+#[tokio::test]
+async fn an_image_for_another_platform_is_the_build_s_failure_and_nothing_is_sent() {
+    let mut scene = Scene::new().await;
+    scene.pod.layout_image(&[b"one"]);
+    for wanted in [vec!["linux/arm64"], vec!["linux/amd64", "linux/arm64"]] {
+        scene.step.platforms = wanted.iter().map(|text| (*text).to_owned()).collect();
+        let failure = scene.refusal().await;
+        assert_eq!(
+            (failure.class, failure.reason.as_str()),
+            (FailureClass::Build, "WrongPlatforms")
+        );
+        assert!(failure.message.contains("is for linux/amd64"), "{}", failure.message);
+    }
+    assert!(scene.registry.seen().is_empty());
+    scene.step.platforms = vec!["linux/amd64".to_owned()];
+    assert!(scene.push().await.unwrap().platforms.is_empty(), "it is no index");
 }

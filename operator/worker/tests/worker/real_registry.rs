@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::env::var;
 
 use axum::body::Bytes;
-use imagefactory_core::step::{PublishStep, PushStep};
+use imagefactory_core::step::{Evidence, PublishStep, PushStep};
 use imagefactory_worker::manifest::Descriptor;
 use imagefactory_worker::registry::{Artifact, Blob, Digest, Payload, Registry, Subject};
 use imagefactory_worker::{publish, push};
@@ -40,6 +40,8 @@ impl Scene {
             credential_prefix: format!("{host}/staging/worker-test"),
             tag: "attempt-1".to_owned(),
             max_bytes: 1 << 20,
+            platforms: Vec::new(),
+            cache: None,
         };
         Self { host, pod, push }
     }
@@ -117,7 +119,11 @@ async fn a_real_registry_takes_image_evidence_and_tag() {
         staging_prefix: scene.push.credential_prefix.clone(),
         image: format!("{output}:web"),
         output_prefixes: vec![format!("{}/images/worker-test", scene.host)],
-        referrers: vec![referrer.to_string()],
+        referrers: vec![Evidence {
+            subject: digest.to_string(),
+            digest: referrer.to_string(),
+            platform: None,
+        }],
     };
     for _ in 0..2 {
         publish::run(&step, &pod.places, &roots).await.unwrap();

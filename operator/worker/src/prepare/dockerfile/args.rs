@@ -10,18 +10,31 @@ use super::words::{Values, expand};
 #[derive(Debug, Default)]
 pub(super) struct Scope(Values);
 
+/// Architecture of the node that this runs on, as images call it.
+pub(super) fn own_architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// Another one.
+pub(super) fn other_architecture() -> &'static str {
+    if own_architecture() == "amd64" {
+        "arm64"
+    } else {
+        "amd64"
+    }
+}
+
 impl Scope {
-    /// What the builder gives without being asked: the platform. Our builder builds for the node that it runs on.
-    pub(super) fn new(build_args: &[NamedValue], target: Option<&str>) -> Self {
-        let architecture = match std::env::consts::ARCH {
-            "x86_64" => "amd64",
-            "aarch64" => "arm64",
-            other => other,
-        };
-        let platform = format!("linux/{architecture}");
+    /// What the builder gives without being asked: the platform.
+    pub(super) fn new(build_args: &[NamedValue], target: Option<&str>, architecture: &str) -> Self {
         let mut values = Values::new();
         values.insert("TARGETSTAGE".to_owned(), Ok(target.unwrap_or("default").to_owned()));
-        for side in ["BUILD", "TARGET"] {
+        for (side, architecture) in [("BUILD", own_architecture()), ("TARGET", architecture)] {
+            let platform = format!("linux/{architecture}");
             for (name, value) in [
                 ("PLATFORM", &*platform),
                 ("OS", "linux"),

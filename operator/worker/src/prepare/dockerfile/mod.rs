@@ -5,15 +5,19 @@ mod directives;
 mod heredoc;
 mod instruction;
 pub(in crate::prepare) mod lines;
+mod mounts;
 mod pin;
 mod stages;
 mod substitution;
+mod syntax;
 mod words;
 
 pub(super) use pin::pin;
 pub(super) use stages::{Named, Use};
 
+use imagefactory_core::step::Builder;
 use imagefactory_crds::build::NamedValue;
+use stages::Wanted;
 
 /// Why a Dockerfile can't be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -56,8 +60,57 @@ impl DockerfileError {
 }
 
 /// The places in a Dockerfile that name images, in the order in which they stand.
-pub(super) fn uses(text: &str, build_args: &[NamedValue], target: Option<&str>) -> Result<Vec<Use>, DockerfileError> {
-    stages::uses(&lines::read(text)?, build_args, target)
+pub(super) fn uses(
+    text: &str,
+    build_args: &[NamedValue],
+    target: Option<&str>,
+    builder: Builder,
+) -> Result<Vec<Use>, DockerfileError> {
+    let source = lines::read(text)?;
+    let wanted = Wanted {
+        build_args,
+        target,
+        builder,
+        architecture: args::own_architecture(),
+    };
+    let mut found = stages::uses(&source, &wanted)?;
+    if builder != Builder::Buildkit {
+        return Ok(found);
+    }
+    let elsewhere = Wanted {
+        architecture: args::other_architecture(),
+        ..wanted
+    };
+    independent(&found, &stages::uses(&source, &elsewhere)?)?;
+    if let Some(syntax) = syntax::find(text) {
+        found.insert(
+            0,
+            Use {
+                line: syntax.line,
+                span: syntax.span,
+                prefix: String::new(),
+                suffix: String::new(),
+                names: Named::Image(syntax.image),
+            },
+        );
+    }
+    Ok(found)
+}
+
+/// Whether a Dockerfile names the same images for every platform: one file is pinned for all of them.
+fn independent(here: &[Use], elsewhere: &[Use]) -> Result<(), DockerfileError> {
+    let differs = |from: &[Use], others: &[Use]| {
+        from.iter()
+            .find(|found| !others.contains(found))
+            .map(|found| found.line)
+    };
+    match differs(here, elsewhere).or_else(|| differs(elsewhere, here)) {
+        None => Ok(()),
+        Some(line) => Err(DockerfileError::at(
+            line,
+            "the image's name depends on the platform that is built for, so it can't be pinned: name an image that has all platforms, or a stage for each".to_owned(),
+        )),
+    }
 }
 
 /// For tests of what writes Dockerfiles.

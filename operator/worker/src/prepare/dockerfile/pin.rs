@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use super::DockerfileError;
 use super::stages::{Named, Use};
 
-/// The file with every image pinned. `digests`: digest by image, as [`Use`] names it.
+/// The file with every image pinned. `names`: what is written for an image, by how [`Use`] names it.
 pub(in crate::prepare) fn pin(
     text: &str,
     uses: &[Use],
-    digests: &BTreeMap<String, String>,
+    names: &BTreeMap<String, String>,
 ) -> Result<String, DockerfileError> {
     let mut pinned = String::with_capacity(text.len() + uses.len() * 80);
     let mut at = 0;
@@ -17,22 +17,14 @@ pub(in crate::prepare) fn pin(
         let misplaced = || DockerfileError::at(found.line, "the place of an image's name was lost".to_owned());
         let name = match &found.names {
             Named::Inside(name) => name.clone(),
-            Named::Image(image) => with_digest(image, digests).ok_or_else(misplaced)?,
+            Named::Image(image) => names.get(image).cloned().ok_or_else(misplaced)?,
         };
         pinned.push_str(text.get(at..found.span.start).ok_or_else(misplaced)?);
-        pinned.push_str(found.prefix);
+        pinned.push_str(&found.prefix);
         pinned.push_str(&name);
+        pinned.push_str(&found.suffix);
         at = found.span.end;
     }
     pinned.push_str(text.get(at..).unwrap_or_default());
     Ok(pinned)
-}
-
-fn with_digest(image: &str, digests: &BTreeMap<String, String>) -> Option<String> {
-    let digest = digests.get(image)?;
-    Some(if image.contains('@') {
-        image.to_owned()
-    } else {
-        format!("{image}@{digest}")
-    })
 }

@@ -2,11 +2,13 @@
 
 use std::ops::Range;
 
+use imagefactory_core::step::Builder;
 use imagefactory_crds::build::NamedValue;
 
 use super::DockerfileError;
 use super::args::Scope;
 use super::lines::{Instruction, Source, Word};
+use super::mounts;
 
 /// A place in the file that names an image, or a stage by way of variables.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,8 +17,10 @@ pub(in crate::prepare) struct Use {
     pub(in crate::prepare) line: usize,
     /// What stands there now.
     pub(in crate::prepare) span: Range<usize>,
-    /// What is written before the name when it is replaced: nothing, or `--from=`.
-    pub(in crate::prepare) prefix: &'static str,
+    /// What is written before the name when it is replaced, as in `--from=`.
+    pub(in crate::prepare) prefix: String,
+    /// What is written after it.
+    pub(in crate::prepare) suffix: String,
     /// What it names.
     pub(in crate::prepare) names: Named,
 }
@@ -36,23 +40,33 @@ struct Stage {
     uses: Vec<Use>,
 }
 
-/// All that the build of `target` uses: everything up to the target stage, since Kaniko builds each stage up to
+/// What is built, by what, and for what.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted<'a> {
+    pub(super) build_args: &'a [NamedValue],
+    pub(super) target: Option<&'a str>,
+    pub(super) builder: Builder,
+    /// Architecture that is built for.
+    pub(super) architecture: &'a str,
+}
+
+/// All that the build of the target uses: everything up to the target stage, since Kaniko builds each stage up to
 /// there, needed or not. Without a target, the last stage is built.
-pub(in crate::prepare) fn uses(
-    source: &Source,
-    build_args: &[NamedValue],
-    target: Option<&str>,
-) -> Result<Vec<Use>, DockerfileError> {
-    let mut scope = Scope::new(build_args, target);
+pub(super) fn uses(source: &Source, wanted: &Wanted<'_>) -> Result<Vec<Use>, DockerfileError> {
+    let Wanted { build_args, target, .. } = *wanted;
+    let mut scope = Scope::new(build_args, target, wanted.architecture);
     let mut stages: Vec<Stage> = Vec::new();
     let names = stage_names(source)?;
     for instruction in &source.instructions {
         match (instruction.keyword.as_str(), stages.len()) {
             ("from", index) => {
-                let uses = base(instruction, source.escape, &scope, &names[..index])?;
+                let found = base(instruction, source.escape, &scope, &names[..index])?;
+                // BuildKit finds its stages by itself, and its policy holds should it find something else.
+                let inside = |found: &Use| matches!(found.names, Named::Inside(_));
+                let found = found.filter(|found| wanted.builder != Builder::Buildkit || !inside(found));
                 stages.push(Stage {
                     name: names.get(index).cloned().flatten(),
-                    uses: uses.into_iter().collect(),
+                    uses: found.into_iter().collect(),
                 });
             }
             ("arg", 0) => scope.declare(instruction, source.escape, build_args),
@@ -60,15 +74,13 @@ pub(in crate::prepare) fn uses(
                 let problem = "only ARG may stand before the first FROM".to_owned();
                 return Err(DockerfileError::at(instruction.line, problem));
             }
-            ("copy", _) => {
-                let found = copy(instruction, stages.len() - 1, &names)?;
+            (_, index) => {
+                let found = images(instruction, index - 1, &names, wanted.builder)?;
                 stages
                     .last_mut()
                     .into_iter()
                     .for_each(|stage| stage.uses.extend(found.clone()));
             }
-            ("run", index) => mounts(instruction, index - 1, &names)?,
-            _ => {}
         }
     }
     let last = match target {
@@ -84,6 +96,22 @@ pub(in crate::prepare) fn uses(
         }
     };
     Ok(stages.into_iter().take(last + 1).flat_map(|stage| stage.uses).collect())
+}
+
+/// What an instruction of a stage takes from images.
+fn images(
+    instruction: &Instruction,
+    stage: usize,
+    names: &[Option<String>],
+    builder: Builder,
+) -> Result<Vec<Use>, DockerfileError> {
+    match (instruction.keyword.as_str(), builder) {
+        ("copy", _) => Ok(copy(instruction, stage, names)?.into_iter().collect()),
+        ("run", Builder::Buildkit) => mounts::images(instruction, stage, names),
+        ("run", _) => no_mounts(instruction, stage, names).map(|()| Vec::new()),
+        ("add", Builder::Buildkit) => no_remote(instruction).map(|()| Vec::new()),
+        _ => Ok(Vec::new()),
+    }
 }
 
 /// Names of all stages in lower case.
@@ -147,7 +175,8 @@ fn base(
     Ok(Some(Use {
         line: from.line,
         span: word.span(),
-        prefix: "",
+        prefix: String::new(),
+        suffix: String::new(),
         names,
     }))
 }
@@ -174,19 +203,20 @@ fn copy(copy: &Instruction, stage: usize, names: &[Option<String>]) -> Result<Op
         Place::Outside => Ok(Some(Use {
             line: copy.line,
             span: flag.span(),
-            prefix: "--from=",
+            prefix: "--from=".to_owned(),
+            suffix: String::new(),
             names: Named::Image(value.to_owned()),
         })),
     }
 }
 
-enum Place {
+pub(super) enum Place {
     Before,
     NotBefore,
     Outside,
 }
 
-fn place_of(value: &str, stage: usize, names: &[Option<String>]) -> Place {
+pub(super) fn place_of(value: &str, stage: usize, names: &[Option<String>]) -> Place {
     let number = value.strip_prefix(['+', '-']).unwrap_or(value);
     let index = if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) {
         // What is no index of a stage is no image either: the builders would not agree on it.
@@ -204,12 +234,9 @@ fn place_of(value: &str, stage: usize, names: &[Option<String>]) -> Place {
 }
 
 /// `RUN --mount` may name an image as well. Kaniko does not mount anything, so such a build can't be right.
-fn mounts(run: &Instruction, stage: usize, names: &[Option<String>]) -> Result<(), DockerfileError> {
+fn no_mounts(run: &Instruction, stage: usize, names: &[Option<String>]) -> Result<(), DockerfileError> {
     for mount in run.flags.iter().filter_map(|flag| flag.text.strip_prefix("--mount=")) {
-        let from = mount
-            .split(',')
-            .filter_map(|field| field.trim_matches(['"', ' ']).split_once('='));
-        for (_, value) in from.filter(|(key, _)| key.eq_ignore_ascii_case("from")) {
+        for (_, value) in mounts::sources(mount) {
             if !matches!(place_of(value, stage, names), Place::Before) {
                 let problem = format!(
                     "RUN --mount from {:?}: use COPY --from for files of an image",
@@ -217,6 +244,26 @@ fn mounts(run: &Instruction, stage: usize, names: &[Option<String>]) -> Result<(
                 );
                 return Err(DockerfileError::at(run.line, problem));
             }
+        }
+    }
+    Ok(())
+}
+
+/// BuildKit would fetch these with nothing said of their bytes: its policy denies them, and here it is told why.
+fn no_remote(add: &Instruction) -> Result<(), DockerfileError> {
+    let begins = ["http://", "https://", "git://", "ssh://", "git@", "github.com/"];
+    let words = add
+        .arguments
+        .text
+        .split(|letter: char| letter.is_whitespace() || ",[]\"'".contains(letter));
+    for word in words {
+        let lower = word.to_ascii_lowercase();
+        if begins.iter().any(|begin| lower.starts_with(begin)) {
+            let problem = format!(
+                "ADD from {:?} is not allowed, since its bytes are not pinned: put the file into the source, or fetch it in a RUN step",
+                cut(word)
+            );
+            return Err(DockerfileError::at(add.line, problem));
         }
     }
     Ok(())

@@ -16,7 +16,7 @@ fn images(text: &str, build_args: &[NamedValue], target: Option<&str>) -> Vec<St
         Named::Image(image) => Some(image),
         Named::Inside(_) => None,
     };
-    uses(text, build_args, target)
+    uses(text, build_args, target, Builder::Kaniko)
         .unwrap()
         .into_iter()
         .filter_map(named)
@@ -24,10 +24,17 @@ fn images(text: &str, build_args: &[NamedValue], target: Option<&str>) -> Vec<St
 }
 
 fn pinned(text: &str, build_args: &[NamedValue]) -> String {
-    let uses = uses(text, build_args, None).unwrap();
+    let uses = uses(text, build_args, None, Builder::Kaniko).unwrap();
     let digests: BTreeMap<_, _> = images(text, build_args, None)
         .into_iter()
-        .map(|image| (image, "sha256:00".to_owned()))
+        .map(|image| {
+            let name = if image.contains('@') {
+                image.clone()
+            } else {
+                format!("{image}@sha256:00")
+            };
+            (image, name)
+        })
         .collect();
     pin(text, &uses, &digests).unwrap()
 }
@@ -51,12 +58,15 @@ fn everything_up_to_the_target_is_used_and_nothing_after() {
     assert_eq!(images(text, &[], Some("TWO")), ["a", "b"]);
     assert_eq!(images(text, &[], None), ["a", "b", "c", "d"]);
     assert_eq!(
-        uses(text, &[], Some("four")),
+        uses(text, &[], Some("four"), Builder::Kaniko),
         Err(DockerfileError::TargetNotFound {
             target: "four".to_owned()
         })
     );
-    assert_eq!(uses("# nothing", &[], None), Err(DockerfileError::NoStage));
+    assert_eq!(
+        uses("# nothing", &[], None, Builder::Kaniko),
+        Err(DockerfileError::NoStage)
+    );
 }
 
 #[test]
@@ -90,7 +100,7 @@ fn an_error_in_an_argument_counts_only_where_it_is_used() {
         images("ARG V=1.2\nARG M=${V%.*}\nFROM debian:$V", &[], None),
         ["debian:1.2"]
     );
-    assert!(uses("ARG V=1.2\nARG M=${V%.*}\nFROM debian:$M", &[], None).is_err());
+    assert!(uses("ARG V=1.2\nARG M=${V%.*}\nFROM debian:$M", &[], None, Builder::Kaniko).is_err());
 }
 
 #[test]
@@ -136,7 +146,7 @@ fn what_can_t_be_understood_is_refused_with_its_line() {
         ("FROM a\nRUN --mount=type=bind,from=golang:1,target=/x make", 2),
         ("FROM a\nRUN --mount=\"type=bind,\"\"FROM=golang\"\"\" make", 2),
     ] {
-        match uses(text, &[], None) {
+        match uses(text, &[], None, Builder::Kaniko) {
             Err(DockerfileError::Line { line: found, .. }) => assert_eq!(found, line, "{text}"),
             other => panic!("{text}: {other:?}"),
         }
@@ -145,7 +155,8 @@ fn what_can_t_be_understood_is_refused_with_its_line() {
         uses(
             "FROM a AS b\nFROM c\nRUN --mount=type=bind,from=b,target=/x make",
             &[],
-            None
+            None,
+            Builder::Kaniko
         )
         .is_ok()
     );

@@ -71,7 +71,9 @@ fn probe(url: &Url, account: Option<&Account>, roots: &Roots) -> Result<Url, Git
 
 /// What every connection to a Git server has in common: whom it trusts, and how long it waits.
 pub(super) fn configure(builder: ClientBuilder, roots: &Roots) -> Result<ClientBuilder, reqwest::Error> {
-    let builder = builder
+    let builder = roots
+        .route()
+        .blocking(builder)
         .user_agent(concat!("image-factory/", env!("CARGO_PKG_VERSION")))
         .referer(false)
         .connect_timeout(Duration::from_secs(20))

@@ -2,6 +2,7 @@
 
 pub(super) mod beneath;
 pub(super) mod files;
+pub(super) mod oci;
 
 use std::time::Duration;
 

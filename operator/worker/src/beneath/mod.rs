@@ -2,6 +2,8 @@
 //! the other without following links, so that nothing outside the directory can be named. This needs no newer
 //! system call than `openat`, and so holds in every sandbox.
 
+mod list;
+
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
