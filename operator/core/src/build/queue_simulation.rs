@@ -383,7 +383,7 @@ fn world(number: usize) -> World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
     fn caps_hold_and_every_build_ends_whatever_goes_wrong(steps in proptest::collection::vec(step(), 0..150)) {
