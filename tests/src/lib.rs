@@ -8,6 +8,7 @@
 //! | [`kubectl`] | the same by the command line, as people see it |
 //! | [`tenant`] | a Tenant of a test's own, gone with the test, and told at length where the test fails |
 //! | [`building`] | Builds in it: start, wait, read |
+//! | [`record`] | what a watch has shown, to say what held at every instant |
 //! | [`dockerfile`] | sources that many tests build |
 //! | [`wait`] | wait for something, with a limit |
 //! | [`registry`], [`git`], [`prometheus`], [`audit`] | what a third party sees |
@@ -36,6 +37,7 @@ pub mod image;
 pub mod kubectl;
 pub mod operator;
 pub mod prometheus;
+pub mod record;
 pub mod registry;
 pub mod tenant;
 pub mod wait;
