@@ -32,7 +32,7 @@ fn images(objects: &[Value]) -> BTreeSet<String> {
 #[test]
 fn every_image_can_be_named_by_registry_repository_tag_and_digest() {
     let digest = format!("sha256:{}", "a".repeat(64));
-    for image in ["operator", "worker", "kaniko", "trivy"] {
+    for image in ["operator", "worker", "kaniko", "buildkit", "trivy"] {
         let chart = Chart::minimal()
             .set(&format!("images.{image}.registry=r.example.com:5000"))
             .set(&format!("images.{image}.repository=some/where"))
@@ -61,7 +61,7 @@ fn one_value_moves_all_images_to_another_registry() {
             .set("global.imageRegistry=mirror.example.com:5000")
             .set("scan.javaDatabase.enabled=true"),
     ));
-    assert_eq!(images.len(), 4, "{images:?}");
+    assert_eq!(images.len(), 5, "{images:?}");
     assert!(
         images.iter().all(|image| image.starts_with("mirror.example.com:5000/")),
         "{images:?}"

@@ -59,7 +59,7 @@ pub fn pod_specs(objects: &[Value]) -> Vec<(String, &Value)> {
         .iter()
         .filter_map(|object| {
             let pointer = match kind(object) {
-                "Deployment" | "Job" => "/spec/template/spec",
+                "Deployment" | "DaemonSet" | "StatefulSet" | "Job" => "/spec/template/spec",
                 "CronJob" => "/spec/jobTemplate/spec/template/spec",
                 "Pod" => "/spec",
                 _ => return None,
