@@ -42,6 +42,7 @@ LOGS=$STATE_DIR/log
 RUN=$STATE_DIR/run
 DATA=$STATE_DIR/data
 AUDIT_LOG=$LOGS/audit.log
+KUBELET_DIR=$DATA/kubelet
 KUBECONFIG_FILE=$CLUSTER_DIR/kubeconfig
 
 CLUSTER_PACKAGES="ca-certificates curl openssl iproute2 nftables conntrack git docker-registry

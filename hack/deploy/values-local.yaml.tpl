@@ -5,7 +5,11 @@ images:
   operator: ${OPERATOR_IMAGE}
   worker: ${WORKER_IMAGE}
   kaniko: ${KANIKO_IMAGE}
+  buildkit: ${BUILDKIT_IMAGE}
   trivy: ${TRIVY_IMAGE}
+
+seccomp:
+  kubeletDirectory: ${KUBELET_DIR}
 
 # The local registry knows one user, who may do everything.
 staging:

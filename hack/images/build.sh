@@ -24,7 +24,8 @@ main() {
     run_step "building the binaries (cargo, profile $PROFILE)" "$CACHE_DIR/log/cargo-image.log" compile
     mkdir -p "$DIST"
     cp "$CA_BUNDLE" "$DIST/ca-certificates.crt"
-    for program in operator worker; do build_image "$program"; done
+    place_buildkit
+    for program in operator worker buildkit; do build_image "$program"; done
     write_images_file
 }
 
@@ -32,11 +33,25 @@ compile() {
     command -v cargo >/dev/null || die "cargo is missing" "install Rust as rust-toolchain.toml names it"
     cd "$ROOT"
     RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --profile "$PROFILE" --target "$TARGET" \
-        --package imagefactory-operator --bin operator --package imagefactory-worker --bin worker
+        --package imagefactory-operator --bin operator --package imagefactory-worker --bin worker \
+        --package imagefactory-buildkit --bin imagefactory-buildkit
 }
 
+# The image of BuildKit is our launcher with the programs that it starts.
+BUILDKIT_PROGRAMS="buildkitd buildctl runc"
+
+place_buildkit() {
+    local program
+    "$HERE/../tools/build.sh" runc buildkit
+    for program in $BUILDKIT_PROGRAMS; do cp "$TOOLS_BIN/$program" "$DIST/$program"; done
+}
+
+binary_of() { if [ "$1" = buildkit ]; then echo "$BINARIES/imagefactory-buildkit"; else echo "$BINARIES/$1"; fi; }
+
 image_name() {
-    echo "$IMAGE_PREFIX/$1:dev-$(digest_of "$BINARIES/$1" "$DIST/ca-certificates.crt" "$ROOT/Dockerfile")"
+    local program also=()
+    [ "$1" != buildkit ] || for program in $BUILDKIT_PROGRAMS; do also+=("$DIST/$program"); done
+    echo "$IMAGE_PREFIX/$1:dev-$(digest_of "$(binary_of "$1")" ${also[@]+"${also[@]}"} "$DIST/ca-certificates.crt" "$ROOT/Dockerfile")"
 }
 
 build_image() {
@@ -46,7 +61,7 @@ build_image() {
         say "$name is there already"
         return 0
     fi
-    cp "$BINARIES/$1" "$DIST/$1"
+    cp "$(binary_of "$1")" "$DIST/$1"
     run_step "building $name" "$CACHE_DIR/log/image-$1.log" assemble "$1" "$name" "$archive"
     load_archive "$archive"
     rm -f "$archive" "$DIST/$1"
@@ -77,6 +92,7 @@ OPERATOR_IMAGE='$(image_name operator)'
 WORKER_IMAGE='$(image_name worker)'
 KANIKO_IMAGE='$KANIKO_IMAGE'
 TRIVY_IMAGE='$TRIVY_IMAGE'
+BUILDKIT_IMAGE='$(image_name buildkit)'
 EOF
     mv "$CLUSTER_DIR/images.env.part" "$CLUSTER_DIR/images.env"
     say "images: $(tr '\n' ' ' <"$CLUSTER_DIR/images.env")"

@@ -18,7 +18,7 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$HERE/../lib/debian.sh"
 
 # In the order in which the cluster is waited for.
-ALL_TOOLS="kubernetes containerd runc etcd crane coredns helpers kubehelpers helm kaniko trivy vulndb kubeconform"
+ALL_TOOLS="kubernetes containerd runc etcd crane coredns helpers kubehelpers helm kaniko buildkit trivy vulndb kubeconform"
 
 # load_conf TOOL: what tool.conf says, with defaults for what it leaves out.
 load_conf() {

@@ -42,8 +42,8 @@ EOF
 
 kubelet_up() {
     kubelet_config
-    mkdir -p "$DATA/kubelet" "$RUN/pod-logs"
-    ensure_process kubelet "$TOOLS_BIN/kubelet" --config "$CONFIG/kubelet.yaml" --root-dir "$DATA/kubelet" \
+    mkdir -p "$KUBELET_DIR" "$RUN/pod-logs"
+    ensure_process kubelet "$TOOLS_BIN/kubelet" --config "$CONFIG/kubelet.yaml" --root-dir "$KUBELET_DIR" \
         --kubeconfig "$KUBECONFIGS/kubelet" --hostname-override "$NODE_NAME" --node-ip "$NODE_IP"
 }
 

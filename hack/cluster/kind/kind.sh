@@ -6,7 +6,7 @@
 KIND_NAME=image-factory
 KIND_NETWORK=image-factory
 KIND_DIR=$CLUSTER_DIR/kind
-KIND_TOOLS="crane helpers helm vulndb kubeconform"
+KIND_TOOLS="crane helpers helm runc buildkit vulndb kubeconform"
 KIND_KANIKO_IMAGE=gcr.io/kaniko-project/executor:v1.24.0
 KIND_TRIVY_IMAGE=docker.io/aquasec/trivy:0.66.0
 
@@ -20,6 +20,7 @@ kind_settings() {
     KANIKO_IMAGE=$KIND_KANIKO_IMAGE
     TRIVY_IMAGE=$KIND_TRIVY_IMAGE
     AUDIT_LOG=$KIND_DIR/audit/audit.log
+    KUBELET_DIR=/var/lib/kubelet
     # Every server has an address of its own on the network, and its usual port.
     REGISTRY=10.90.0.11:$REGISTRY_PORT
     MIRROR=10.90.0.12:$REGISTRY_PORT

@@ -3,7 +3,7 @@
 
 use imagefactory_crds::ImagePolicy;
 use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -29,6 +29,7 @@ pub fn faults(object: &Value) -> Vec<String> {
         ("v1", "Service") => through::<Service>,
         ("v1", "PersistentVolumeClaim") => through::<PersistentVolumeClaim>,
         ("apps/v1", "Deployment") => through::<Deployment>,
+        ("apps/v1", "DaemonSet") => through::<DaemonSet>,
         ("batch/v1", "Job") => through::<Job>,
         ("batch/v1", "CronJob") => through::<CronJob>,
         ("networking.k8s.io/v1", "NetworkPolicy") => through::<NetworkPolicy>,

@@ -35,6 +35,8 @@ fn fill_in_local() -> Chart {
         ("WORKER_IMAGE", image("worker")),
         ("KANIKO_IMAGE", image("kaniko")),
         ("TRIVY_IMAGE", image("trivy")),
+        ("BUILDKIT_IMAGE", image("buildkit")),
+        ("KUBELET_DIR", "/var/lib/kubelet".to_owned()),
         ("REGISTRY", "10.90.0.1:5000".to_owned()),
         ("MIRROR", "10.90.0.1:5001".to_owned()),
         ("EGRESS", "[{cidr: 10.90.0.1/32, ports: [5000]}]".to_owned()),
