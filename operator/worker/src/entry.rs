@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::ca::{self, Roots};
 use crate::failure::{ca_failure, failure};
 use crate::places::Places;
-use crate::{evaluate, prepare, publish, push};
+use crate::{evaluate, prepare, publish, push, unstage};
 
 /// Variable that names another file for the termination message. For tests.
 pub const TERMINATION_LOG_VARIABLE: &str = "TERMINATION_LOG";
@@ -48,8 +48,9 @@ async fn dispatch(command: Option<&str>, places: &Places) -> Written {
         Some("push") => step(async |told| push::run(&told, places, &install(places)?).await).await,
         Some("evaluate") => step(async |told| evaluate::run(&told, places, &install(places)?).await).await,
         Some("publish") => step(async |told| publish::run(&told, places, &install(places)?).await).await,
+        Some("unstage") => step(async |told| unstage::run(&told, places, &install(places)?).await).await,
         _ => write::<()>(Err(invalid(
-            "the worker knows the steps prepare, push, evaluate and publish",
+            "the worker knows the steps prepare, push, evaluate, publish and unstage",
         ))),
     }
 }

@@ -1,5 +1,5 @@
 //! The containers of our own image: `prepare` fetches the source and pins its bases, `push` sends a built image to
-//! staging, `evaluate` judges what the scanner wrote, `publish` gives an image its name. They run no tenant code,
+//! staging, `evaluate` judges what the scanner wrote, `publish` gives an image its name, `unstage` removes staged images that have expired. They run no tenant code,
 //! and take everything that tenant code wrote as hostile.
 
 pub mod beneath;
@@ -14,3 +14,4 @@ pub mod prepare;
 pub mod publish;
 pub mod push;
 pub mod registry;
+pub mod unstage;

@@ -36,7 +36,7 @@ pub use credentials::{Credential, Credentials};
 pub use digest::{Digest, Hasher};
 pub use docker_config::CredentialError;
 pub use error::{RegistryError, chain};
-pub use manifests::Manifest;
+pub use manifests::{Manifest, Removal};
 pub use name::{NameError, Reference, Repository, normalise_host};
 pub use retry::Patience;
 

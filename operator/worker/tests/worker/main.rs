@@ -15,3 +15,4 @@ mod real_registry;
 mod referrers;
 mod support;
 mod transfer;
+mod unstage;
