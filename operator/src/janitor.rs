@@ -1,8 +1,9 @@
-//! Removes what nobody needs any more: jobs and pods of settled builds, logs. What goes, [`imagefactory_core`] decides;
+//! Removes what nobody needs any more: jobs and pods of settled builds, old logs, expired staged images. What goes, [`imagefactory_core`] decides;
 //! nothing goes before its logs are safe.
 
 mod old_logs;
 mod pods;
+mod staged;
 
 pub(crate) use pods::may_go;
 
@@ -21,26 +22,28 @@ use tracing::{info, warn};
 use crate::apply::{self, Write};
 use crate::context::Context;
 use pods::OfJobs;
+use staged::Staged;
 
 /// How often it is looked through what there is.
 const PERIOD: Duration = Duration::from_secs(60);
 
 /// Looks through everything once a minute until `stop`.
 pub async fn run(context: Arc<Context>, stop: CancellationToken) {
-    let mut round = 0;
+    let (mut round, mut staged) = (0, Staged::default());
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(PERIOD) => sweep(round, &context).await,
+            () = tokio::time::sleep(PERIOD) => sweep(round, &mut staged, &context).await,
         }
         round += 1;
     }
 }
 
-async fn sweep(round: u64, context: &Context) {
+async fn sweep(round: u64, staged: &mut Staged, context: &Context) {
     jobs(context).await;
     pods::sweep(context).await;
     old_logs::sweep(round, context).await;
+    staged.sweep(context).await;
 }
 
 async fn jobs(context: &Context) {

@@ -26,6 +26,7 @@ staging:
   prefix: {{ required "staging.prefix is required: registry and path where images wait for their verdict, as in registry.example.com/factory/staging" .Values.staging.prefix | quote }}
   secret: {{ .Values.staging.secret }}
   scope: {{ .Values.staging.scope }}
+stagingTtlSeconds: {{ int64 .Values.staging.ttlSeconds }}
 output:
   prefix: {{ required "output.prefix is required: registry and path where images are published, as in registry.example.com/images" .Values.output.prefix | quote }}
   secret: {{ .Values.output.secret }}

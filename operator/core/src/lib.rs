@@ -12,6 +12,7 @@ pub mod project;
 pub mod reference;
 pub mod scan;
 pub mod settings;
+pub mod staging;
 pub mod step;
 pub mod tenant;
 pub mod tenant_settings;

@@ -32,6 +32,9 @@ pub struct Settings {
     pub default_policy: Option<String>,
     /// Where images wait for their verdict: `<prefix>/<tenant>/…`.
     pub staging: PlatformRegistry,
+    /// How long staged images are kept after their build began, in seconds. 0: for ever.
+    #[serde(default = "one_day")]
+    pub staging_ttl_seconds: i64,
     /// Where images are published by default: `<prefix>/<tenant>/<project>:<build>`.
     pub output: PlatformRegistry,
     /// Mirrors that are asked first, for every build.
@@ -284,6 +287,10 @@ fn ten_gib() -> u64 {
 
 fn buildkit_profile() -> String {
     "imagefactory/buildkit.json".to_owned()
+}
+
+fn one_day() -> i64 {
+    86_400
 }
 
 fn one_hour() -> i64 {

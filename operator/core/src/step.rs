@@ -316,6 +316,40 @@ pub struct Published {
     pub digest: String,
 }
 
+/// What `unstage` does: remove staged images that have expired, with what refers to them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UnstageStep {
+    /// Repository prefix that the staging credential may be used for.
+    pub credential_prefix: String,
+    /// What is removed.
+    pub images: Vec<StagedEntry>,
+}
+
+/// A staged image that has expired.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StagedEntry {
+    /// Its place on the list of what expires.
+    pub path: String,
+    /// Repository in staging.
+    pub repository: String,
+    /// Digest of the manifest or index.
+    pub digest: String,
+}
+
+/// What `unstage` removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Unstaged {
+    /// Images that were removed.
+    pub removed: u32,
+    /// Images that were gone already.
+    pub absent: u32,
+    /// Images that stay, since their registry does not remove by digest.
+    pub unsupported: u32,
+}
+
 /// Why a step of ours ended without a result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

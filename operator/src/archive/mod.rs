@@ -5,6 +5,7 @@
 
 mod copy;
 mod error;
+mod expire;
 mod logs;
 mod open;
 

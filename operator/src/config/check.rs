@@ -167,6 +167,7 @@ impl Checks {
             "builds.podTtlSeconds",
             "0 or more",
         );
+        self.need(settings.staging_ttl_seconds >= 0, "stagingTtlSeconds", "0 or more");
         // Above the whole of what is marked where a log is cut.
         self.need(
             (1024..=1 << 30).contains(&settings.logs.max_bytes),

@@ -1,6 +1,6 @@
 //! The containers of our own image: `prepare` fetches the source and pins its bases, `load-cache` lays the project's
 //! cache out, `push` sends a built image to staging, `scan` runs the scanner, `evaluate` judges what it wrote,
-//! `publish` gives an image its name. They run no tenant code, and take everything that tenant code wrote as hostile.
+//! `publish` gives an image its name, `unstage` removes staged images that have expired. They run no tenant code, and take everything that tenant code wrote as hostile.
 
 pub mod beneath;
 pub mod ca;
@@ -21,3 +21,4 @@ pub mod push;
 pub mod registry;
 pub mod scan;
 pub mod spelling;
+pub mod unstage;

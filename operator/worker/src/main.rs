@@ -1,4 +1,4 @@
-//! `worker prepare|load-cache|push|install|scan|evaluate|publish`: one step of a build. What to do stands in the environment, what was done
+//! `worker prepare|load-cache|push|install|scan|evaluate|publish|unstage`: one step of a build. What to do stands in the environment, what was done
 //! in the termination message.
 
 use std::process::ExitCode;

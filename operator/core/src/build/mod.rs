@@ -18,7 +18,7 @@ pub mod sweep;
 pub mod validated;
 
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]

@@ -73,6 +73,10 @@ impl Scope {
         Self(vec![format!("repository:{}:pull", repository.path())])
     }
 
+    pub(super) fn delete(repository: &Repository) -> Self {
+        Self(vec![format!("repository:{}:pull,delete", repository.path())])
+    }
+
     /// Push to one repository; with `mount_from` also pull from another of the same host.
     pub(super) fn push(repository: &Repository, mount_from: Option<&Repository>) -> Self {
         let mut scopes = vec![format!("repository:{}:pull,push", repository.path())];

@@ -15,11 +15,12 @@ const SHORT: Duration = Duration::from_secs(60);
 /// Slowest transfer of a large body that is waited for, in bytes a second.
 const SLOWEST: u64 = 64 << 10;
 
-/// Whether a request reads or writes.
+/// Whether a request reads, writes or removes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
     Pull,
     Push,
+    Delete,
 }
 
 /// A request.
@@ -72,6 +73,7 @@ impl<'a> Call<'a> {
     pub(super) fn scope(&self) -> Scope {
         match self.access {
             Access::Pull => Scope::pull(self.repository),
+            Access::Delete => Scope::delete(self.repository),
             Access::Push => Scope::push(self.repository, self.mount_from),
         }
     }

@@ -16,6 +16,17 @@ use crate::manifest::{DOCKER_INDEX, DOCKER_MANIFEST, MAX_DOCUMENT, OCI_INDEX, OC
 /// The types that are asked for, and no others.
 const ACCEPTED: [&str; 4] = [OCI_INDEX, OCI_MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST];
 
+/// What became of a removal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// It is gone.
+    Removed,
+    /// It was gone already.
+    Absent,
+    /// The registry removes nothing by digest.
+    Unsupported,
+}
+
 /// A manifest or index as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
@@ -109,6 +120,20 @@ impl Registry {
         self.put(repository, manifest, tag).await.map(drop)
     }
 
+    /// Removes the manifest with this digest from this very repository, and with it the tags that name it.
+    ///
+    /// # Errors
+    /// The registry can't be asked, or refuses for another reason than that it removes nothing at all.
+    pub async fn delete_manifest(&self, repository: &Repository, digest: &Digest) -> Result<Removal, RegistryError> {
+        let call = call(Method::DELETE, repository, digest.as_str(), Access::Delete)?;
+        match self.transport.call(&call).await {
+            Ok(_) => Ok(Removal::Removed),
+            Err(RegistryError::NotFound { .. }) => Ok(Removal::Absent),
+            Err(RegistryError::Rejected { detail, .. }) if is_unsupported(&detail) => Ok(Removal::Unsupported),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Puts a manifest; the answer's headers tell whether the registry knows referrers.
     pub(super) async fn put(
         &self,
@@ -126,6 +151,11 @@ impl Registry {
         call.body = manifest.bytes.clone();
         Ok(self.transport.call(&call).await?.headers().clone())
     }
+}
+
+/// 405, or the code of the specification for what a registry does not do.
+fn is_unsupported(detail: &str) -> bool {
+    detail.starts_with("405") || detail.contains(": UNSUPPORTED")
 }
 
 fn call<'a>(method: Method, repository: &'a Repository, name: &str, access: Access) -> Result<Call<'a>, RegistryError> {

@@ -38,7 +38,7 @@ pub use digest::{Digest, Hasher};
 pub use docker_config::CredentialError;
 pub use download::DownloadError;
 pub use error::{RegistryError, chain};
-pub use manifests::Manifest;
+pub use manifests::{Manifest, Removal};
 pub use name::{NameError, Reference, Repository, normalise_host};
 pub use retry::Patience;
 

@@ -74,7 +74,7 @@ impl Transport {
         stream: Option<reqwest::Body>,
     ) -> Result<Response, RegistryError> {
         let credential = self.credentials.for_repository(call.repository)?;
-        if call.access == Access::Push && credential.is_none() {
+        if call.access != Access::Pull && credential.is_none() {
             return Err(RegistryError::NoCredential {
                 repository: call.repository.clone(),
             });

@@ -17,3 +17,4 @@ mod referrers;
 mod scan;
 mod support;
 mod transfer;
+mod unstage;

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::env::var;
 
 use axum::body::Bytes;
-use imagefactory_core::step::{Evidence, PublishStep, PushStep};
+use imagefactory_core::step::{Evidence, PublishStep, PushStep, StagedEntry, UnstageStep};
 use imagefactory_worker::manifest::Descriptor;
 use imagefactory_worker::registry::{Artifact, Blob, Digest, Payload, Registry, Subject};
-use imagefactory_worker::{publish, push};
+use imagefactory_worker::{publish, push, unstage};
 
 use super::support::{Pod, repository};
 
@@ -149,4 +149,36 @@ async fn a_real_registry_refuses_a_wrong_password() {
         .unwrap_err();
     assert_eq!(failure.reason, "RegistryUnauthorized");
     assert!(failure.message.contains("401"), "{}", failure.message);
+}
+
+#[tokio::test]
+#[ignore = "needs a registry"]
+async fn a_real_registry_removes_an_expired_image_with_its_evidence() {
+    let mut scene = Scene::new();
+    scene.push.credential_prefix = format!("{}/staging/worker-test", scene.host);
+    scene.push.repository = format!("{}/builds/shop/expired", scene.push.credential_prefix);
+    let (pod, roots) = (&scene.pod, scene.pod.roots());
+    let digest = pod.layout_image(&[b"worker-test-expired"]);
+    push::run(&scene.push, &pod.places, &roots).await.unwrap();
+    let referrer = scene.attach(&digest).await;
+    let step = UnstageStep {
+        credential_prefix: scene.push.credential_prefix.clone(),
+        images: vec![StagedEntry {
+            path: "slot/one".to_owned(),
+            repository: scene.push.repository.clone(),
+            digest: digest.to_string(),
+        }],
+    };
+    let done = unstage::run(&step, &pod.places, &roots).await.unwrap();
+    assert_eq!((done.removed, done.absent, done.unsupported), (1, 0, 0));
+    let (client, at) = (scene.staging(), repository(&scene.push.repository));
+    for gone in [&digest, &referrer] {
+        assert!(
+            !client.manifest_exists(&at, gone).await.unwrap(),
+            "{gone} is still there"
+        );
+    }
+    assert!(client.read_tag(&at, "attempt-1").await.unwrap().is_none());
+    assert!(client.read_tag(&at, &digest.referrers_tag()).await.unwrap().is_none());
+    assert_eq!(unstage::run(&step, &pod.places, &roots).await.unwrap().absent, 1);
 }

@@ -5,7 +5,9 @@ mod builders;
 mod containers;
 mod publish_job;
 mod scan_job;
+mod unstage_job;
 
 pub use build_pod::build_pod;
 pub use publish_job::publish_job;
 pub use scan_job::scan_job;
+pub use unstage_job::{UNSTAGE, removed_by, unstage_job};

@@ -32,6 +32,8 @@ pub(crate) struct Options {
     pub(crate) auth: Auth,
     pub(crate) referrers_api: bool,
     pub(crate) no_mount: bool,
+    /// Removes nothing, as registries are by default.
+    pub(crate) no_delete: bool,
     /// User and password at `/token`, when it is a token service.
     pub(crate) token_user: Option<(&'static str, &'static str)>,
 }
@@ -194,7 +196,9 @@ impl Server {
                     .as_deref()
                     .and_then(|header| header.strip_prefix("Bearer t0ken."));
                 let repo = repo_of(&seen.path);
-                let wanted = if seen.writes() {
+                let wanted = if seen.method == Method::DELETE {
+                    format!("{repo}:pull,delete")
+                } else if seen.writes() {
                     format!("{repo}:pull,push")
                 } else {
                     format!("{repo}:pull")
@@ -223,6 +227,8 @@ impl Server {
         }
         match path.split_once("/manifests/") {
             Some((repo, name)) if seen.method == Method::PUT => self.put_manifest(state, (repo, name), headers, body),
+            Some(_) if seen.method == Method::DELETE && self.options.no_delete => plain(StatusCode::METHOD_NOT_ALLOWED),
+            Some((repo, name)) if seen.method == Method::DELETE => delete(state, repo, name),
             Some((repo, name)) => manifest(state, repo, name),
             None => plain(StatusCode::NOT_FOUND),
         }
@@ -332,6 +338,15 @@ fn manifest(state: &mut State, repo: &str, name: &str) -> Answer {
     let digest = repo.tags.get(name).cloned().unwrap_or_else(|| name.to_owned());
     match repo.manifests.get(&digest) {
         Some((media_type, bytes)) => typed(media_type, &digest, bytes.clone()),
+        None => plain(StatusCode::NOT_FOUND),
+    }
+}
+
+fn delete(state: &mut State, repo: &str, digest: &str) -> Answer {
+    let repo = state.repo(repo);
+    repo.tags.retain(|_, tagged| tagged != digest);
+    match repo.manifests.remove(digest) {
+        Some(_) => plain(StatusCode::ACCEPTED),
         None => plain(StatusCode::NOT_FOUND),
     }
 }
