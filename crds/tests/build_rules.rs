@@ -36,6 +36,7 @@ fn another(field: &str) -> Value {
         "source" => fixtures::inline(),
         "target" => json!("other"),
         "timeout" => json!("10m"),
+        "priority" | "retries" => json!(3),
         _ => panic!("{field} is new: say what else it could be"),
     }
 }
