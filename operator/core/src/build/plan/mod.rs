@@ -7,6 +7,7 @@ mod begin;
 mod building;
 mod judging;
 mod situation;
+mod waiting;
 
 pub use situation::Situation;
 

@@ -11,10 +11,9 @@ use super::{HEALING, LATER, Note, Plan, SOON, delete_job};
 use crate::build::failure::blank;
 use crate::build::names::{Identity, Stage};
 use crate::build::observed::{Observed, PodView};
-use crate::build::retry::{self, Attempt};
 use crate::build::status::{Cause, Draft};
 use crate::build::validated::{Refusal, Validated};
-use crate::dispatch::{Slot, Standing, is_news};
+use crate::dispatch::Slot;
 use crate::settings::Settings;
 
 /// Everything that a decision about one build reads.
@@ -84,13 +83,6 @@ impl Situation<'_> {
         (self.is_recorded() && !waits_again) || (!is_staged && self.our_pod().is_some())
     }
 
-    /// How long the next attempt must still wait, if it must.
-    pub(super) fn until_retry(&self) -> Option<Duration> {
-        let at = self.build.status.as_ref()?.next_attempt_at.as_ref()?.0;
-        let left = Duration::try_from(at.duration_since(self.now)).ok()?;
-        (!left.is_zero()).then_some(left)
-    }
-
     /// The pod of this attempt, if it was made for this very Build and not for an earlier one of its name.
     pub(super) fn our_pod(&self) -> Option<&PodView> {
         self.observed
@@ -108,7 +100,7 @@ impl Situation<'_> {
     }
 
     /// When the attempt began that goes on.
-    fn started(&self) -> Timestamp {
+    pub(super) fn started(&self) -> Timestamp {
         let status = self.build.status.as_ref().filter(|_| self.is_recorded());
         let recorded = status
             .and_then(|status| status.attempt_time.as_ref().or(status.start_time.as_ref()))
@@ -156,17 +148,6 @@ impl Situation<'_> {
         }
     }
 
-    /// Waits for a slot, or for room in the quota. Said again only when it is news.
-    pub(super) fn queues(&self, standing: &Standing, message: &str, again: Duration) -> Plan {
-        let written = self.build.status.as_ref().and_then(|status| status.queue.as_ref());
-        let status = is_news(written, standing).then(|| self.draft().queued(standing, message));
-        Plan {
-            status,
-            again: Some(again),
-            ..Plan::default()
-        }
-    }
-
     pub(super) fn refuses(&self, refusal: &Refusal) -> Plan {
         let age = self
             .build
@@ -194,39 +175,6 @@ impl Situation<'_> {
 
     pub(super) fn fails(&self, failure: Failure) -> Plan {
         self.ends(self.draft().failed(failure))
-    }
-
-    /// An attempt has failed: there is another, or it was the last.
-    pub(super) fn tries_again(
-        &self,
-        failure: Failure,
-        facts: impl FnOnce(&mut BuildStatus),
-        last: impl FnOnce(&Self, Failure) -> Plan,
-    ) -> Plan {
-        let retry = self.validated.as_ref().ok().and_then(|build| {
-            let attempt = Attempt {
-                status: self.build.status.as_ref(),
-                most: build.retries,
-                began: self.started(),
-                left: build.timeout,
-                now: self.now,
-            };
-            retry::next(&failure, &attempt, &self.settings.builds.retries)
-        });
-        let Some(retry) = retry else {
-            return last(self, failure);
-        };
-        let pause = Duration::try_from(retry.at.duration_since(self.now)).unwrap_or(LATER);
-        let note = Note {
-            reason: failure.class.as_str().to_owned(),
-            message: format!("{} The build is tried again at {}.", failure.message, retry.at),
-        };
-        Plan {
-            status: Some(self.draft().with(facts).failed_for_now(failure, &retry)),
-            note: Some(note),
-            again: Some(pause),
-            ..Plan::default()
-        }
     }
 
     /// The evidence is incomplete because the scan failed.
