@@ -84,7 +84,7 @@ impl std::fmt::Debug for LogsWaiting {
 impl Collector for LogsWaiting {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let gauge = ConstGauge::new(i64::try_from(self.0.waiting()).unwrap_or(i64::MAX));
-        let help = "Logs of containers that ended which are not kept yet";
+        let help = "Logs of containers that ended which are not kept yet.";
         gauge.encode(encoder.encode_descriptor("logs_waiting", help, None, gauge.metric_type())?)
     }
 }
