@@ -46,7 +46,7 @@ fn build(step: &BuildkitStep) -> Result<u8, LaunchError> {
         return Ok(0);
     }
     // A build fails as well when its daemon does, and that is nothing that a Dockerfile can mend.
-    daemon.still_lives()?;
+    daemon.survived()?;
     if let Some(platform) = wanted_in_vain(&foreign, &tail) {
         say(&format!(
             "no emulation for {platform} on this node: a RUN step needs it. Build on a node of that platform or one with \
