@@ -44,14 +44,23 @@ async fn a_step_reaches_neither_the_daemon_nor_the_node_nor_a_token() {
 
 #[tokio::test]
 #[ignore = "needs the cluster of `make cluster`"]
-async fn a_step_that_kills_the_daemon_gets_no_image_and_a_code_of_its_own() {
+async fn a_step_that_kills_the_daemon_or_its_client_gets_no_image_and_a_code_of_its_own() {
     let builder = Builder::create();
-    let order = Order {
-        dockerfile: "FROM debian:bookworm-slim\n\
-                     RUN for p in /proc/[0-9]*; do case $(tr '\\0' ' ' <$p/cmdline) in */buildkitd*) kill -9 ${p#/proc/};; esac; done; sleep 3\n",
-        ..Order::default()
-    };
-    let built = builder.build("kills", &order).await;
-    assert_eq!(built.codes, [i64::from(EXIT_DAEMON)], "{:?}", built.logs);
-    assert!(built.logs[0].contains("buildkitd ended by itself"), "{:?}", built.logs);
+    for (program, told) in [
+        ("buildkitd", "buildkitd "),
+        ("buildctl", "buildctl was ended by signal 9"),
+    ] {
+        let dockerfile = format!(
+            "FROM debian:bookworm-slim\nRUN for p in /proc/[0-9]*; do \
+             case $(tr '\\0' ' ' <$p/cmdline) in /usr/bin/{program}*) kill -9 ${{p#/proc/}};; esac; done; sleep 3\n"
+        );
+        let order = Order {
+            dockerfile: &dockerfile,
+            ..Order::default()
+        };
+        let built = builder.build(&format!("kills-{program}"), &order).await;
+        assert_eq!(built.codes, [i64::from(EXIT_DAEMON)], "{program}: {:?}", built.logs);
+        let last = built.logs[0].trim_end().lines().next_back().unwrap();
+        assert!(last.starts_with(&format!("imagefactory: {told}")), "{program}: {last}");
+    }
 }
