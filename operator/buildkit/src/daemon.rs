@@ -16,6 +16,8 @@ use crate::workdir::Workdir;
 
 /// How long the daemon may take to answer. It takes less than a second; a busy node needs more.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a daemon that no longer answers may take to be gone.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(50);
 /// What the programs of the image inherit, if it is set: where pull credentials and certificate authorities lie.
 const PASSED_ON: [&str; 2] = ["DOCKER_CONFIG", "SSL_CERT_FILE"];
@@ -104,11 +106,29 @@ impl Daemon {
         Ok(output.status.success().then(|| read_platforms(&output.stdout)))
     }
 
+    /// Whether it survived the build. The socket of a process that is killed closes before its parent can see its end,
+    /// so the daemon is asked, and waited for where it is silent.
+    ///
+    /// # Errors
+    /// How it ended, or that it is silent.
+    pub fn survived(&mut self) -> Result<(), LaunchError> {
+        if self.ask()?.is_some() {
+            return Ok(());
+        }
+        let deadline = Instant::now() + LAST_WORDS;
+        while Instant::now() < deadline {
+            self.still_lives()?;
+            thread::sleep(PAUSE);
+        }
+        self.show_log();
+        Err(LaunchError::Daemon("no longer answers".to_owned()))
+    }
+
     /// Whether it still runs.
     ///
     /// # Errors
     /// How it ended, its last lines shown.
-    pub fn still_lives(&mut self) -> Result<(), LaunchError> {
+    fn still_lives(&mut self) -> Result<(), LaunchError> {
         match self.process.try_wait() {
             Ok(None) => Ok(()),
             Ok(Some(status)) => {

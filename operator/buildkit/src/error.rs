@@ -50,6 +50,9 @@ pub enum LaunchError {
         "no user namespace: the seccomp profile of this product has to be on the node, and user namespaces allowed"
     )]
     NoNamespace,
+    /// The client did not end by itself.
+    #[error("buildctl was ended by signal {0}")]
+    Client(i32),
     /// The daemon ended or never answered.
     #[error("buildkitd {0}")]
     Daemon(String),

@@ -1,7 +1,8 @@
 //! The process in the namespaces: daemon up, one build, daemon down.
 
 use std::io;
-use std::process::{Command, Stdio};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Command, ExitStatus, Stdio};
 
 use imagefactory_core::step::buildkit::{BuildkitStep, EXIT_BUILD_FAILED, EXIT_NO_EMULATION};
 
@@ -41,12 +42,16 @@ fn build(step: &BuildkitStep) -> Result<u8, LaunchError> {
             foreign.join(", ")
         ));
     }
-    let (succeeded, tail) = run_client(step, &workdir)?;
-    if succeeded {
+    let (status, tail) = run_client(step, &workdir)?;
+    if status.success() {
         return Ok(0);
     }
+    // The kernel for want of memory, or a step: a build that failed by itself has an exit code.
+    if let Some(signal) = status.signal() {
+        return Err(LaunchError::Client(signal));
+    }
     // A build fails as well when its daemon does, and that is nothing that a Dockerfile can mend.
-    daemon.still_lives()?;
+    daemon.survived()?;
     if let Some(platform) = wanted_in_vain(&foreign, &tail) {
         say(&format!(
             "no emulation for {platform} on this node: a RUN step needs it. Build on a node of that platform or one with \
@@ -57,8 +62,8 @@ fn build(step: &BuildkitStep) -> Result<u8, LaunchError> {
     Ok(EXIT_BUILD_FAILED)
 }
 
-/// Runs `buildctl build`, its log passed on as it comes; whether it succeeded, and the end of its log.
-fn run_client(step: &BuildkitStep, workdir: &Workdir) -> Result<(bool, Tail), LaunchError> {
+/// Runs `buildctl build`, its log passed on as it comes; how it ended, and the end of its log.
+fn run_client(step: &BuildkitStep, workdir: &Workdir) -> Result<(ExitStatus, Tail), LaunchError> {
     let failed = |source| LaunchError::Program {
         program: "buildctl",
         source,
@@ -73,7 +78,7 @@ fn run_client(step: &BuildkitStep, workdir: &Workdir) -> Result<(bool, Tail), La
         tail.pass_on(&mut log, &mut io::stderr()).map_err(failed)?;
     }
     let status = client.wait().map_err(failed)?;
-    Ok((status.success(), tail))
+    Ok((status, tail))
 }
 
 /// A program of the image with an environment of ours alone: of what the container was told, the step above all,

@@ -1,0 +1,47 @@
+try() {
+    what=$1
+    shift
+    if "$@" >/tmp/said 2>&1; then echo " CAN $what"; else echo " CANNOT $what"; fi
+}
+for process in /proc/[0-9]*; do
+    name=$(tr '\0' ' ' <"$process/cmdline" | cut -d ' ' -f 1)
+    case $name in
+    */imagefactory-buildkit | */buildkitd | */buildctl | runc | */exe) ;;
+    *) continue ;;
+    esac
+    echo " SEEN ${name##*/}"
+    try "read the environment of $name" cat "$process/environ"
+    try "read the memory of $name" dd "if=$process/mem" bs=1 count=1
+    try "read the maps of $name" head -n 1 "$process/maps"
+    try "enter the root of $name" ls "$process/root/"
+    try "enter the directory of $name" ls "$process/cwd/"
+    try "open a file of $name" head -c 1 "$process/fd/3"
+    try "enter the mounts of $name" nsenter --mount="$process/ns/mnt" true
+done
+try "mount a tmpfs" mount -t tmpfs none /mnt
+try "bind a directory" mount --bind /etc /mnt
+try "make /proc writable" mount -o remount,rw /proc/sys
+try "make a user namespace" unshare --user true
+try "make a mount namespace" unshare --mount true
+try "make a network namespace" unshare --net true
+try "make a block device" mknod /tmp/disk b 254 0
+try "make a character device" mknod /tmp/mem c 1 1
+try "open a raw socket" perl -e 'socket(S, 2, 3, 1) or exit 1'
+try "open a packet socket" perl -e 'socket(S, 17, 3, 768) or exit 1'
+try "call bpf" perl -e 'syscall(321, 0, 0, 0) >= 0 or $!{EPERM} ? exit 1 : exit 0'
+try "read memory of the node" head -c 1 /dev/mem
+try "read the kernel's core" head -c 1 /proc/kcore
+try "read the kernel's log" dmesg
+try "write a core pattern" sh -c 'echo x >/proc/sys/kernel/core_pattern'
+try "write the host's name" sh -c 'echo x >/proc/sys/kernel/hostname'
+try "trigger the kernel" sh -c 'echo h >/proc/sysrq-trigger'
+try "make a control group" mkdir /sys/fs/cgroup/mine
+try "find a token" ls /var/run/secrets/kubernetes.io
+try "find the credentials of the pod" ls /prepared
+try "find the secrets of the pod" ls /secrets
+try "find the daemon's socket" ls /state
+for device in /dev/sd* /dev/vd* /dev/nvme* /dev/kvm /dev/fuse /dev/net/tun; do
+    try "find $device" test -e "$device"
+done
+touch /own && try "write its own root" test -e /own
+try "run a shell in its own root" chroot / true
