@@ -26,7 +26,7 @@ main() {
     step formatting cargo fmt --all --check || true
     step lints cargo clippy --workspace --all-targets --locked -- -D warnings || true
     # The chart is rendered by Helm, also where there is no cluster.
-    step "tools for the chart" "$ROOT/hack/tools/build.sh" helm kubeconform || true
+    step "tools for the chart" "$ROOT/hack/tools/build.sh" helm kubeconform schemas || true
     tests "tests that need nothing" without-cluster cargo test --workspace --locked --no-fail-fast
     if can_run_a_cluster; then on_the_cluster; else say "no cluster can be run here: it takes root, or Docker with kind"; fi
     finish
@@ -38,11 +38,13 @@ on_the_cluster() {
     step "the chart on the cluster" "$ROOT/hack/deploy/deploy.sh" || return 0
     local together alone
     together=$(test_files | grep -v '^alone_')
-    alone=$(test_files | grep '^alone_')
+    alone=$(test_files | grep '^alone_' | grep -vx alone_chart)
     tests "the worker against the real registry" registry on_the_registry
     tests "the archive against a real S3" s3 on_s3
     tests "black-box tests, $THREADS at a time" together black_box "$THREADS" "$together"
     tests "black-box tests that run alone" alone black_box 1 "$alone"
+    # Last of all: while it runs, there is no product.
+    tests "the release upgraded, uninstalled, installed again" release black_box 1 alone_chart
 }
 
 on_the_registry() {
@@ -119,8 +121,8 @@ progress() {
 
 finish() {
     local passed failed skipped label
-    read -r passed failed skipped < <(count_tests "$REPORTS/without-cluster.tests" "$REPORTS/registry.tests" "$REPORTS/s3.tests" \
-        "$REPORTS/together.tests" "$REPORTS/alone.tests")
+    read -r passed failed skipped < <(count_tests "$REPORTS/without-cluster.tests" "$REPORTS/registry.tests" \
+        "$REPORTS/s3.tests" "$REPORTS/together.tests" "$REPORTS/alone.tests" "$REPORTS/release.tests")
     for label in ${FAILED_STEPS[@]+"${FAILED_STEPS[@]}"}; do say "failed: $label"; done
     [ "$skipped" -eq 0 ] || ! can_run_a_cluster || say "failed: $skipped tests were skipped that this machine can run"
     say "done"

@@ -3,7 +3,8 @@
 #
 #   hack/tools/build.sh [TOOL...]     all tools when none is named
 #
-# A tool is a folder here with a go.mod, its go.sum and a tool.conf. What is built
+# A tool is a folder here with a go.mod, its go.sum and a tool.conf, or with a tool.conf
+# that names files of modules with the modules' sums. What is built
 # goes to the cache under a key made of everything that decides the result, first
 # under a temporary name and then renamed, so that a killed build leaves nothing
 # that looks finished. .cluster/bin holds links to the versions of this checkout.
@@ -18,11 +19,11 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$HERE/../lib/debian.sh"
 
 # In the order in which the cluster is waited for.
-ALL_TOOLS="kubernetes containerd runc etcd crane coredns helpers kubehelpers helm kaniko buildkit trivy vulndb kubeconform"
+ALL_TOOLS="kubernetes containerd runc etcd crane coredns helpers kubehelpers helm kaniko buildkit trivy vulndb kubeconform schemas"
 
 # load_conf TOOL: what tool.conf says, with defaults for what it leaves out.
 load_conf() {
-    VERSION='' CGO=0 TAGS='' LDFLAGS='' BINARIES='' PACKAGES=''
+    VERSION='' CGO=0 TAGS='' LDFLAGS='' BINARIES='' FILES='' PACKAGES=''
     # shellcheck source=/dev/null
     . "$HERE/$1/tool.conf"
 }
@@ -45,6 +46,17 @@ compile() {
         CGO_ENABLED=$CGO GOFLAGS=-buildvcs=false nice -n "${BUILD_NICE:-5}" \
             go build -trimpath -tags "$TAGS" -ldflags "-s -w $LDFLAGS" -o "$out/${pair%%=*}" "${pair#*=}"
     done
+    for pair in $FILES; do copy_file "$out/${pair%%=*}" "${pair#*=}"; done
+}
+
+# copy_file TO MODULE@VERSION/PATH=SUM: a file that a module brings, if the module has that sum.
+copy_file() {
+    local rest=${2%%=*} sum=${2#*=} module answer dir
+    module=${rest%%@*}@$(cut -d / -f 1 <<<"${rest#*@}")
+    answer=$(cd / && go mod download -json "$module")
+    grep -qF "\"Sum\": \"$sum\"" <<<"$answer" || die "$module is not what it was: $answer"
+    dir=$(sed -n 's/^[[:space:]]*"Dir": "\(.*\)",*$/\1/p' <<<"$answer")
+    install -m 644 "$dir/${rest#"$module"/}" "$1"
 }
 
 build_tool() {

@@ -7,11 +7,13 @@
 //! | [`object`] | finds objects, and what they hold |
 //! | [`strict`] | reads every object with the very type of its kind, and tells what that type does not know |
 //! | [`rights`] | the table of all that the chart grants |
+//! | [`schemas`] | JSON schemas of all kinds, for kubeconform |
 
 pub mod images;
 pub mod monitoring;
 pub mod object;
 pub mod rights;
+pub mod schemas;
 pub mod strict;
 
 use std::path::{Path, PathBuf};
@@ -19,6 +21,8 @@ use std::process::Command;
 
 use serde::Deserialize;
 use serde_json::Value;
+
+use crate::environment::crate_folder;
 
 /// Namespace that the tests install the chart into.
 pub const RELEASE_NAMESPACE: &str = "image-factory-system";
@@ -66,7 +70,7 @@ pub fn folder() -> PathBuf {
 /// Folder of the checkout.
 #[must_use]
 pub fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    crate_folder().join("..")
 }
 
 /// A file of the checkout as text.
@@ -160,11 +164,19 @@ impl Chart {
     /// # Errors
     /// When Helm is missing, refuses, or writes what is not YAML.
     pub fn render(&self) -> Result<Vec<Value>, ChartError> {
-        let text = self.helm("template")?;
+        let text = self.render_text()?;
         let documents: Result<Vec<Value>, _> = serde_yaml::Deserializer::from_str(&text)
             .map(Value::deserialize)
             .collect();
         Ok(documents?.into_iter().filter(|document| !document.is_null()).collect())
+    }
+
+    /// All objects, as Helm writes them.
+    ///
+    /// # Errors
+    /// When Helm is missing or refuses.
+    pub fn render_text(&self) -> Result<String, ChartError> {
+        self.helm("template")
     }
 
     /// What `helm lint --strict` says.

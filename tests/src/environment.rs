@@ -18,14 +18,14 @@ impl Environment {
     /// Where there is none.
     #[must_use]
     pub fn load() -> Self {
-        let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let crate_folder = crate_folder();
         let file = crate_folder
             .ancestors()
             .map(|folder| folder.join(".cluster/env"))
             .find(|file| file.is_file())
             .expect("no cluster is there: bring one up with `make cluster`");
         let text = std::fs::read_to_string(&file).expect("reading .cluster/env");
-        let root = file.parent().and_then(Path::parent).unwrap_or(crate_folder).to_owned();
+        let root = file.parent().and_then(Path::parent).unwrap_or(&crate_folder).to_owned();
         Self {
             root,
             values: text.lines().filter_map(assignment).collect(),
@@ -68,6 +68,14 @@ impl Environment {
         let authority = rest.split('/').next().unwrap_or(rest);
         authority.rsplit('@').next().unwrap_or(authority)
     }
+}
+
+/// Folder of this crate, asked of cargo at run time: checkouts that share a target folder may share what was compiled,
+/// and each has a cluster and a chart of its own.
+#[must_use]
+pub fn crate_folder() -> PathBuf {
+    let now = std::env::var_os("CARGO_MANIFEST_DIR");
+    PathBuf::from(now.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into()))
 }
 
 /// `NAME='value'`

@@ -115,43 +115,50 @@ impl Cluster {
     /// Where the operator does not come up with them.
     pub fn with_settings(&self, change: impl FnOnce(&mut Value)) -> Restored {
         let Self { installation, .. } = self;
-        let mut settings = installation.settings.clone();
-        let patch = |settings: &Value| {
-            let text = serde_yaml::to_string(settings).expect("settings are YAML");
-            json!({"data": {"config.yaml": text}}).to_string()
+        let which = format!("deployment/{}", installation.operator);
+        let restart = ["rollout", "restart", "-n", &installation.namespace, &which]
+            .map(str::to_owned)
+            .to_vec();
+        let before = self.patch_of_settings(&installation.settings);
+        let restored = Restored {
+            cluster: self.clone(),
+            commands: vec![(before, String::new()), (restart, String::new())],
+            rolled_out: (installation.namespace.clone(), installation.operator.clone()),
         };
-        let before = patch(&settings);
+        self.change_settings(change);
+        restored
+    }
+
+    /// The same, from the settings of the installation again, under a change that puts them back when it goes.
+    pub fn change_settings(&self, change: impl FnOnce(&mut Value)) {
+        let Self { installation, .. } = self;
+        let mut settings = installation.settings.clone();
         change(&mut settings);
-        let arguments = [
+        let command = self.patch_of_settings(&settings);
+        let _ = self
+            .kubectl()
+            .run(&command.iter().map(String::as_str).collect::<Vec<_>>())
+            .expect_ok();
+        self.restart(&installation.namespace, &installation.operator);
+    }
+
+    /// The command that makes these the operator's settings.
+    fn patch_of_settings(&self, settings: &Value) -> Vec<String> {
+        let text = serde_yaml::to_string(settings).expect("settings are YAML");
+        let patch = json!({"data": {"config.yaml": text}}).to_string();
+        let Self { installation, .. } = self;
+        [
             "patch",
             "configmap",
             "-n",
             &installation.namespace,
             &installation.config_map,
             "--type=merge",
-        ];
-        let command = |patch: &str| {
-            [&arguments[..], &["-p", patch]]
-                .concat()
-                .into_iter()
-                .map(str::to_owned)
-                .collect()
-        };
-        let which = format!("deployment/{}", installation.operator);
-        let restart = ["rollout", "restart", "-n", &installation.namespace, &which]
-            .map(str::to_owned)
-            .to_vec();
-        let restored = Restored {
-            cluster: self.clone(),
-            commands: vec![(command(&before), String::new()), (restart, String::new())],
-            rolled_out: (installation.namespace.clone(), installation.operator.clone()),
-        };
-        let _ = self
-            .kubectl()
-            .run(&[&arguments[..], &["-p", &patch(&settings)]].concat())
-            .expect_ok();
-        self.restart(&installation.namespace, &installation.operator);
-        restored
+            "-p",
+            &patch,
+        ]
+        .map(str::to_owned)
+        .to_vec()
     }
 }
 

@@ -85,6 +85,27 @@ async fn a_leader_killed_while_a_build_runs_leaves_one_pod_one_image_and_the_rig
 
 #[tokio::test]
 #[ignore = "needs the cluster of `make cluster`"]
+async fn every_operator_killed_again_and_again_leaves_one_pod_one_image_and_the_right_end() {
+    let _alone = ALONE.lock().await;
+    let tenant = TestTenant::create("killed-all").await;
+    let audit = tenant.cluster.audit();
+    let names = ["first", "second", "third"];
+    for name in names {
+        tenant.start(name, json!({"source": slow(5)})).await;
+    }
+    for _ in 0..4 {
+        for pod in tenant.cluster.operator_pods().await {
+            tenant.cluster.kill_operator_pod(&pod.metadata.name.unwrap_or_default());
+        }
+        tokio::time::sleep(std::time::Duration::from_secs(9)).await;
+    }
+    for name in names {
+        was_done_once(&tenant, &audit, name).await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the cluster of `make cluster`"]
 async fn another_leads_soon_after_the_leader_is_gone() {
     let _alone = ALONE.lock().await;
     let tenant = TestTenant::create("leads").await;
@@ -105,6 +126,20 @@ async fn another_leads_soon_after_the_leader_is_gone() {
     assert!(killed.elapsed().as_secs() < 40, "it took {:?}", killed.elapsed());
     tenant.has_succeeded("after").await;
     cluster.until_rolled_out(&cluster.installation.namespace, &cluster.installation.operator);
+}
+
+#[tokio::test]
+#[ignore = "needs the cluster of `make cluster`"]
+async fn a_good_build_costs_at_most_eight_writes() {
+    let _alone = ALONE.lock().await;
+    let tenant = TestTenant::create("writes").await;
+    let audit = tenant.cluster.audit();
+    let build = tenant.succeeds("frugal", json!({"source": slow(5)})).await;
+    let writes: Vec<_> = written(&audit, &tenant.cluster, &build)
+        .iter()
+        .map(AuditEvent::told)
+        .collect();
+    assert!(writes.len() <= 8 && writes.len() >= 4, "{writes:#?}");
 }
 
 #[tokio::test]

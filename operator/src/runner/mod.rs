@@ -33,6 +33,9 @@ use report::{Failure, Reporter};
 
 /// Longest that one reconcile may take: it makes a handful of requests.
 const RECONCILE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long the watches have to bring back what a reconcile wrote, before the same object is looked at again. Who looks
+/// sooner makes the same once more, for the API server to refuse.
+const ECHO: Duration = Duration::from_millis(100);
 /// Reconciles of one controller that run at a time, where the controller does not say otherwise.
 const CONCURRENCY: u16 = 8;
 
@@ -85,6 +88,10 @@ impl Outcome {
             again: Some(delay),
             ..self
         }
+    }
+
+    fn has_written(self) -> bool {
+        self.work == Work::Changed
     }
 
     fn label(self) -> &'static str {

@@ -11,12 +11,12 @@ use kube::core::DynamicObject;
 use kube::runtime::controller::Action;
 use kube::runtime::events::{Event, EventType};
 use kube::runtime::reflector::ObjectRef;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
 use super::backoff::Backoffs;
 use super::chain::{MAX_NOTE, chain, cut};
-use super::{ErrorCategory, Outcome, RECONCILE_TIMEOUT};
+use super::{ECHO, ErrorCategory, Outcome, RECONCILE_TIMEOUT};
 use crate::context::Context;
 use crate::watches::{Malformed, Watched};
 
@@ -110,6 +110,10 @@ impl<K: Watched> Reporter<K> {
                 timer.outcome = outcome.label();
                 self.backoffs.reset(&key);
                 debug!(controller = self.name, ?key, outcome = outcome.label(), "reconciled");
+                drop(timer);
+                if outcome.has_written() {
+                    sleep(ECHO).await;
+                }
                 return Ok(outcome.action());
             }
             Ok(Err(error)) => Cause::Error(error),

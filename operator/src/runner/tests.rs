@@ -152,6 +152,25 @@ async fn every_object_is_reconciled_once_the_list_is_complete_and_when_it_is_tou
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_written_is_given_time_to_come_back_before_the_object_is_looked_at_again() {
+    for (outcome, waits) in [(Outcome::changed(), ECHO), (Outcome::unchanged(), Duration::ZERO)] {
+        let takes = Duration::from_millis(20);
+        let world = world([Ok(outcome)], takes);
+        fill(&world.hub, &["a"]);
+        sleep(takes / 2).await;
+        world.hub.take(Event::Apply(good("a", 2)));
+        sleep(Duration::from_secs(1)).await;
+        let calls = world.calls();
+        let apart = calls[1].1.saturating_sub(calls[0].1 + takes);
+        assert_eq!(calls.len(), 2);
+        assert!(
+            apart >= waits && apart < waits + Duration::from_millis(10),
+            "{outcome:?}: {apart:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_object_that_is_gone_is_not_reconciled_and_no_error() {
     let world = world([], Duration::ZERO);
     fill(&world.hub, &["a"]);

@@ -1,0 +1,159 @@
+//! A scanner that is gone, crashes, or writes what does not parse: Unknown, never published, also in mode DryRun.
+//!
+//! Runs alone: it takes the scanner away from everybody.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that can't go on ends and says why"
+)]
+
+use imagefactory_crds::ImagePolicy;
+use imagefactory_crds::build::Judgement;
+use imagefactory_tests::building::{message_of, output_of, status_of, told};
+use imagefactory_tests::cluster::unique;
+use imagefactory_tests::dockerfile::{BASE, files, quick};
+use imagefactory_tests::tenant::ClusterObject;
+use imagefactory_tests::{Cluster, TestTenant, phase_of, reason_of};
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use kube::api::PostParams;
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+
+static ALONE: Mutex<()> = Mutex::const_new(());
+
+/// Scanners that are none: name, what they do, and what the Build's message then says.
+const IMPOSTORS: [(&str, &str, &str); 4] = [
+    (
+        "crashes",
+        "exit 3",
+        "Container scan ended with exit code 3 and without a report",
+    ),
+    ("nothing", "exit 0", "there is no report of the scanner"),
+    (
+        "garbage",
+        "write '{\"SchemaVersion\": 2, \"Results\": ['",
+        "the scanner's report: it is empty or cut off",
+    ),
+    (
+        "other-image",
+        "write '{\"SchemaVersion\": 2, \"ArtifactName\": \"another\", \"Results\": []}'",
+        "the report does not speak of this image's digest",
+    ),
+];
+
+/// The source of an image whose entry point is that script, with `write` for what goes to the scanner's output.
+fn impostor(script: &str) -> Value {
+    let script = format!(
+        "#!/bin/sh\narguments=$*\n\
+         write() {{ for each in $arguments; do case $each in --output=*) echo \"$1\" > ${{each#*=}};; esac; done; }}\n\
+         {script}\n"
+    );
+    let dockerfile = format!("FROM {BASE}\nCOPY scanner /scanner\nRUN chmod 755 /scanner\nENTRYPOINT [\"/scanner\"]\n");
+    files(&[("Dockerfile", &dockerfile), ("scanner", &script)])
+}
+
+/// A tenant whose policy publishes whatever can be judged.
+async fn dry_run_tenant(cluster: &Cluster, purpose: &str) -> (ClusterObject, TestTenant) {
+    let policy = json!({"metadata": {"name": unique("lax")}, "spec": {"mode": "DryRun", "sbom": "Optional"}});
+    let policy = ClusterObject::create::<ImagePolicy>(cluster, "imagepolicy", policy).await;
+    let tenant = TestTenant::create_with(purpose, json!({"policyRef": {"name": policy.name}})).await;
+    (policy, tenant)
+}
+
+/// Builds, and expects that nothing is known of the image for that cause, and so nothing published.
+async fn is_unknown(tenant: &TestTenant, name: &str, why: &str) {
+    tenant.start(name, json!({"source": quick()})).await;
+    let build = tenant.settled(name).await;
+    assert_eq!(
+        (phase_of(&build), reason_of(&build)),
+        ("Failed", "EvidenceUnknown"),
+        "{}",
+        told(&build)
+    );
+    let verdict = status_of(&build)
+        .verdict
+        .as_ref()
+        .expect("it says that nothing is known");
+    assert_eq!((verdict.result, verdict.publishable), (Judgement::Unknown, false));
+    assert!(message_of(&build).contains(why), "{why}: {}", told(&build));
+    tenant.is_not_published(name).await;
+    let publishes = tenant
+        .jobs_of(&build)
+        .await
+        .into_iter()
+        .filter_map(|job| job.metadata.name);
+    assert_eq!(publishes.filter(|name| name.starts_with("publish-")).count(), 0);
+}
+
+#[tokio::test]
+#[ignore = "needs the cluster of `make cluster`"]
+async fn without_a_scanner_nothing_is_known_and_nothing_published() {
+    let _alone = ALONE.lock().await;
+    let cluster = Cluster::connect().await;
+    let (_policy, dry_run) = dry_run_tenant(&cluster, "no-scanner").await;
+    let enforce = TestTenant::create("no-scanner").await;
+    let work = cluster.installation.work_namespace().to_owned();
+    let server = format!("{}-trivy", cluster.installation.prefix());
+    {
+        let _gone = cluster.scale(&work, &server, 0).await;
+        let why = "Container scan ended with exit code 1";
+        tokio::join!(
+            is_unknown(&dry_run, "in-dry-run", why),
+            is_unknown(&enforce, "enforced", why)
+        );
+    }
+    dry_run
+        .succeeds("with-the-scanner-back", json!({"source": quick()}))
+        .await;
+}
+
+#[tokio::test]
+#[ignore = "needs the cluster of `make cluster`"]
+async fn a_scanner_that_crashes_or_writes_what_does_not_parse_makes_no_evidence() {
+    let _alone = ALONE.lock().await;
+    let cluster = Cluster::connect().await;
+    let (_policy, tenant) = dry_run_tenant(&cluster, "broken").await;
+    // The impostors are made by the factory itself.
+    for (name, script, _) in IMPOSTORS {
+        tenant.start(name, json!({"source": impostor(script)})).await;
+    }
+    let mut images = Vec::new();
+    for (name, _, why) in IMPOSTORS {
+        let build = tenant.has_succeeded(name).await;
+        let output = output_of(&build);
+        let repository = output.image.rsplit_once(':').unwrap().0;
+        images.push((name, format!("{repository}@{}", output.digest), why));
+    }
+    let secret = pull_secret(&cluster).await;
+    let _as_before = cluster.with_settings(|_| ());
+    for (name, image, why) in images {
+        cluster.change_settings(|settings| {
+            settings["images"]["trivy"] = json!(image);
+            settings["images"]["pullPolicy"] = json!("IfNotPresent");
+            settings["images"]["pullSecrets"] = json!([secret]);
+        });
+        is_unknown(&tenant, &format!("scanned-by-{name}"), why).await;
+    }
+    let delete = ["delete", "secret", &secret, "-n", cluster.installation.work_namespace()];
+    let _ = cluster.kubectl().run(&delete).expect_ok();
+}
+
+/// A Secret in the work namespace that the impostors are pulled with.
+async fn pull_secret(cluster: &Cluster) -> String {
+    let environment = &cluster.environment;
+    let auth = json!({"username": environment.get("REGISTRY_USER"), "password": environment.get("REGISTRY_PASSWORD")});
+    let config = json!({"auths": {environment.get("REGISTRY"): auth}}).to_string();
+    let name = unique("imagefactory-t");
+    let secret = json!({"metadata": {"name": name}, "type": "kubernetes.io/dockerconfigjson",
+        "stringData": {".dockerconfigjson": config}});
+    let api = Api::<Secret>::namespaced(cluster.client.clone(), cluster.installation.work_namespace());
+    api.create(
+        &PostParams::default(),
+        &serde_json::from_value(secret).expect("a Secret"),
+    )
+    .await
+    .expect("creating it");
+    name
+}
