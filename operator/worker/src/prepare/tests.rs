@@ -511,7 +511,7 @@ async fn buildkit_is_given_names_with_digests_and_a_policy_that_denies_all_else(
     let registry = pod.registry();
     let host = format!("localhost:{}", registry.port);
     let text = format!(
-        "# syntax={host}/dockerfile:1 x\nFROM {host}/base:1 AS one\nRUN --mount=type=bind,from={host}/tool:1,target=/t --mount=from=one,target=/o true\nFROM one\nCOPY --from={host}/base:1 / /\n"
+        "# syntax={host}/dockerfile:1 x\nFROM {host}/base:1 AS one\nRUN --mount=type=bind,from={host}/tool:1,target=/t true\nFROM one\nRUN --mount=from=one,target=/o true\nCOPY --from={host}/base:1 / /\n"
     );
     let mut step = inline(&[("Dockerfile", &text)]);
     step.builder = Builder::Buildkit;

@@ -191,7 +191,7 @@ fn empty_step() -> PublishStep {
     }
 }
 
-fn layout_index(pod: &Pod) {
+pub(super) fn layout_index(pod: &Pod) {
     let children = [(b"one", "amd64"), (b"two", "arm64")].map(|(content, architecture)| {
         let layer = pod.layout_blob(content, "application/vnd.oci.image.layer.v1.tar");
         let config = pod.layout_blob(

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use std::env::var;
 
 use axum::body::Bytes;
-use imagefactory_core::step::{Evidence, PublishStep, PushStep, StagedEntry, UnstageStep};
+use imagefactory_core::step::{
+    CachePlace, Evidence, LoadCacheStep, PublishStep, PushStep, StagedEntry, UnstageStep,
+};
 use imagefactory_worker::manifest::Descriptor;
 use imagefactory_worker::registry::{Artifact, Blob, Digest, Payload, Registry, Subject};
-use imagefactory_worker::{publish, push, unstage};
+use imagefactory_worker::{cache, publish, push, unstage};
 
 use super::support::{Pod, repository};
 
@@ -181,4 +183,74 @@ async fn a_real_registry_removes_an_expired_image_with_its_evidence() {
     assert!(client.read_tag(&at, "attempt-1").await.unwrap().is_none());
     assert!(client.read_tag(&at, &digest.referrers_tag()).await.unwrap().is_none());
     assert_eq!(unstage::run(&step, &pod.places, &roots).await.unwrap().absent, 1);
+}
+
+#[tokio::test]
+#[ignore = "needs a registry"]
+async fn a_real_registry_takes_an_index_with_the_evidence_of_each_image() {
+    let scene = Scene::new();
+    let (pod, roots) = (&scene.pod, scene.pod.roots());
+    super::publish::layout_index(pod);
+    let pushed = push::run(&scene.push, &pod.places, &roots).await.unwrap();
+    let mut referrers = Vec::new();
+    for image in &pushed.platforms {
+        let digest = scene.attach(&Digest::parse(&image.digest).unwrap()).await;
+        referrers.push(Evidence {
+            subject: image.digest.0.clone(),
+            digest: digest.to_string(),
+            platform: Some(image.platform.clone()),
+        });
+    }
+    assert_eq!(referrers.len(), 2);
+    let output = format!("{}/images/worker-test/index", scene.host);
+    let step = PublishStep {
+        repository: scene.push.repository.clone(),
+        digest: pushed.digest.clone(),
+        staging_prefix: scene.push.credential_prefix.clone(),
+        image: format!("{output}:web"),
+        output_prefixes: vec![format!("{}/images/worker-test", scene.host)],
+        referrers: referrers.clone(),
+    };
+    for _ in 0..2 {
+        publish::run(&step, &pod.places, &roots).await.unwrap();
+    }
+    let (reader, published) = (pod.client(pod.credentials("credentials/output")), repository(&output));
+    let listed = async |digest: &str| {
+        let digest = Digest::parse(digest).unwrap();
+        reader.referrers(&published, &digest).await.unwrap().len()
+    };
+    assert_eq!(listed(&pushed.digest).await, 2);
+    for evidence in &referrers {
+        assert_eq!(listed(&evidence.subject).await, 1);
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a registry"]
+async fn a_real_registry_keeps_a_cache() {
+    let mut scene = Scene::new();
+    scene.pod.layout_image(&[b"worker-test-one"]);
+    let place = CachePlace {
+        repository: format!("{}/staging/worker-test/cache/shop", scene.host),
+        tag: "kaniko".to_owned(),
+        max_bytes: 1 << 20,
+    };
+    scene.push.cache = Some(place.clone());
+    scene.pod.write("cache/out/k:1/index.json", "one");
+    scene.pod.write("cache/out/k:1/blobs/sha256/layer", vec![7; 100_000]);
+    for _ in 0..2 {
+        push::run(&scene.push, &scene.pod.places, &scene.pod.roots())
+            .await
+            .unwrap();
+    }
+    let step = LoadCacheStep {
+        cache: place,
+        credential_prefix: scene.push.credential_prefix.clone(),
+    };
+    let loaded = cache::load(&step, &scene.pod.places, &scene.pod.roots()).await.unwrap();
+    assert_eq!(loaded.bytes, 100_003);
+    assert_eq!(
+        std::fs::read(scene.pod.path("cache/in/k:1/blobs/sha256/layer")).unwrap(),
+        vec![7; 100_000]
+    );
 }
