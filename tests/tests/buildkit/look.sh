@@ -1,6 +1,6 @@
+# shellcheck shell=sh
 # One line for each thing in the layout, its kind first.
-cd /layout
-echo "ROOT $(ls -A | tr '\n' ' ')"
+cd /layout || exit
 echo "JSON index.json $(base64 -w 0 index.json)"
 for blob in blobs/sha256/*; do
     name=${blob##*/}
