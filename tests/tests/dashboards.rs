@@ -16,9 +16,15 @@ use imagefactory_tests::{Cluster, TestTenant};
 use serde_json::json;
 
 /// A family appears with its first event, and these wait for one that no build makes.
-const RARE: [&str; 1] = ["imagefactory_malformed_objects_total"];
+const RARE: [&str; 3] = [
+    "imagefactory_malformed_objects_total",
+    "imagefactory_build_retries_total",
+    "imagefactory_log_failures_total",
+];
 /// Panels that are empty while all is well.
-const EMPTY_WHILE_WELL: [&str; 2] = [
+const EMPTY_WHILE_WELL: [&str; 4] = [
+    "queue.json: Tried again, by class",
+    "logs.json: Tries that failed, by cause",
     "image-factory.json: Parts that wait",
     "image-factory.json: Objects that do not parse",
 ];
