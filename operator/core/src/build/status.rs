@@ -2,9 +2,7 @@
 
 mod waiting;
 
-use imagefactory_crds::build::{
-    BuildStatus, Failure, FailureClass, Judgement, Phase, ReferrerDigests, Verdict,
-};
+use imagefactory_crds::build::{BuildStatus, Failure, FailureClass, Judgement, Phase, ReferrerDigests, Verdict};
 use imagefactory_crds::conditions::{self, ConditionStatus, READY, RECONCILING, STALLED, SUCCEEDED, Statement};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;

@@ -199,16 +199,10 @@ pub fn validate(build: &Build, references: References<'_>, settings: &Settings) 
         labels: spec.labels.clone(),
         pull_secrets: spec.pull_secrets.iter().map(|secret| secret.name.0.clone()).collect(),
         mirrors: spec.registry_mirrors.iter().chain(&settings.mirrors).cloned().collect(),
-        ca_bundle: spec
-            .ca_bundle
-            .as_ref()
-            .map(|bundle| (bundle.name.0.clone(), bundle.key.0.clone())),
+        ca_bundle: (spec.ca_bundle.as_ref()).map(|bundle| (bundle.name.0.clone(), bundle.key.0.clone())),
         resources,
         timeout,
-        staging_repository: format!(
-            "{}/{}/builds/{}/{}",
-            settings.staging.prefix, identity.tenant, identity.project, identity.uid
-        ),
+        staging_repository: staging_repository(&identity, settings),
         output_image,
         output_prefixes,
         push_secret: spec
@@ -225,6 +219,14 @@ pub fn validate(build: &Build, references: References<'_>, settings: &Settings) 
         limits: dispatch::limits(tenant, settings),
         identity,
     })
+}
+
+/// Where the image waits for its verdict.
+fn staging_repository(identity: &Identity, settings: &Settings) -> String {
+    format!(
+        "{}/{}/builds/{}/{}",
+        settings.staging.prefix, identity.tenant, identity.project, identity.uid
+    )
 }
 
 /// Resources and timeout: the build's own, else the project's, else the tenant's, else the chart's.

@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use std::env::var;
 
 use axum::body::Bytes;
-use imagefactory_core::step::{
-    CachePlace, Evidence, LoadCacheStep, PublishStep, PushStep, StagedEntry, UnstageStep,
-};
+use imagefactory_core::step::{CachePlace, Evidence, LoadCacheStep, PublishStep, PushStep, StagedEntry, UnstageStep};
 use imagefactory_worker::manifest::Descriptor;
 use imagefactory_worker::registry::{Artifact, Blob, Digest, Payload, Registry, Subject};
 use imagefactory_worker::{cache, publish, push, unstage};
