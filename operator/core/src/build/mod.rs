@@ -22,6 +22,8 @@ mod fixtures;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
+mod search;
+#[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod tests;
