@@ -20,7 +20,9 @@ pub struct Pass {
 impl Passes {
     /// A pass over this build begins. There is one at a time.
     pub(super) fn begin(&self, uid: String) -> Pass {
-        self.0.send_modify(|going_on| drop(going_on.insert(uid.clone())));
+        self.0.send_modify(|going_on| {
+            going_on.insert(uid.clone());
+        });
         Pass {
             passes: self.clone(),
             uid,
@@ -36,6 +38,8 @@ impl Passes {
 
 impl Drop for Pass {
     fn drop(&mut self) {
-        self.passes.0.send_modify(|going_on| drop(going_on.remove(&self.uid)));
+        self.passes.0.send_modify(|going_on| {
+            going_on.remove(&self.uid);
+        });
     }
 }

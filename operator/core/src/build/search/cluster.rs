@@ -35,7 +35,9 @@ pub(super) fn objects(state: &State, of: usize, may: May) -> Vec<(&'static str, 
             }
             match then {
                 Some(pod) => state.real[of].pods[index] = pod,
-                None => drop(state.real[of].pods.remove(index)),
+                None => {
+                    state.real[of].pods.remove(index);
+                }
             }
             next.push((word, state));
         }
@@ -48,7 +50,9 @@ pub(super) fn objects(state: &State, of: usize, may: May) -> Vec<(&'static str, 
             }
             match then {
                 Some(job) => put_job(&mut state.real[of], index, job),
-                None => drop(state.real[of].jobs.remove(index)),
+                None => {
+                    state.real[of].jobs.remove(index);
+                }
             }
             next.push((word, state));
         }
@@ -178,7 +182,7 @@ pub(super) fn everybody(state: &State, mind: &Mind) -> Vec<(&'static str, State)
         },
     );
     change(state.refs.suspended, "tenant goes on", |state| {
-        state.refs.suspended = false
+        state.refs.suspended = false;
     });
     change(budget.withdrawals > 0, "capability is withdrawn", |state| {
         state.refs.withdrawn = true;

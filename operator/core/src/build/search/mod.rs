@@ -186,7 +186,7 @@ impl Search {
                 then("a request is sent", &mut |state, mind| operator::send(state, mind, of));
                 if state.budget.late > 0 {
                     then("a request is given up on its way", &mut |state, _| {
-                        operator::give_up(state, of)
+                        operator::give_up(state, of);
                     });
                 }
                 if self.may.fail_requests {
@@ -196,7 +196,7 @@ impl Search {
         }
         if state.touched[of] {
             then("the dispatcher looks", &mut |state, mind| {
-                operator::look(state, mind, of)
+                operator::look(state, mind, of);
             });
         }
         let fresh = state.real[of].seen();
@@ -206,7 +206,7 @@ impl Search {
         let watches: &[u8] = if self.may.lag_apart { &[1, 2, 4] } else { &[7] };
         for watches in watches {
             then(&format!("watches {watches} show"), &mut |state, _| {
-                settle::show(state, of, *watches)
+                settle::show(state, of, *watches);
             });
         }
     }
