@@ -111,6 +111,8 @@ async fn find_out(doubt: Doubt, context: Arc<Context>) {
     let of_build = ListParams::default()
         .labels(&format!("{LABEL_BUILD_UID}={},{LABEL_STAGE}=build", doubt.id.uid))
         .fields(seed::LIVE);
+    // A pass that was given the slot before its Build went may be about to make the pod.
+    context.dispatcher.passes.over(&doubt.id.uid).await;
     loop {
         match pods.list_metadata(&of_build).await {
             Ok(list) if list.items.is_empty() => {

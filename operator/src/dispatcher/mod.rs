@@ -6,12 +6,14 @@
 //! shows that its build has ended; a store that lags only keeps a slot longer.
 
 mod feed;
+mod passes;
 mod seed;
 
 #[cfg(test)]
 mod tests;
 
 pub use feed::run;
+pub use passes::Pass;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -31,6 +33,7 @@ pub struct Dispatcher {
     queue: Mutex<Queue>,
     wakes: Channel<ObjectRef<Build>>,
     doubts: Channel<Doubt>,
+    passes: passes::Passes,
 }
 
 struct Channel<T> {
@@ -72,12 +75,18 @@ impl Dispatcher {
             queue: Mutex::new(Queue::new(dispatch.max_builds, ageing)),
             wakes: Channel::new(),
             doubts: Channel::new(),
+            passes: passes::Passes::default(),
         }
     }
 
     /// Builds to be reconciled because of the queue. To be called once.
     pub fn wakes(&self) -> BoxStream<'static, ObjectRef<Build>> {
         self.wakes.stream()
+    }
+
+    /// A pass over that build begins, and goes on until the result is dropped: nobody takes its slot for free meanwhile.
+    pub fn pass(&self, build: &Build) -> Pass {
+        self.passes.begin(build.metadata.uid.clone().unwrap_or_default())
     }
 
     /// What the queue says to a build that is looked at.

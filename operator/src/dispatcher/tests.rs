@@ -210,6 +210,28 @@ async fn the_slot_of_a_build_that_is_deleted_is_free_once_the_api_server_knows_o
 }
 
 #[tokio::test]
+async fn the_slot_of_a_build_that_is_deleted_is_not_free_while_a_pass_may_make_its_pod() {
+    let mut world = World::new(&[build("gone", &Value::Null)], &[]).await;
+    let known = world
+        .context
+        .stores
+        .builds
+        .get(&ObjectRef::new("gone").within("tenant-acme"));
+    let pass = world.context.dispatcher.pass(&known.unwrap());
+    assert_eq!(world.ask("gone"), Slot::Granted);
+    delete(&world.hubs.builds, build("gone", &Value::Null));
+    assert!(
+        world.server.is_quiet_for(Duration::from_millis(200)).await,
+        "it is asked too early"
+    );
+    drop(pass);
+    let line = "GET /api/v1/namespaces/tenant-acme/pods";
+    world.server.expect(line).await.answer(200, &list(&[]));
+    world.settle().await;
+    assert_eq!(world.running(), 0);
+}
+
+#[tokio::test]
 async fn a_build_that_waits_leaves_the_queue_when_it_is_deleted_or_its_tenant_is_suspended() {
     let builds = ["a", "b", "c"].map(|name| build(name, &Value::Null));
     let world = World::new(&builds, &[]).await;

@@ -3,7 +3,8 @@
 //! What is done, [`decide`] says; this module carries it out. Safety rests on three things:
 //! - a write carries the resourceVersion that was read, so of two candidates one loses;
 //! - a candidate waits until the lease stood still for its whole length on the candidate's own clock;
-//! - the holder stops acting when its last renewal is two thirds of the lease old, renewed or not.
+//! - the holder stops acting when its last renewal is two thirds of the lease old, renewed or not; and its client sends
+//!   no write from that moment on, whether the process has noticed or was frozen meanwhile ([`Fence`]).
 //!
 //! A process that lost its lease does not try to go on as a follower: [`Election::run`] returns an error, the process
 //! ends, the kubelet starts it anew. No state of the time as leader can survive that.
@@ -11,6 +12,7 @@
 //! On a graceful stop the lease is released, and the next process, which watches it, takes over at once.
 
 mod decide;
+mod fence;
 mod record;
 mod wake;
 
@@ -18,6 +20,7 @@ mod wake;
 mod tests;
 
 pub use decide::{Action, Moment, Seen, Timing, decide, may_act_for};
+pub use fence::{Fence, Fenced};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +49,7 @@ pub struct Election {
     lease: Option<(Lease, Seen)>,
     renewed: Option<Moment>,
     leads: watch::Sender<bool>,
+    fence: Fence,
     pulse: Arc<watch::Sender<Instant>>,
 }
 
@@ -88,6 +92,7 @@ impl Election {
             lease: None,
             renewed: None,
             leads,
+            fence: Fence::default(),
             pulse,
         }
     }
@@ -96,6 +101,12 @@ impl Election {
     #[must_use]
     pub fn leads(&self) -> watch::Receiver<bool> {
         self.leads.subscribe()
+    }
+
+    /// Until when this process may write as leader.
+    #[must_use]
+    pub fn fence(&self) -> Fence {
+        self.fence.clone()
     }
 
     /// Looks whether the election is stuck: more than a lease has passed since its loop last went round.
@@ -116,6 +127,7 @@ impl Election {
             lost = self.hold(wake) => Err(lost),
         };
         self.leads.send_replace(false);
+        self.fence.close();
         if ended.is_ok() {
             self.release().await;
         }
@@ -196,6 +208,7 @@ impl Election {
         self.note(lease);
         // From when the request was sent: when the API server took it, nobody here knows.
         self.renewed = Some(sent);
+        self.fence.open_until(self.began + sent + self.timing.act_for());
         if !self.leads.send_replace(true) {
             info!(lease = self.name, me = self.me, "this process leads");
         }

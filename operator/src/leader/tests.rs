@@ -144,17 +144,25 @@ impl Candidate {
     }
 }
 
-fn candidate(keeper: &Shared, me: &str) -> Candidate {
+fn client(keeper: &Shared) -> Client {
     let keeper = keeper.clone();
     let service = tower::service_fn(move |request| serve(keeper.clone(), request));
-    let api: Api<Lease> = Api::namespaced(Client::new(service, "default"), "system");
+    Client::new(service, "default")
+}
+
+fn election(keeper: &Shared, me: &str) -> Election {
+    let api: Api<Lease> = Api::namespaced(client(keeper), "system");
     let timing = Timing::of_lease(Duration::from_secs(15));
     let candidacy = Candidacy {
         name: "factory".to_owned(),
         me: me.to_owned(),
         timing,
     };
-    let election = Election::new(api, candidacy, || Timestamp::UNIX_EPOCH);
+    Election::new(api, candidacy, || Timestamp::UNIX_EPOCH)
+}
+
+fn candidate(keeper: &Shared, me: &str) -> Candidate {
+    let election = election(keeper, me);
     let (leads, stop) = (election.leads(), CancellationToken::new());
     Candidate {
         leads,
@@ -367,4 +375,53 @@ async fn an_election_whose_loop_does_not_go_round_is_stuck() {
     sleep(Duration::from_secs(100)).await;
     assert!(!stuck());
     task.abort();
+}
+
+/// Writes as a reconcile does that was begun before: whether the API server was asked at all.
+async fn writes(client: &Client) -> bool {
+    let leases: Api<Lease> = Api::namespaced(client.clone(), "system");
+    match leases.create(&PostParams::default(), &Lease::default()).await {
+        Ok(_) | Err(kube::Error::Api(_)) => true,
+        Err(_) => false,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_frozen_past_its_lease_writes_nothing_when_it_thaws() {
+    let keeper = keeper();
+    let election = election(&keeper, "a");
+    let (mut leads, fence) = (election.leads(), election.fence());
+    let of_leader = fence.clone().around(&client(&keeper));
+    assert!(!writes(&of_leader).await, "it does not lead yet");
+    let mut a = Box::pin(election.run(CancellationToken::new()));
+    // It lives only while it is polled.
+    tokio::select! {
+        lost = &mut a => panic!("{lost:?}"),
+        _ = leads.wait_for(|leads| *leads) => {}
+    }
+    assert!(writes(&of_leader).await, "it leads");
+    let mut b = candidate(&keeper, "b");
+    b.leads_after().await;
+    let version = keeper.lock().unwrap().version;
+    assert!(*leads.borrow(), "it thaws, and thinks that it leads");
+    assert!(!writes(&of_leader).await);
+    assert_eq!(a.await, Err(Lost::NotRenewed));
+    assert_eq!(keeper.lock().unwrap().version, version);
+    assert_eq!(holder(&keeper), "b");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_fence_is_open_as_long_as_a_leader_renews_and_closed_when_it_leaves() {
+    let keeper = keeper();
+    let election = election(&keeper, "a");
+    let (mut leads, fence, stop) = (election.leads(), election.fence(), CancellationToken::new());
+    let task = tokio::spawn(election.run(stop.clone()));
+    leads.wait_for(|leads| *leads).await.unwrap();
+    for _ in 0..100 {
+        sleep(SECOND).await;
+        assert!(fence.is_open());
+    }
+    stop.cancel();
+    assert_eq!(task.await.unwrap(), Ok(()));
+    assert!(!fence.is_open());
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kube::Api;
 use kube::runtime::events::{Recorder, Reporter};
+use kube::{Api, Client};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -46,8 +46,9 @@ pub(super) async fn lead(role: Role, args: &RunArgs) -> Result<(), StartupError>
         _ = watches.join_next() => return Err(StartupError::Ended("a watch")),
     }
     let election = candidate(&role, args);
+    let client = election.fence().around(&role.client);
     tokio::select! {
-        ended = act(&role, &hubs, context(&role, &hubs, args, keeper), election) => ended,
+        ended = act(&role, &hubs, context(&role, &hubs, args, keeper, client), election) => ended,
         _ = watches.join_next() => Err(StartupError::Ended("a watch")),
     }
 }
@@ -111,7 +112,7 @@ async fn act(role: &Role, hubs: &Hubs, context: Arc<Context>, election: Election
     }
 }
 
-fn context(role: &Role, hubs: &Hubs, args: &RunArgs, keeper: Keeper) -> Arc<Context> {
+fn context(role: &Role, hubs: &Hubs, args: &RunArgs, keeper: Keeper, client: Client) -> Arc<Context> {
     let reporter = Reporter {
         controller: FIELD_MANAGER.to_owned(),
         instance: args.common.pod_name.clone(),
@@ -119,11 +120,11 @@ fn context(role: &Role, hubs: &Hubs, args: &RunArgs, keeper: Keeper) -> Arc<Cont
     let dispatcher = Arc::new(Dispatcher::new(&role.settings));
     role.metrics.add_collector(Queue(dispatcher.clone()));
     Arc::new(Context {
-        client: role.client.clone(),
+        recorder: Recorder::new(client.clone(), reporter),
+        client,
         settings: role.settings.clone(),
         stores: hubs.stores(),
         dispatcher,
-        recorder: Recorder::new(role.client.clone(), reporter),
         metrics: role.metrics.clone(),
         keeper,
         clock: Timestamp::now,

@@ -24,6 +24,8 @@ mod golden;
 #[cfg(test)]
 mod queue_simulation;
 #[cfg(test)]
+mod search;
+#[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod tests;

@@ -129,7 +129,7 @@ mod tests {
     use super::super::validated::Validated;
     use super::*;
 
-    fn world(spec: Value) -> World {
+    fn world(spec: &Value) -> World {
         let mut world = World::new();
         let mut whole = serde_json::to_value(&world.build.spec).unwrap();
         whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
@@ -148,11 +148,11 @@ mod tests {
     #[test]
     fn a_field_that_the_method_can_t_honour_is_refused_with_its_code() {
         assert_eq!(
-            reason(&world(json!({"platforms": ["linux/arm64"]}))),
+            reason(&world(&json!({"platforms": ["linux/arm64"]}))),
             "field_not_supported"
         );
         assert_eq!(
-            reason(&world(json!({"platforms": ["linux/arm64"], "method": "docker"}))),
+            reason(&world(&json!({"platforms": ["linux/arm64"], "method": "docker"}))),
             ""
         );
     }
@@ -183,14 +183,14 @@ mod tests {
                 true,
             ),
         ] {
-            let found = reason(&world(spec.clone()));
+            let found = reason(&world(&spec));
             assert_eq!(found, if allowed { "" } else { "RegistryNotAllowed" }, "{spec}");
         }
     }
 
     #[test]
     fn what_the_tenant_lists_is_added_to_what_everybody_may_pull() {
-        let mut world = world(json!({"source": {"oci": {"image": "quay.io/acme/source:1"}}}));
+        let mut world = world(&json!({"source": {"oci": {"image": "quay.io/acme/source:1"}}}));
         assert_eq!(reason(&world), "RegistryNotAllowed");
         world.tenant.as_mut().unwrap().spec.registries = vec!["quay.io/acme".into()];
         assert_eq!(
@@ -211,7 +211,7 @@ mod tests {
             "tolerations": [{"key": "builds", "value": "only", "effect": "NoSchedule"}],
             "runtimeClassName": "gvisor",
         });
-        let mut world = world(json!({ "placement": placement }));
+        let mut world = world(&json!({ "placement": placement }));
         assert_eq!(reason(&world), "PlacementNotAllowed");
         world.settings.builds.placement = serde_json::from_value(json!({
             "nodeSelector": [{"key": "pool", "value": "builds"}], "runtimeClassNames": ["gvisor"],
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn what_the_project_sets_is_checked_too_and_gives_way_to_the_builds_own() {
-        let mut world = world(json!({"placement": {"nodeSelector": [{"key": "pool", "value": "own"}]}}));
+        let mut world = world(&json!({"placement": {"nodeSelector": [{"key": "pool", "value": "own"}]}}));
         let label = |key: &str, value: &str| NodeLabel {
             key: key.into(),
             value: value.into(),
@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn the_cache_is_the_builds_choice_then_the_projects_then_the_charts() {
-        let mut world = world(json!({}));
+        let mut world = world(&json!({}));
         assert_eq!(validated(&world).cache, CacheMode::Off);
         world.settings.builds.cache = CacheMode::Use;
         assert_eq!(validated(&world).cache, CacheMode::Use);

@@ -62,29 +62,6 @@ fn a_good_build_takes_three_creates_and_five_status_writes() {
     let mut world = World::new();
     assert!(makes_pod(&world.step().actions));
     assert_eq!(world.status().phase, Some(Phase::Preparing));
-    for containers in [
-        vec![],
-        vec![
-            waiting("prepare", "PodInitializing"),
-            waiting("build", "PodInitializing"),
-        ],
-        vec![running("prepare"), waiting("build", "PodInitializing")],
-        vec![done("prepare", &prepared()), waiting("build", "PodInitializing")],
-    ] {
-        for has_node in [false, true] {
-            world.observed.pod = Some(PodView {
-                has_node,
-                ..pod("Pending", containers.clone())
-            });
-            let plan = world.plan();
-            assert_eq!(
-                plan.status.as_ref(),
-                world.build.status.as_ref(),
-                "a start is one write"
-            );
-        }
-    }
-
     world.observed.pod = Some(pod(
         "Running",
         vec![

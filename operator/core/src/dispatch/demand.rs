@@ -11,7 +11,7 @@ use crate::settings::Settings;
 use crate::tenant::amount::nano;
 
 /// Amounts of what a ResourceQuota of ours limits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Amounts {
     /// Thousandths of a CPU.
     pub cpu: u64,

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::BuildId;
 
 /// A place in the order: who has the smaller one goes first.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Ticket {
     at: i64,
     /// Makes the order total, whatever the clock's resolution.

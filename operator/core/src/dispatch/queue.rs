@@ -1,5 +1,7 @@
 //! The queue: who has a slot, who waits, who is next.
 
+#[cfg(test)]
+mod fingerprint;
 mod turns;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -26,7 +28,7 @@ pub enum Slot {
 }
 
 /// A slot that may or may not be in use.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Doubt {
     /// Whose it is.
     pub id: Arc<BuildId>,
@@ -34,7 +36,7 @@ pub struct Doubt {
 }
 
 /// All builds that run or wait. Nothing is granted before [`Queue::open`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Queue {
     cap: u32,
     ageing: SignedDuration,
@@ -51,7 +53,7 @@ pub struct Queue {
     woken: Vec<Arc<BuildId>>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Place {
     id: Arc<BuildId>,
     /// Where it stands, or stood before it was granted a slot.
@@ -61,7 +63,7 @@ struct Place {
     state: State,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum State {
     /// Waits; what it was told last.
     Waits(Option<(QueueLimit, u32)>),

@@ -13,7 +13,7 @@ use super::{BuildId, TenantLimits};
 const STRIDE: u64 = 1 << 32;
 
 /// One tenant's part.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct TenantQueue {
     pub(super) limits: TenantLimits,
     /// Where it stands among the tenants: the least is served next.
@@ -150,6 +150,17 @@ impl TenantQueue {
         } else {
             QueueLimit::ClusterLimit
         }
+    }
+
+    /// All that decides what becomes of this tenant, where passes count from `base`: two queues that differ in nothing
+    /// else go on alike.
+    #[cfg(test)]
+    pub(super) fn fingerprint(&self, base: u64, hasher: &mut impl std::hash::Hasher) {
+        use std::hash::Hash;
+        self.pass.wrapping_sub(base).hash(hasher);
+        self.listed.is_some().hash(hasher);
+        (self.running, self.used, &self.refused, &self.order, &self.lanes).hash(hasher);
+        (self.limits.cap, self.limits.weight).hash(hasher);
     }
 
     /// Those whose standing may be news after one build came or went: at places that are powers of two the position

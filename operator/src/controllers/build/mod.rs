@@ -34,6 +34,7 @@ pub async fn run(context: Arc<Context>, hubs: Hubs, stop: CancellationToken) {
 }
 
 async fn reconcile(build: Arc<Build>, context: Arc<Context>) -> Result<Outcome, BuildError> {
+    let _pass = context.dispatcher.pass(&build);
     // Reads; only a pod that should be there and is not is asked for at the API server.
     let observed = observe::observe(&build, &context).await?;
     let found = observe::references(&build, &context);
