@@ -81,8 +81,11 @@ async fn a_source_that_is_not_there_is_told_apart() {
 #[tokio::test]
 #[ignore = "needs the cluster of `make cluster`"]
 async fn a_base_image_that_can_not_be_pulled_is_of_class_pull() {
-    let tenant = TestTenant::create("base").await;
-    let registry = tenant.cluster.environment.get("REGISTRY").to_owned();
+    let registry = imagefactory_tests::environment::Environment::load()
+        .get("REGISTRY")
+        .to_owned();
+    let registries = json!([registry, "no-such-registry.invalid"]);
+    let tenant = TestTenant::create_with("base", json!({"registries": registries})).await;
     let cases = [
         ("tag", format!("FROM {BASE}-no-such-tag\n")),
         ("image", "FROM no-such-image\n".to_owned()),

@@ -51,8 +51,8 @@ async fn a_good_build_says_where_its_logs_are_in_the_write_that_says_its_end() {
         "1/build-prepare",
         "1/build-build",
         "1/build-push",
+        "1/scan-install",
         "1/scan-scan",
-        "1/scan-sbom",
         "1/scan-evaluate",
         "1/publish-publish",
     ];
