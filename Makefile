@@ -43,6 +43,10 @@ demo: ## from nothing to a finished build: cluster, images, chart, examples/, a 
 test: ## everything: formatting, lints, unit, property and golden tests, chart checks, black-box tests on the cluster
 	@hack/test/run.sh
 
+.PHONY: bench
+bench: ## figures of the operator beside a contender that decides nothing (BENCH_SCALE=small: a smoke run)
+	@hack/bench/run.sh
+
 .PHONY: generate
 generate: ## write the generated files: CRDs in the chart
 	@cargo run --quiet --package imagefactory-crds --bin crdgen charts/image-factory/files/crds
