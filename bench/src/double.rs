@@ -83,7 +83,7 @@ fn running(pod: &Pod) -> Value {
     let (inits, mains) = containers(pod);
     let last = inits.len().saturating_sub(1);
     let inits = inits.iter().enumerate().map(|(index, container)| match index {
-        index if index == last => of_container(container, json!({"running": {"startedAt": Timestamp::now()}})),
+        index if index == last => of_container(container, &json!({"running": {"startedAt": Timestamp::now()}})),
         _ => ended(container, pod),
     });
     let waits = json!({"waiting": {"reason": "PodInitializing"}});
@@ -91,7 +91,7 @@ fn running(pod: &Pod) -> Value {
         "phase": if inits.len() == 0 { "Running" } else { "Pending" },
         "startTime": Timestamp::now(),
         "initContainerStatuses": inits.collect::<Vec<_>>(),
-        "containerStatuses": mains.iter().map(|main| of_container(main, waits.clone())).collect::<Vec<_>>(),
+        "containerStatuses": mains.iter().map(|main| of_container(main, &waits)).collect::<Vec<_>>(),
     })
 }
 
@@ -120,10 +120,10 @@ fn ended(container: &Container, pod: &Pod) -> Value {
     let state = json!({"terminated": {
         "exitCode": 0, "reason": "Completed", "message": message, "startedAt": now, "finishedAt": now,
     }});
-    of_container(container, state)
+    of_container(container, &state)
 }
 
-fn of_container(container: &Container, state: Value) -> Value {
+fn of_container(container: &Container, state: &Value) -> Value {
     json!({
         "name": container.name, "image": container.image, "imageID": "",
         "ready": false, "restartCount": 0, "state": state,
