@@ -4,6 +4,8 @@
 //! the same end by the same objects can write less, so the operator's figures are told as fractions of its.
 
 use std::collections::HashSet;
+use std::error::Error;
+use std::io::Write;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -97,8 +99,10 @@ impl Null {
     fn spawn(self: &Arc<Self>, step: &'static str, namespace: String, name: String, uid: String) {
         let null = self.clone();
         tokio::spawn(async move {
-            // What fails is seen by the harness, which waits for each end.
-            let _ = null.write(step, &namespace, &name, &uid).await;
+            if let Err(error) = null.write(step, &namespace, &name, &uid).await {
+                // The harness, which waits for each end, finds that one is missing; the log says why.
+                let _ = writeln!(std::io::stderr(), "{step} of {name}: {error}: {:?}", error.source());
+            }
         });
     }
 

@@ -79,7 +79,7 @@ impl Block {
                 figures,
             )?;
         }
-        let process = match contender {
+        let mut process = match contender {
             Contender::Operator => operator.process,
             Contender::Null => {
                 drop::<Operator>(operator);
@@ -89,6 +89,7 @@ impl Block {
             }
         };
         sleep(SETTLE).await;
+        process.lives()?;
         let observer = Observer::start(&rig.plane.client("watcher").await?);
         Ok(Self {
             rig,

@@ -106,8 +106,8 @@ impl ControlPlane {
             let kubeconfig = format!(
                 "apiVersion: v1\nkind: Config\ncurrent-context: bench\n\
                  clusters: [{{name: bench, cluster: {{server: \"https://127.0.0.1:{}\", insecure-skip-tls-verify: true}}}}]\n\
-                 users: [{{name: {user}, user: {{token: token-{user}}}}}]\n\
-                 contexts: [{{name: bench, context: {{cluster: bench, user: {user}}}}}]\n",
+                 users: [{{name: \"{user}\", user: {{token: \"token-{user}\"}}}}]\n\
+                 contexts: [{{name: bench, context: {{cluster: bench, user: \"{user}\"}}}}]\n",
                 self.port
             );
             self.write(&format!("{user}.kubeconfig"), &kubeconfig)?;
