@@ -20,6 +20,7 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, Resource, ResourceExt};
 
+use crate::double::SLOW;
 use crate::error::{Result, Trying};
 use crate::load::write_status;
 use crate::recorded::Recorded;
@@ -52,8 +53,8 @@ pub async fn run(kubeconfig: &Path, recorded: &Path) -> Result<()> {
                 }
                 _ => {}
             },
-            Some(Ok(Event::Apply(pod))) = pods.next() => null.told(&pod, "build", ended(&pod)),
-            Some(Ok(Event::Apply(job))) = jobs.next() => {
+            Some(Ok(Event::Apply(pod) | Event::InitApply(pod))) = pods.next() => null.told(&pod, "build", ended(&pod)),
+            Some(Ok(Event::Apply(job) | Event::InitApply(job))) = jobs.next() => {
                 let stage = job.labels().get(LABEL_STAGE).cloned().unwrap_or_default();
                 let stage = if stage == "scan" { "scan" } else { "publish" };
                 null.told(&job, stage, complete(&job));
@@ -91,6 +92,8 @@ impl Null {
     fn told<K: Resource>(self: &Arc<Self>, object: &K, step: &'static str, ended: bool) {
         let label = |key: &str| object.labels().get(key).cloned().unwrap_or_default();
         let uid = label(LABEL_BUILD_UID);
+        // The recorded build was the operator's, and is over.
+        let ended = ended && !label(LABEL_BUILD).starts_with(SLOW);
         if ended && self.is_news(step, Some(uid.clone())) {
             self.spawn(step, tenant_namespace(&label(LABEL_TENANT)), label(LABEL_BUILD), uid);
         }

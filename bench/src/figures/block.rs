@@ -136,7 +136,8 @@ impl Block {
         let tracks = self
             .observer
             .wait_for(prefix, builds, |track| track.ended.is_some())
-            .await?;
+            .await
+            .map_err(|error| BenchError::Wrong(format!("{error}; its last words: {}", self.process.last_words())))?;
         sleep(SETTLE).await;
         let bad = tracks.iter().filter(|track| !track.good).count();
         if bad > 0 {

@@ -1,7 +1,7 @@
 //! A process that is measured or that the rest stands on. It ends, hard, when its handle is dropped.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ const TICKS: u64 = 100;
 /// A running process.
 pub struct Process {
     name: String,
+    log: PathBuf,
     child: Child,
 }
 
@@ -48,6 +49,7 @@ impl Process {
             .trying(format!("could not start {name}"))?;
         Ok(Self {
             name: name.to_owned(),
+            log: path,
             child,
         })
     }
@@ -62,6 +64,13 @@ impl Process {
             Ok(Some(status)) => Err(BenchError::Wrong(format!("{} ended: {status}", self.name))),
             Err(source) => Err(source).trying(format!("could not look after {}", self.name)),
         }
+    }
+
+    /// The last line of its log, for who has to find out what went wrong.
+    #[must_use]
+    pub fn last_words(&self) -> String {
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        text.lines().last().unwrap_or_default().chars().take(400).collect()
     }
 
     /// Ends it as kill -9 does.
