@@ -88,7 +88,6 @@ mod tests {
     use k8s_openapi::api::core::v1::Pod;
 
     use super::super::Hub;
-    use super::*;
 
     fn pod(name: &str, job: &str) -> Pod {
         serde_json::from_value(serde_json::json!({
