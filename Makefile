@@ -47,6 +47,10 @@ test: ## everything: formatting, lints, unit, property and golden tests, chart c
 soak: ## what `make test` only samples, in full; its last result is in docs/soak.md
 	@hack/test/soak.sh
 
+.PHONY: bench
+bench: ## figures of the operator beside a contender that decides nothing (BENCH_SCALE=small: a smoke run)
+	@hack/bench/run.sh
+
 .PHONY: generate
 generate: ## write the generated files: CRDs in the chart
 	@cargo run --quiet --package imagefactory-crds --bin crdgen charts/image-factory/files/crds

@@ -12,6 +12,7 @@ use kube::{Resource, ResourceExt};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::hub::Watched;
+use super::index::Index;
 
 /// An object that does not parse.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +28,7 @@ pub struct Malformed {
 /// What lies behind a [`super::Hub`]'s lock.
 pub(super) struct Feed<K: Watched> {
     pub(super) writer: Writer<K>,
+    index: Index<K>,
     subscribers: Vec<UnboundedSender<Arc<K>>>,
     pub(super) malformed: HashMap<ObjectRef<K>, Malformed>,
     /// What the list that is being read has shown so far that does not parse.
@@ -41,9 +43,10 @@ pub(super) struct News<K> {
 }
 
 impl<K: Watched> Feed<K> {
-    pub(super) fn new(writer: Writer<K>) -> Self {
+    pub(super) fn new(writer: Writer<K>, index: Index<K>) -> Self {
         Self {
             writer,
+            index,
             subscribers: Vec::new(),
             malformed: HashMap::new(),
             malformed_in_list: HashMap::new(),
@@ -67,6 +70,7 @@ impl<K: Watched> Feed<K> {
         self.malformed.remove(&key);
         self.writer.apply_watcher_event(&Event::Apply(object));
         if let Some(object) = store.get(&key) {
+            self.index.put(&object);
             self.tell(&object);
         }
     }
@@ -75,6 +79,7 @@ impl<K: Watched> Feed<K> {
         let (key, malformed) = describe::<K>(invalid);
         if let Some(last_good) = store.get(&key) {
             self.writer.apply_watcher_event(&Event::Delete((*last_good).clone()));
+            self.index.remove(&last_good);
             self.tell(&last_good);
         }
         let news = self.is_news(&key, &malformed);
@@ -97,6 +102,7 @@ impl<K: Watched> Feed<K> {
         self.malformed.remove(&key);
         if let Some(last_known) = last_known {
             self.writer.apply_watcher_event(&Event::Delete((*last_known).clone()));
+            self.index.remove(&last_known);
             self.tell(&last_known);
         }
     }
@@ -106,6 +112,7 @@ impl<K: Watched> Feed<K> {
         let before = by_key(store);
         self.writer.apply_watcher_event(&Event::InitDone);
         let after = by_key(store);
+        self.index.fill(after.values().map(AsRef::as_ref));
         let version = |object: &Arc<K>| (object.uid(), object.resource_version());
         let changed = |key: &ObjectRef<K>, object: &Arc<K>| before.get(key).map(version) != Some(version(object));
         let gone = before.iter().filter(|(key, _)| !after.contains_key(*key));

@@ -17,6 +17,7 @@ use kube::runtime::watcher::Event;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::feed::{Feed, Malformed, describe};
+use super::index::{Index, Key};
 
 /// What a watched kind must be. Every typed Kubernetes object is.
 pub trait Watched: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static {}
@@ -26,6 +27,7 @@ impl<K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static> Watc
 /// One watched kind. Cloning gives another handle to the same one.
 pub struct Hub<K: Watched> {
     store: Store<K>,
+    index: Index<K>,
     synced: Arc<AtomicBool>,
     feed: Arc<Mutex<Feed<K>>>,
 }
@@ -34,6 +36,7 @@ impl<K: Watched> Clone for Hub<K> {
     fn clone(&self) -> Self {
         Self {
             store: self.store.clone(),
+            index: self.index.clone(),
             synced: self.synced.clone(),
             feed: self.feed.clone(),
         }
@@ -42,18 +45,32 @@ impl<K: Watched> Clone for Hub<K> {
 
 impl<K: Watched> Default for Hub<K> {
     fn default() -> Self {
-        let writer = Writer::<K>::new(());
-        let store = writer.as_reader();
-        let feed = Feed::new(writer);
-        Self {
-            store,
-            synced: Arc::default(),
-            feed: Arc::new(Mutex::new(feed)),
-        }
+        Self::indexed(|_| None)
     }
 }
 
 impl<K: Watched> Hub<K> {
+    /// A hub whose objects are also found by that key.
+    #[must_use]
+    pub fn indexed(key: Key<K>) -> Self {
+        let writer = Writer::<K>::new(());
+        let store = writer.as_reader();
+        let index = Index::new(store.clone(), key);
+        let feed = Feed::new(writer, index.clone());
+        Self {
+            store,
+            index,
+            synced: Arc::default(),
+            feed: Arc::new(Mutex::new(feed)),
+        }
+    }
+
+    /// The objects that parse, by their key.
+    #[must_use]
+    pub fn index(&self) -> Index<K> {
+        self.index.clone()
+    }
+
     /// The objects that parse, as last heard.
     #[must_use]
     pub fn store(&self) -> Store<K> {

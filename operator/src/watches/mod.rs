@@ -6,6 +6,7 @@
 mod feed;
 mod heartbeat;
 mod hub;
+mod index;
 mod pump;
 pub mod trim;
 
@@ -15,6 +16,7 @@ mod tests;
 pub use feed::Malformed;
 pub use heartbeat::Heartbeats;
 pub use hub::{Hub, Watched};
+pub use index::{Index, Key};
 pub use pump::{Selection, watch};
 
 use std::sync::Arc;
@@ -24,14 +26,14 @@ use imagefactory_crds::{Build, ImagePolicy, Project, Tenant, TenantSettings};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::api::rbac::v1::RoleBinding;
-use kube::Client;
 use kube::runtime::reflector::Store;
+use kube::{Client, ResourceExt};
 use tokio::task::JoinSet;
 
 use crate::metrics::Metrics;
 
 /// One hub for each watched kind.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Hubs {
     /// All Tenants.
     pub tenants: Hub<Tenant>,
@@ -72,8 +74,39 @@ pub struct Stores {
     pub role_bindings: Store<RoleBinding>,
     /// Pods of builds, trimmed.
     pub pods: Store<Pod>,
+    /// The same by their job, see [`of_job`]; those that build have none.
+    pub pods_by_job: Index<Pod>,
     /// Scan and publish jobs, trimmed.
     pub jobs: Store<Job>,
+}
+
+/// Key of a job's pods in [`Stores::pods_by_job`].
+#[must_use]
+pub fn of_job(namespace: &str, name: &str) -> String {
+    format!("{namespace}/{name}")
+}
+
+fn job_of(pod: &Pod) -> Option<String> {
+    Some(of_job(
+        pod.metadata.namespace.as_deref()?,
+        pod.labels().get("job-name")?,
+    ))
+}
+
+impl Default for Hubs {
+    fn default() -> Self {
+        Self {
+            tenants: Hub::default(),
+            tenant_settings: Hub::default(),
+            projects: Hub::default(),
+            builds: Hub::default(),
+            policies: Hub::default(),
+            namespaces: Hub::default(),
+            role_bindings: Hub::default(),
+            pods: Hub::indexed(job_of),
+            jobs: Hub::default(),
+        }
+    }
 }
 
 impl Hubs {
@@ -105,6 +138,7 @@ impl Hubs {
             namespaces: self.namespaces.store(),
             role_bindings: self.role_bindings.store(),
             pods: self.pods.store(),
+            pods_by_job: self.pods.index(),
             jobs: self.jobs.store(),
         }
     }

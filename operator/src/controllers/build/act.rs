@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource, ResourceExt};
 
+use super::unseen::Unseen;
 use super::{BuildError, report};
 use crate::apply::{self, ApplyError, Created, Write};
 use crate::context::Context;
@@ -22,25 +23,31 @@ const SOON: Duration = Duration::from_secs(1);
 const AT_ONCE: i64 = 1;
 
 /// Actions, status, what rests on the status, event: in this order.
-pub(super) async fn act(situation: Situation<'_>, plan: Plan, context: &Context) -> Result<Outcome, BuildError> {
+pub(super) async fn act(
+    situation: Situation<'_>,
+    plan: Plan,
+    context: &Context,
+    unseen: &Unseen,
+) -> Result<Outcome, BuildError> {
     let mut changed = false;
     for action in &plan.actions {
-        match perform(action, context).await {
+        match once(action, situation.build, context, unseen).await {
             Ok(write) => changed |= write == Write::Written,
             Err(error) => match rejection(&error) {
-                Some(rejection) => return reject(situation, &rejection, context).await,
+                Some(rejection) => return reject(situation, &rejection, context, unseen).await,
                 None => return Err(BuildError::Act(error)),
             },
         }
     }
-    match write_status(situation, &plan, context).await? {
+    match write_status(situation, &plan, context, unseen).await? {
         Write::Written => changed = true,
         Write::Unchanged => {}
         // What was planned rests on what is no longer so.
         Write::Gone | Write::Outdated => return Ok(Outcome::waiting().again_after(SOON)),
     }
     for action in &plan.then {
-        changed |= perform(action, context).await.map_err(BuildError::Act)? == Write::Written;
+        let write = once(action, situation.build, context, unseen).await;
+        changed |= write.map_err(BuildError::Act)? == Write::Written;
     }
     let outcome = if changed {
         Outcome::changed()
@@ -51,19 +58,29 @@ pub(super) async fn act(situation: Situation<'_>, plan: Plan, context: &Context)
 }
 
 /// The API server would not have the pod: the build waits for room, or fails.
-async fn reject(situation: Situation<'_>, rejection: &Rejection, context: &Context) -> Result<Outcome, BuildError> {
+async fn reject(
+    situation: Situation<'_>,
+    rejection: &Rejection,
+    context: &Context,
+    unseen: &Unseen,
+) -> Result<Outcome, BuildError> {
     let slot = match rejection {
         Rejection::QuotaExceeded(_) => context.dispatcher.refused(situation.build),
         Rejection::Invalid(_) => situation.slot,
     };
     let plan = after_rejection(Situation { slot, ..situation }, rejection);
-    let _ = write_status(situation, &plan, context).await?;
+    let _ = write_status(situation, &plan, context, unseen).await?;
     Ok(plan
         .again
         .map_or(Outcome::waiting(), |delay| Outcome::waiting().again_after(delay)))
 }
 
-async fn write_status(situation: Situation<'_>, plan: &Plan, context: &Context) -> Result<Write, BuildError> {
+async fn write_status(
+    situation: Situation<'_>,
+    plan: &Plan,
+    context: &Context,
+    unseen: &Unseen,
+) -> Result<Write, BuildError> {
     let Some(status) = &plan.status else {
         return Ok(Write::Unchanged);
     };
@@ -73,10 +90,24 @@ async fn write_status(situation: Situation<'_>, plan: &Plan, context: &Context) 
         .await
         .map_err(BuildError::Status)?;
     if write == Write::Written {
+        unseen.wrote(build);
         report::settled(situation, status, context);
         report::turned(situation.build, status, context);
         report::note(build, plan.note.as_ref(), context).await;
     }
+    Ok(write)
+}
+
+/// Performs it, but for a job that was made a moment ago and that the watch has not shown yet.
+async fn once(action: &Action, build: &Build, context: &Context, unseen: &Unseen) -> Result<Write, ApplyError> {
+    let Action::CreateJob(job) = action else {
+        return perform(action, context).await;
+    };
+    if unseen.has_made(build, &job.name_any()) {
+        return Ok(Write::Unchanged);
+    }
+    let write = perform(action, context).await?;
+    unseen.made(build, job.name_any());
     Ok(write)
 }
 

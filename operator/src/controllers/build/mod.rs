@@ -8,9 +8,11 @@ mod error;
 mod logs;
 mod observe;
 mod report;
+mod unseen;
 mod watches;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use imagefactory_core::build::plan::Situation;
 use imagefactory_core::build::{plan, validate};
@@ -22,18 +24,28 @@ use crate::context::Context;
 use crate::runner::{self, Outcome};
 use crate::watches::Hubs;
 
+use unseen::Unseen;
+
 pub use error::BuildError;
 pub(crate) use observe::references;
+
+/// How soon to look again at a build whose status was written and not shown yet, if the watch does not wake it.
+const UNSEEN: Duration = Duration::from_secs(2);
 
 /// Runs the controller until `stop`.
 pub async fn run(context: Arc<Context>, hubs: Hubs, stop: CancellationToken) {
     let wiring = watches::wiring(&hubs)
         .also_on(context.dispatcher.wakes())
         .also_on(context.keeper.woken());
+    let unseen = Arc::new(Unseen::default());
+    let reconcile = move |build, context| reconcile(build, context, unseen.clone());
     runner::run(wiring, context, stop, reconcile).await;
 }
 
-async fn reconcile(build: Arc<Build>, context: Arc<Context>) -> Result<Outcome, BuildError> {
+async fn reconcile(build: Arc<Build>, context: Arc<Context>, unseen: Arc<Unseen>) -> Result<Outcome, BuildError> {
+    if unseen.is_outdated(&build) {
+        return Ok(Outcome::waiting().again_after(UNSEEN));
+    }
     let _pass = context.dispatcher.pass(&build);
     // Reads; only a pod that should be there and is not is asked for at the API server.
     let observed = observe::observe(&build, &context).await?;
@@ -52,5 +64,5 @@ async fn reconcile(build: Arc<Build>, context: Arc<Context>) -> Result<Outcome, 
     let situation = Situation { slot, ..situation };
     let plan = logs::complete(plan(situation), situation, &context);
     // Writes.
-    act::act(situation, plan, &context).await
+    act::act(situation, plan, &context, &unseen).await
 }

@@ -15,6 +15,7 @@ use kube::{Api, ResourceExt};
 
 use super::BuildError;
 use crate::context::Context;
+use crate::watches::of_job;
 
 /// What exists for a build.
 pub(super) async fn observe(build: &Build, context: &Context) -> Result<Observed, BuildError> {
@@ -92,18 +93,12 @@ fn job(identity: &Identity, stage: Stage, context: &Context) -> Option<JobView> 
     let job = find(&context.settings.work_namespace).or_else(|| find(&identity.namespace))?;
     let is_its_pod = |pod: &Pod| {
         let labels = pod.labels();
-        pod.namespace() == job.namespace()
-            && labels.get(LABEL_BUILD_UID) == Some(&identity.uid)
+        labels.get(LABEL_BUILD_UID) == Some(&identity.uid)
             && labels.get(LABEL_STAGE).map(String::as_str) == Some(stage.as_str())
-            && labels.get("job-name") == Some(&name)
     };
-    let pods: Vec<Arc<Pod>> = context
-        .stores
-        .pods
-        .state()
-        .into_iter()
-        .filter(|pod| is_its_pod(pod))
-        .collect();
+    let key = of_job(job.metadata.namespace.as_deref()?, &name);
+    let mut pods = context.stores.pods_by_job.get(&key);
+    pods.retain(|pod| is_its_pod(pod));
     Some(JobView::of(&job, pods.iter().map(AsRef::as_ref)))
 }
 

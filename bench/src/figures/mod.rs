@@ -1,0 +1,106 @@
+//! The figures, each a way of putting the operator to work and of reading what that took.
+
+mod block;
+mod fairness;
+mod keeping;
+
+use clap::ValueEnum;
+
+use crate::error::Result;
+use crate::output::{Contender, Figures};
+use crate::rig::Places;
+
+/// How much of everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Scale {
+    /// A minute or two: that everything works.
+    Small,
+    /// What the figures in the documentation were taken with.
+    Full,
+}
+
+/// Numbers of builds.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// Drained in each block, operator and null in turn and in the opposite order.
+    pub drain: usize,
+    /// Drained once by each.
+    pub long_drain: usize,
+    /// Made at each pace.
+    pub paced: usize,
+    /// Finished ones that are kept.
+    pub finished: usize,
+    /// Those that run beside them.
+    pub live: usize,
+    /// Of the tenant that floods.
+    pub flood: usize,
+    /// Of the small tenant, one after the other.
+    pub single: usize,
+}
+
+impl Scale {
+    /// Numbers of builds of this scale.
+    #[must_use]
+    pub fn sizes(self) -> Sizes {
+        match self {
+            Self::Small => Sizes {
+                drain: 60,
+                long_drain: 0,
+                paced: 30,
+                finished: 200,
+                live: 10,
+                flood: 150,
+                single: 5,
+            },
+            Self::Full => Sizes {
+                drain: 1000,
+                long_drain: 5000,
+                paced: 300,
+                finished: 10_000,
+                live: 500,
+                flood: 5000,
+                single: 30,
+            },
+        }
+    }
+}
+
+/// A group of figures that are taken together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Group {
+    /// Rate, reaction, requests and processor time, beside the null contender.
+    Work,
+    /// The same for many builds at once.
+    Long,
+    /// Memory, restart, and what a restart writes.
+    Keeping,
+    /// A small tenant beside a flood.
+    Fairness,
+}
+
+/// Takes the figures of the groups.
+///
+/// # Errors
+/// When something does not come up or a build does not end.
+pub async fn take(places: &Places, groups: &[Group], sizes: Sizes, figures: &mut Figures) -> Result<()> {
+    use Contender::{Null, Operator};
+    for group in groups {
+        match group {
+            Group::Work => {
+                // In the opposite order the second time: what drifts while it runs falls on both alike.
+                for contender in [Operator, Null, Null, Operator] {
+                    block::take(places, contender, sizes, figures).await?;
+                }
+            }
+            Group::Long if sizes.long_drain > 0 => {
+                for contender in [Null, Operator] {
+                    block::long(places, contender, sizes, figures).await?;
+                }
+            }
+            Group::Long => {}
+            Group::Keeping => keeping::take(places, sizes, figures).await?,
+            Group::Fairness => fairness::take(places, sizes, figures).await?,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! What is measured stands here: a control plane of its own, the double of the kubelet, and the operator.
+
+mod control_plane;
+mod operator;
+mod process;
+mod setup;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use kube::Client;
+
+pub use control_plane::{ControlPlane, client_of};
+pub use operator::{NO_LIMIT, Operator};
+pub use process::Process;
+pub use setup::{PROJECT, Team};
+
+use crate::error::{Result, Trying};
+
+/// Where programs and files lie.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// Directory of etcd, kube-apiserver and kube-controller-manager.
+    pub tools: PathBuf,
+    /// The operator's program.
+    pub operator: PathBuf,
+    /// The repository.
+    pub root: PathBuf,
+}
+
+/// A control plane with everything on it but builds.
+pub struct Rig {
+    /// The control plane.
+    pub plane: ControlPlane,
+    /// A client of the load.
+    pub client: Client,
+    places: Places,
+    _double: Process,
+}
+
+/// Length of the leader's lease, as the chart has it.
+pub const LEASE: Duration = Duration::from_secs(15);
+
+impl Rig {
+    /// Brings everything up, and the operator with it.
+    ///
+    /// # Errors
+    /// When something does not come up.
+    pub async fn start(places: &Places, teams: &[Team], max_builds: Option<u32>) -> Result<(Self, Operator)> {
+        let plane = ControlPlane::start(&places.tools).await?;
+        let client = plane.client("load").await?;
+        let template = places.root.join("operator/src/config/testdata/config.yaml");
+        let settings = operator::settings(&template, plane.dir(), max_builds)?;
+        operator::write_settings(&settings, plane.dir())?;
+        let crds = places.root.join("charts/image-factory/files/crds");
+        setup::platform(&client, &crds, &settings).await?;
+        let rig = Self {
+            _double: rig_process("double", &plane, &[])?,
+            plane,
+            client,
+            places: places.clone(),
+        };
+        let mut operator = rig.operator()?;
+        operator.leads().await?;
+        setup::teams(&rig.client, teams).await?;
+        Ok((rig, operator))
+    }
+
+    /// Starts an operator.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub fn operator(&self) -> Result<Operator> {
+        Operator::start(&self.places.operator, &self.plane, LEASE)
+    }
+
+    /// Starts the contender that decides nothing.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub fn null(&self, recorded: &Path) -> Result<Process> {
+        rig_process("null", &self.plane, &["--recorded", &recorded.display().to_string()])
+    }
+}
+
+/// Another role of this program, as a process of its own, so that what it takes is told apart.
+fn rig_process(role: &str, plane: &ControlPlane, arguments: &[&str]) -> Result<Process> {
+    let program = std::env::current_exe().trying("could not find this program")?;
+    let mut command = Command::new(program);
+    command
+        .arg(role)
+        .arg("--kubeconfig")
+        .arg(plane.kubeconfig(role))
+        .args(arguments);
+    Process::start(role, plane.dir(), &mut command)
+}

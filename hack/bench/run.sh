@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Measures the operator on a control plane of its own; see docs/benchmarks.md.
+#
+#   hack/bench/run.sh [FLAG...]       flags go to the bench: --groups work, --drain 200, …
+#   BENCH_SCALE=small                 a smoke run of a few minutes
+#
+# No cluster is needed and none is touched. Figures go to .cluster/bench.log as well.
+set -euo pipefail
+
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=../lib/paths.sh
+. "$HERE/../lib/paths.sh"
+# shellcheck source=../lib/log.sh
+. "$HERE/../lib/log.sh"
+
+TARGET=$(uname -m)-unknown-linux-gnu
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CACHE_DIR/target}
+
+# The operator as its image has it, and the bench beside it.
+compile() {
+    cd "$ROOT"
+    RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --profile image --target "$TARGET" \
+        --package imagefactory-operator --bin operator --package imagefactory-bench --bin bench
+}
+
+main() {
+    command -v openssl >/dev/null || die "openssl is missing" "install it: apt-get install openssl"
+    "$ROOT/hack/tools/build.sh" etcd kubernetes
+    mkdir -p "$CACHE_DIR/log"
+    run_step "building operator and bench" "$CACHE_DIR/log/cargo-bench.log" compile
+    say "measuring; the load of this machine now is $(cut -d ' ' -f 1-3 /proc/loadavg)"
+    local binaries=$CARGO_TARGET_DIR/$TARGET/image
+    "$binaries/bench" run --tools "$TOOLS_BIN" --operator "$binaries/operator" --root "$ROOT" \
+        --scale "${BENCH_SCALE:-full}" "$@" | tee "$CLUSTER_DIR/bench.log"
+}
+
+main "$@"

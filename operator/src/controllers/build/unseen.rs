@@ -1,0 +1,128 @@
+//! What this process wrote and the watches have not shown yet.
+//!
+//! A build's pod may be shown before its own status is: what would be decided then rests on a status that was written
+//! over, and every write of it would be refused. So such a look is put off until the status is shown. Nothing rests on
+//! this being known: a process that begins anew knows none of it, and every write is safe to repeat.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use imagefactory_crds::Build;
+use kube::ResourceExt;
+use tokio::time::Instant;
+
+/// How long the watches are waited for. After that the API server is asked again, and refuses what is there already.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Entries from which on what is older than that is forgotten: those of builds that were deleted.
+const MANY: usize = 1024;
+
+/// What this process wrote and the watches have not shown yet, by the build's uid.
+#[derive(Default)]
+pub(super) struct Unseen {
+    /// The version that a status was written over.
+    over: Mutex<Notes>,
+    /// The job that was made last.
+    jobs: Mutex<Notes>,
+}
+
+type Notes = HashMap<String, (String, Instant)>;
+
+impl Unseen {
+    /// Whether this process has written a newer status than the watch has shown.
+    pub(super) fn is_outdated(&self, build: &Build) -> bool {
+        is_noted(&self.over, build, build.metadata.resource_version.as_deref())
+    }
+
+    /// A status was written, on what is known of the build.
+    pub(super) fn wrote(&self, build: &Build) {
+        note(&self.over, build, build.metadata.resource_version.clone());
+    }
+
+    /// Whether this process made that job a moment ago.
+    pub(super) fn has_made(&self, build: &Build, job: &str) -> bool {
+        is_noted(&self.jobs, build, Some(job))
+    }
+
+    /// A job was made for the build.
+    pub(super) fn made(&self, build: &Build, job: String) {
+        note(&self.jobs, build, Some(job));
+    }
+}
+
+fn is_noted(notes: &Mutex<Notes>, build: &Build, text: Option<&str>) -> bool {
+    let uid = build.uid().unwrap_or_default();
+    let mut notes = lock(notes);
+    let Some((noted, at)) = notes.get(&uid) else {
+        return false;
+    };
+    let is_so = text == Some(noted.as_str()) && at.elapsed() < PATIENCE;
+    if !is_so {
+        notes.remove(&uid);
+    }
+    is_so
+}
+
+fn note(notes: &Mutex<Notes>, build: &Build, text: Option<String>) {
+    let (Some(uid), Some(text)) = (build.uid(), text) else {
+        return;
+    };
+    let mut notes = lock(notes);
+    if notes.len() >= MANY {
+        notes.retain(|_, (_, at)| at.elapsed() < PATIENCE);
+    }
+    notes.insert(uid, (text, Instant::now()));
+}
+
+fn lock(notes: &Mutex<Notes>) -> MutexGuard<'_, Notes> {
+    notes.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn build(uid: &str, version: &str) -> Build {
+        serde_json::from_value(serde_json::json!({
+            "apiVersion": "imagefactory.dev/v1alpha1", "kind": "Build",
+            "metadata": {"name": "b", "namespace": "tenant-acme", "uid": uid, "resourceVersion": version},
+            "spec": {"projectRef": {"name": "web"}, "source": {"inline": {"files": [{"path": "Dockerfile", "content": "FROM scratch"}]}}},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_build_is_outdated_until_the_watch_shows_another_version() {
+        let unseen = Unseen::default();
+        assert!(!unseen.is_outdated(&build("a", "1")));
+        unseen.wrote(&build("a", "1"));
+        assert!(unseen.is_outdated(&build("a", "1")));
+        assert!(
+            !unseen.is_outdated(&build("b", "1")),
+            "another build of the same version"
+        );
+        assert!(!unseen.is_outdated(&build("a", "2")));
+        assert!(
+            !unseen.is_outdated(&build("a", "1")),
+            "nothing is kept of what was shown"
+        );
+    }
+
+    #[test]
+    fn a_job_is_made_once_and_the_next_one_is_another() {
+        let unseen = Unseen::default();
+        unseen.made(&build("a", "1"), "scan-a-1".to_owned());
+        assert!(unseen.has_made(&build("a", "2"), "scan-a-1"));
+        assert!(!unseen.has_made(&build("a", "2"), "publish-a-1"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_shows_nothing_is_not_waited_for_any_longer() {
+        let unseen = Unseen::default();
+        unseen.wrote(&build("a", "1"));
+        unseen.made(&build("a", "1"), "scan-a-1".to_owned());
+        tokio::time::advance(PATIENCE).await;
+        assert!(!unseen.is_outdated(&build("a", "1")));
+        assert!(!unseen.has_made(&build("a", "1"), "scan-a-1"));
+    }
+}
