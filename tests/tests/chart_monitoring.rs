@@ -175,7 +175,7 @@ fn promtool_finds_that_the_alerts_fire_where_they_should() {
 
 #[test]
 fn the_dashboards_come_as_they_are_with_the_label_that_grafana_looks_for() {
-    assert_eq!(of_kind(&render(&Chart::minimal()), "ConfigMap").count(), 2);
+    assert_eq!(of_kind(&render(&Chart::minimal()), "ConfigMap").count(), 3);
     let objects = render(&Chart::minimal().set(EVERYTHING));
     let map = find(&objects, "ConfigMap", "image-factory-dashboards").unwrap();
     assert_eq!(text(map, "/metadata/labels/grafana_dashboard"), "1");

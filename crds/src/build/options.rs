@@ -37,7 +37,7 @@ bounded_strings! {
 pub enum CacheMode {
     /// Every step runs, nothing is kept.
     #[default]
-    Off,
+    Disabled,
     /// Steps that earlier builds of the project ran are taken from the cache; what is new is kept.
     Use,
     /// Every step runs, and the cache is made anew.
@@ -48,7 +48,7 @@ pub enum CacheMode {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Cache {
-    /// Off, Use or Refresh.
+    /// Disabled, Use or Refresh.
     pub mode: CacheMode,
 }
 

@@ -82,9 +82,13 @@ impl std::fmt::Debug for LogsWaiting {
 }
 
 impl Collector for LogsWaiting {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let gauge = ConstGauge::new(i64::try_from(self.0.waiting()).unwrap_or(i64::MAX));
-        let help = "Logs of containers that ended which are not kept yet.";
-        gauge.encode(encoder.encode_descriptor("logs_waiting", help, None, gauge.metric_type())?)
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        encode_waiting(self.0.waiting(), encoder)
     }
+}
+
+pub(super) fn encode_waiting(logs: usize, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+    let gauge = ConstGauge::new(i64::try_from(logs).unwrap_or(i64::MAX));
+    let help = "Logs of containers that ended which are not kept yet.";
+    gauge.encode(encoder.encode_descriptor("logs_waiting", help, None, gauge.metric_type())?)
 }

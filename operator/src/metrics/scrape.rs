@@ -85,22 +85,26 @@ impl Debug for Queue {
 }
 
 impl Collector for Queue {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
-        let counts = self.0.counts();
-        let help = "Builds that wait for a slot, by tenant.";
-        let mut waiting = encoder.encode_descriptor("queue_length", help, None, MetricType::Gauge)?;
-        for (tenant, count, _) in &counts {
-            let gauge = ConstGauge::new(i64::try_from(*count).unwrap_or(i64::MAX));
-            gauge.encode(waiting.encode_family(&[("tenant", tenant.as_str())])?)?;
-        }
-        let help = "Builds that hold a slot, by tenant.";
-        let mut running = encoder.encode_descriptor("slots_taken", help, None, MetricType::Gauge)?;
-        for (tenant, _, count) in &counts {
-            let gauge = ConstGauge::new(i64::from(*count));
-            gauge.encode(running.encode_family(&[("tenant", tenant.as_str())])?)?;
-        }
-        Ok(())
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
+        encode_queue(&self.0.counts(), encoder)
     }
+}
+
+/// Builds that wait and builds that hold a slot, of each tenant.
+pub(super) fn encode_queue(counts: &[(String, usize, u32)], mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
+    let help = "Builds that wait for a slot, by tenant.";
+    let mut waiting = encoder.encode_descriptor("queue_length", help, None, MetricType::Gauge)?;
+    for (tenant, count, _) in counts {
+        let gauge = ConstGauge::new(i64::try_from(*count).unwrap_or(i64::MAX));
+        gauge.encode(waiting.encode_family(&[("tenant", tenant.as_str())])?)?;
+    }
+    let help = "Builds that hold a slot, by tenant.";
+    let mut running = encoder.encode_descriptor("slots_taken", help, None, MetricType::Gauge)?;
+    for (tenant, _, count) in counts {
+        let gauge = ConstGauge::new(i64::from(*count));
+        gauge.encode(running.encode_family(&[("tenant", tenant.as_str())])?)?;
+    }
+    Ok(())
 }
 
 /// 1 for each part of the process that is well, 0 for each that waits for something.

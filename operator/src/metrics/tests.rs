@@ -8,6 +8,8 @@ use kube::client::{Body, ClientBuilder};
 use kube::core::DeserializeGuard;
 use kube::runtime::watcher::Event;
 use kube::{Api, Client};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
 use serde_json::json;
 
 use super::requests::CountRequests;
@@ -203,7 +205,33 @@ pub(super) fn every_family() -> String {
     };
     metrics.build_settled(build, Some(Duration::ZERO));
     metrics.judged("acme", &verdicts::tests::status("Pass", Some([0; 5])));
+    metrics.build_dispatched("acme", Duration::ZERO);
+    metrics.build_retried("acme", "Pull");
+    metrics.log_decided(super::LogOutcome::Whole, 1);
+    metrics.log_failed("store");
+    metrics.add_collector(OfQueue);
+    metrics.add_collector(OfLogs);
     metrics.encode().unwrap()
+}
+
+/// What the dispatcher tells, without one.
+#[derive(Debug)]
+struct OfQueue;
+
+impl Collector for OfQueue {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        super::scrape::encode_queue(&[("acme".to_owned(), 1, 1)], encoder)
+    }
+}
+
+/// What the keeper of logs tells, without one.
+#[derive(Debug)]
+struct OfLogs;
+
+impl Collector for OfLogs {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        super::archive::encode_waiting(1, encoder)
+    }
 }
 
 #[test]
@@ -213,7 +241,7 @@ fn every_family_has_our_prefix_a_help_text_and_its_unit() {
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
         .collect();
-    assert!(families.len() == 12, "{families:?}");
+    assert!(families.len() == 20, "{families:?}");
     for family in families {
         assert!(family.starts_with("imagefactory_"), "{family}");
         let help = text

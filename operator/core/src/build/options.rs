@@ -112,7 +112,7 @@ pub(super) fn choose_cache(
         .and_then(|settings| settings.spec.build_defaults.as_ref())
         .and_then(|defaults| defaults.cache);
     match method {
-        Method::Custom => CacheMode::Off,
+        Method::Custom => CacheMode::Disabled,
         Method::Kaniko | Method::Buildx | Method::Docker => {
             (build.spec.cache.or(of_project).or(of_tenant)).map_or(settings.builds.cache, |cache| cache.mode)
         }
@@ -253,14 +253,16 @@ mod tests {
     #[test]
     fn the_cache_is_the_builds_choice_then_the_projects_then_the_charts() {
         let mut world = world(&json!({}));
-        assert_eq!(validated(&world).cache, CacheMode::Off);
+        assert_eq!(validated(&world).cache, CacheMode::Disabled);
         world.settings.builds.cache = CacheMode::Use;
         assert_eq!(validated(&world).cache, CacheMode::Use);
         world.project.as_mut().unwrap().spec.build_defaults = Some(BuildDefaults {
-            cache: Some(Cache { mode: CacheMode::Off }),
+            cache: Some(Cache {
+                mode: CacheMode::Disabled,
+            }),
             ..BuildDefaults::default()
         });
-        assert_eq!(validated(&world).cache, CacheMode::Off);
+        assert_eq!(validated(&world).cache, CacheMode::Disabled);
         world.build.spec.cache = Some(Cache {
             mode: CacheMode::Refresh,
         });

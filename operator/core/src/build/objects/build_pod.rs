@@ -154,7 +154,7 @@ fn load_cache(build: &Validated, settings: &Settings) -> Option<Container> {
 }
 
 fn cache_place(build: &Validated, settings: &Settings) -> Option<CachePlace> {
-    (build.cache != CacheMode::Off).then(|| CachePlace {
+    (build.cache != CacheMode::Disabled).then(|| CachePlace {
         repository: format!(
             "{}/{}/cache/{}",
             settings.staging.prefix, build.identity.tenant, build.identity.project
@@ -178,7 +178,7 @@ fn push(build: &Validated, settings: &Settings) -> Container {
         read_only(mount("layout", paths::LAYOUT)),
         read_only(mount("staging-credentials", paths::STAGING_CREDENTIALS)),
     ];
-    if build.cache != CacheMode::Off {
+    if build.cache != CacheMode::Disabled {
         mounts.push(read_only(mount("cache-out", paths::CACHE_OUT)));
     }
     let mut container = with_mounts(step_container("push", &step, settings), mounts);

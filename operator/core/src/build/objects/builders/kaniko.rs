@@ -38,7 +38,7 @@ fn arguments(build: &Validated) -> Vec<String> {
         "--force".to_owned(),
         "--log-format=text".to_owned(),
     ];
-    if build.cache != CacheMode::Off {
+    if build.cache != CacheMode::Disabled {
         // Kaniko makes a layout `k:<key>` for each step, and reads and writes at one place: `load-cache` puts there
         // what it found. What it takes from an archive on disk would be a base image: there is none.
         arguments.push("--cache=true".to_owned());

@@ -52,7 +52,7 @@ pub(super) fn volumes(build: &Validated, settings: &Settings) -> Vec<Volume> {
     if kind(build.method) == Builder::Buildkit {
         volumes.push(empty_dir(buildkit::STATE, size));
     }
-    if build.cache != CacheMode::Off {
+    if build.cache != CacheMode::Disabled {
         volumes.push(empty_dir("cache-in", size));
         volumes.push(empty_dir("cache-out", size));
     }
@@ -114,7 +114,7 @@ fn mounts(build: &Validated) -> Vec<VolumeMount> {
         mount("layout", paths::LAYOUT),
     ];
     mounts.extend(secrets_mount(build));
-    if build.cache != CacheMode::Off {
+    if build.cache != CacheMode::Disabled {
         mounts.push(mount("cache-out", paths::CACHE_OUT));
         mounts.push(read_only(mount("cache-in", paths::CACHE_IN)));
     }
