@@ -101,7 +101,7 @@ impl Kubelet {
         }
         let its = |pod: &&Value| pod["metadata"]["ownerReferences"][0]["uid"] == job["metadata"]["uid"];
         let pods = self.seen.all("pods");
-        match pods.iter().find(its) {
+        match pods.iter().map(AsRef::as_ref).find(its) {
             None => Some(("pod", Move::MakePod)),
             Some(pod) if is_live(pod) => None,
             Some(pod) => Some(("finish", Move::Finish(pod["status"]["phase"] == "Succeeded"))),

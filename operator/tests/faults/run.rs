@@ -1,6 +1,6 @@
 //! One schedule from its beginning to its verdict.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long nothing may be written at the end, on the operator's clock: longer than every pause of its own but the
 /// janitor's.
 const QUIET: Duration = Duration::from_secs(26);
+/// Writes in the quiet time that change nothing.
+const REPEATED: usize = 2;
 
 /// What came of a schedule.
 #[derive(Default)]
@@ -157,16 +159,11 @@ impl Watched<'_> {
         }
         self.until(end, "it does not end", || self.scenario.is_over(self.seen, self.tenant))
             .await?;
-        if let Some(expected) = expected {
-            self.until_equal(end, expected).await?;
-        }
-        let writes = self.until_quiet(end, expected.is_some()).await?;
-        // What was written in the quiet time without changing the end state should not have been.
-        match expected {
-            Some(_) if writes > 0 => Err(vec![format!("{writes} writes after the end: {:?}", self.last_requests())]),
-            Some(expected) => self.until_equal(end, expected).await,
-            None => Ok(()),
-        }
+        let Some(expected) = expected else {
+            return self.until_quiet(end).await;
+        };
+        self.until_equal(end, expected).await?;
+        self.stays_quiet().await
     }
 
     async fn until(&self, end: Instant, what: &str, holds: impl Fn() -> bool) -> Result<(), Vec<String>> {
@@ -195,22 +192,39 @@ impl Watched<'_> {
         }
     }
 
-    /// Waits until nothing was written for a while; or, if that must be so at once, counts what was written.
-    async fn until_quiet(&self, end: Instant, at_once: bool) -> Result<usize, Vec<String>> {
+    /// Waits until nothing was written for a while.
+    async fn until_quiet(&self, end: Instant) -> Result<(), Vec<String>> {
         let (mut writes, mut since) = (self.layer.writes(), self.operator.clock.passed());
-        loop {
+        while self.operator.clock.passed() < since + QUIET {
             sleep(users::LOOK).await;
-            if at_once || self.layer.writes() == writes {
-                if self.operator.clock.passed() >= since + QUIET {
-                    return Ok(self.layer.writes() - writes);
-                }
-            } else {
+            if self.layer.writes() != writes {
                 (writes, since) = (self.layer.writes(), self.operator.clock.passed());
             }
             if Instant::now() > end {
                 return Err(vec![format!("it does not become quiet: {:?}", self.last_requests())]);
             }
         }
+        Ok(())
+    }
+
+    /// Looks that nothing changes any more, and that next to nothing is written: a write that is on its way while the
+    /// watch still shows what was before is repeated once, and changes nothing.
+    async fn stays_quiet(&self) -> Result<(), Vec<String>> {
+        let (before, writes, since) = (self.seen.objects(), self.layer.writes(), self.operator.clock.passed());
+        let begun = Instant::now();
+        while self.operator.clock.passed() < since + QUIET && begun.elapsed() < PATIENCE {
+            sleep(users::LOOK).await;
+        }
+        let after = self.seen.objects();
+        let version = |object: Option<&Arc<Value>>| object.map(|object| object["metadata"]["resourceVersion"].clone());
+        let changed = before.keys().chain(after.keys());
+        let changed: BTreeSet<_> = changed.filter(|key| version(before.get(key)) != version(after.get(key))).collect();
+        let writes = self.layer.writes() - writes;
+        if changed.is_empty() && writes <= REPEATED {
+            return Ok(());
+        }
+        let requests = self.last_requests();
+        Err(vec![format!("after the end, {writes} writes; changed: {changed:?}; last requests {requests:?}")])
     }
 
     fn last_requests(&self) -> Vec<(String, usize)> {

@@ -38,29 +38,28 @@ pub type Key = (&'static str, String);
 /// What there is of one tenant.
 #[derive(Default)]
 pub struct Seen {
-    objects: Mutex<BTreeMap<Key, Value>>,
+    objects: Mutex<BTreeMap<Key, Arc<Value>>>,
     broken: Mutex<Vec<String>>,
     changed: watch::Sender<u64>,
 }
 
 impl Seen {
     /// All objects as they are now.
-    pub fn objects(&self) -> BTreeMap<Key, Value> {
+    pub fn objects(&self) -> BTreeMap<Key, Arc<Value>> {
         lock(&self.objects).clone()
     }
 
     /// All of a kind.
-    pub fn all(&self, plural: &str) -> Vec<Value> {
+    pub fn all(&self, plural: &str) -> Vec<Arc<Value>> {
         let objects = lock(&self.objects);
         let of_kind = objects.iter().filter(|((kind, _), _)| *kind == plural);
         of_kind.map(|(_, object)| object.clone()).collect()
     }
 
     /// One of a kind by its name; a tenant has one namespace, so the name is enough.
-    pub fn get(&self, plural: &str, name: &str) -> Option<Value> {
-        self.all(plural)
-            .into_iter()
-            .find(|object| object["metadata"]["name"] == name)
+    pub fn get(&self, plural: &str, name: &str) -> Option<Arc<Value>> {
+        let mut all = self.all(plural).into_iter();
+        all.find(|object| object["metadata"]["name"] == name)
     }
 
     /// Told at every change.
@@ -77,7 +76,7 @@ impl Seen {
         let mut objects = lock(&self.objects);
         let is_pod = key.0 == "pods";
         match object {
-            Some(object) => objects.insert(key, object),
+            Some(object) => objects.insert(key, Arc::new(object)),
             None => objects.remove(&key),
         };
         if is_pod {
@@ -119,11 +118,12 @@ async fn follow(world: World, api: Api<DynamicObject>, plural: &'static str) {
     let events = watcher(api, watcher::Config::default()).default_backoff();
     pin_mut!(events);
     while let Some(event) = events.next().await {
-        let (object, is_there) = match event {
+        let (mut object, is_there) = match event {
             Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => (object, true),
             Ok(watcher::Event::Delete(object)) => (object, false),
             Ok(watcher::Event::Init | watcher::Event::InitDone) | Err(_) => continue,
         };
+        object.managed_fields_mut().clear();
         let Some(tenant) = tenant_of(&object, plural) else { continue };
         let key = (
             plural,
@@ -155,7 +155,7 @@ pub fn is_live(pod: &Value) -> bool {
 }
 
 /// What must hold at every moment: one live pod for a stage of a build, and no more builds than the tenant may run.
-fn judge(objects: &BTreeMap<Key, Value>) -> Vec<String> {
+fn judge(objects: &BTreeMap<Key, Arc<Value>>) -> Vec<String> {
     let mut live = BTreeMap::<(String, String), Vec<String>>::new();
     let mut building = 0;
     for (_, pod) in objects

@@ -103,8 +103,8 @@ impl When {
 }
 
 fn at(seen: &Seen, kind: &str, name: &str, pointer: &str) -> Value {
-    let object = seen.get(kind, name).unwrap_or_default();
-    object.pointer(pointer).cloned().unwrap_or_default()
+    let object = seen.get(kind, name);
+    object.and_then(|object| object.pointer(pointer).cloned()).unwrap_or_default()
 }
 
 /// Whether the end of a build is written.
