@@ -12,8 +12,8 @@ use kube::{Client, Config};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-use crate::process::Process;
 use crate::error::{BenchError, Result, Trying};
+use crate::process::Process;
 
 /// Who speaks with the API server; the audit log tells them apart.
 pub const USERS: [&str; 6] = ["operator", "null", "double", "load", "watcher", "controllers"];

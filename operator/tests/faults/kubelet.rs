@@ -52,13 +52,17 @@ impl Kubelet {
 
     async fn look(&self, done: &mut HashSet<(String, &'static str)>) {
         for pod in self.seen.all("pods") {
-            let Some((what, step)) = self.of_pod(&pod) else { continue };
+            let Some((what, step)) = self.of_pod(&pod) else {
+                continue;
+            };
             if done.insert((uid(&pod), what)) && !self.perform(&pod, &step).await {
                 done.remove(&(uid(&pod), what));
             }
         }
         for job in self.seen.all("jobs") {
-            let Some((what, step)) = self.of_job(&job) else { continue };
+            let Some((what, step)) = self.of_job(&job) else {
+                continue;
+            };
             if done.insert((uid(&job), what)) && !self.perform(&job, &step).await {
                 done.remove(&(uid(&job), what));
             }
@@ -185,7 +189,11 @@ impl Kubelet {
     async fn finish(&self, job: &Value, well: bool) -> bool {
         let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let condition = |of_type: &str| {
-            let reason = if well { "CompletionsReached" } else { "BackoffLimitExceeded" };
+            let reason = if well {
+                "CompletionsReached"
+            } else {
+                "BackoffLimitExceeded"
+            };
             json!({"type": of_type, "status": "True", "reason": reason, "lastTransitionTime": now, "lastProbeTime": now})
         };
         let status = if well {
@@ -211,5 +219,8 @@ fn uid(object: &Value) -> String {
 }
 
 fn label(object: &Value, key: &str) -> String {
-    object["metadata"]["labels"][key].as_str().unwrap_or_default().to_owned()
+    object["metadata"]["labels"][key]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
 }

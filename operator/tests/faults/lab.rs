@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use imagefactory_core::settings::Settings;
 use imagefactory_rig::control_plane::{ControlPlane, Parts};
 use imagefactory_rig::setup;
-use kube::api::{Api, PostParams};
 use kube::Client;
+use kube::api::{Api, PostParams};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
@@ -44,7 +44,8 @@ impl Lab {
             without: &["ServiceAccount", "ResourceQuota"],
         };
         let plane = ControlPlane::start(&tools, parts).await;
-        let plane = plane.unwrap_or_else(|error| panic!("{error}; hack/tools/build.sh etcd kubernetes makes the programs"));
+        let plane =
+            plane.unwrap_or_else(|error| panic!("{error}; hack/tools/build.sh etcd kubernetes makes the programs"));
         let client = plane.client("operator").await.unwrap();
         let settings = settings();
         platform(&client, &settings, &root).await;

@@ -10,7 +10,7 @@
 //! | [`clock`], [`instance`] | the operator as a process: a thread, a clock that runs faster, death and another start |
 //! | [`kubelet`], [`outcome`], [`users`] | everybody else who writes, without faults |
 //! | [`world`], [`normal`] | what really is, what must hold at every moment, and end states to compare |
-//! | [`lab`], [`run`], [`plan`] | the API server, one schedule, all schedules |
+//! | [`lab`], [`run`], [`ending`], [`plan`] | the API server, one schedule, its verdict, all schedules |
 //!
 //! `docs/decisions/0018` says why it is so, CONTRIBUTING.md how it is run and a schedule is run again.
 #![allow(
@@ -22,6 +22,7 @@
 )]
 
 mod clock;
+mod ending;
 mod fault;
 mod instance;
 mod kubelet;

@@ -41,8 +41,18 @@ pub fn end_state(seen: &Seen, tenant: &str, logs: bool) -> BTreeMap<String, Valu
                 let phase = object["status"]["phase"].take();
                 object["status"] = phase;
             }
+            // What is left of the timeout, by the clock; the shortest, 1, means that it is ended.
+            if let Some(deadline) = object.pointer_mut("/spec/activeDeadlineSeconds")
+                && *kind == "pods"
+                && *deadline != 1
+            {
+                *deadline = "what is left".into();
+            }
             // Logs are copied side by side: which is done first is chance.
-            if let Some(logs) = object.pointer_mut("/status/logs/containers").and_then(Value::as_array_mut) {
+            if let Some(logs) = object
+                .pointer_mut("/status/logs/containers")
+                .and_then(Value::as_array_mut)
+            {
                 logs.sort_by_key(ToString::to_string);
             }
             if !logs && let Some(status) = object["status"].as_object_mut() {
@@ -130,7 +140,8 @@ mod tests {
     #[test]
     fn only_what_is_meant_differs() {
         let one = json!({"metadata": {"uid": "1", "name": "a"}, "status": {"phase": "Succeeded", "at": "2026-01-01T00:00:00Z"}});
-        let two = json!({"metadata": {"uid": "2", "name": "a"}, "status": {"phase": "Failed", "at": "2026-02-01T00:00:00Z"}});
+        let two =
+            json!({"metadata": {"uid": "2", "name": "a"}, "status": {"phase": "Failed", "at": "2026-02-01T00:00:00Z"}});
         let state = |value: &Value| BTreeMap::from([("builds b".to_owned(), normal(value, "acme", &BTreeMap::new()))]);
         let found = differences(&state(&one), &state(&two));
         assert_eq!(found, ["builds b.status.phase: \"Succeeded\" became \"Failed\""]);

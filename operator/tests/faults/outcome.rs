@@ -65,7 +65,11 @@ pub fn ended(pod: &Value, outcome: &Outcome) -> Value {
                 return of_container(&container, &json!({"waiting": {"reason": "PodInitializing"}}));
             }
             is_over = Some(container.name.as_str()) == bad;
-            if is_over { badly(&container, outcome) } else { judged(&container, pod, outcome) }
+            if is_over {
+                badly(&container, outcome)
+            } else {
+                judged(&container, pod, outcome)
+            }
         })
         .collect()
     };
@@ -95,7 +99,7 @@ fn well(container: &Container, pod: &Value) -> Value {
     // By the build's name, so that every run has the same digests.
     let seed = pod["metadata"]["labels"][LABEL_BUILD].as_str().unwrap_or_default();
     let message = reports::of(container, seed);
-    of_container(container, &terminated(0, "Completed", message))
+    of_container(container, &terminated(0, "Completed", message.as_deref()))
 }
 
 fn judged(container: &Container, pod: &Value, outcome: &Outcome) -> Value {
@@ -115,7 +119,10 @@ fn judged(container: &Container, pod: &Value, outcome: &Outcome) -> Value {
     } else {
         evaluated.digest = evaluated.digest.chars().rev().collect();
     }
-    of_container(container, &terminated(0, "Completed", Some(Report::Done(evaluated).encode())))
+    of_container(
+        container,
+        &terminated(0, "Completed", Some(&Report::Done(evaluated).encode())),
+    )
 }
 
 fn badly(container: &Container, outcome: &Outcome) -> Value {
@@ -127,15 +134,15 @@ fn badly(container: &Container, outcome: &Outcome) -> Value {
                 message: "It did not work.".to_owned(),
                 next: "Try again.".to_owned(),
             });
-            terminated(1, "Error", Some(failure.encode()))
+            terminated(1, "Error", Some(&failure.encode()))
         }
         Outcome::OutOfMemory(_) => terminated(137, "OOMKilled", None),
-        _ => terminated(2, "Error", Some("it broke".to_owned())),
+        _ => terminated(2, "Error", Some("it broke")),
     };
     of_container(container, &state)
 }
 
-fn terminated(exit_code: i32, reason: &str, message: Option<String>) -> Value {
+fn terminated(exit_code: i32, reason: &str, message: Option<&str>) -> Value {
     let now = Timestamp::now();
     json!({"terminated": {
         "exitCode": exit_code, "reason": reason, "message": message, "startedAt": now, "finishedAt": now,

@@ -30,9 +30,17 @@ pub struct Summary {
 impl Summary {
     /// A line for people and for `hack/test/soak.sh`.
     pub fn line(&self) -> String {
-        let Self { scenarios, run, happened, seconds, failed } = self;
+        let Self {
+            scenarios,
+            run,
+            happened,
+            seconds,
+            failed,
+        } = self;
         let failed = failed.len();
-        format!("faults: {run} schedules of {scenarios} scenarios, {happened} came to pass, {failed} failed, {seconds} s")
+        format!(
+            "faults: {run} schedules of {scenarios} scenarios, {happened} came to pass, {failed} failed, {seconds} s"
+        )
     }
 }
 
@@ -45,6 +53,8 @@ struct Asked {
     seed: u64,
     /// Scenarios whose names hold this.
     scenarios: String,
+    /// So many of these, by chance.
+    sample: usize,
     threads: usize,
 }
 
@@ -60,8 +70,19 @@ impl Asked {
             count: number("IMAGEFACTORY_FAULT_SCHEDULES", 120),
             seed: number("IMAGEFACTORY_FAULT_SEED", 1) as u64,
             scenarios: std::env::var("IMAGEFACTORY_FAULT_SCENARIOS").unwrap_or_default(),
+            sample: number("IMAGEFACTORY_FAULT_SAMPLE", usize::MAX),
             threads: number("IMAGEFACTORY_FAULT_THREADS", 12),
         }
+    }
+
+    fn scenarios(&self) -> Vec<Arc<Scenario>> {
+        let wanted = all().into_iter().filter(|scenario| self.wants(scenario));
+        let mut wanted: Vec<_> = wanted.map(Arc::new).collect();
+        if self.sample < wanted.len() {
+            wanted.shuffle(&mut StdRng::seed_from_u64(self.seed));
+            wanted.truncate(self.sample);
+        }
+        wanted
     }
 
     fn wants(&self, scenario: &Scenario) -> bool {
@@ -81,29 +102,47 @@ struct Known {
 /// Runs what is asked for.
 pub fn run_all() -> Summary {
     let asked = Asked::from_environment();
-    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
     let begun = Instant::now();
     let lab = runtime.block_on(Lab::start());
     println!("the API server is up after {:?}", begun.elapsed());
     let begun = Instant::now();
-    let scenarios: Vec<_> = all().into_iter().filter(|scenario| asked.wants(scenario)).map(Arc::new).collect();
-    let known = each(asked.threads, scenarios, |scenario| known(&lab, runtime.handle(), &scenario));
+    let scenarios = asked.scenarios();
+    let known = each(asked.threads, scenarios, |scenario| {
+        known(&lab, runtime.handle(), &scenario)
+    });
     let mut summary = Summary {
         scenarios: known.len(),
         ..Summary::default()
     };
     for Known { scenario, plain } in known.iter().filter(|known| !known.plain.problems.is_empty()) {
-        summary.failed.push(format!("{}, without faults: {}", scenario.name, plain.problems.join("\n  ")));
+        summary.failed.push(format!(
+            "{}, without faults: {}",
+            scenario.name,
+            plain.problems.join("\n  ")
+        ));
     }
     println!("{} scenarios without faults after {:?}", known.len(), begun.elapsed());
-    let known: BTreeMap<String, Known> = known.into_iter().map(|known| (known.scenario.name.clone(), known)).collect();
+    let known: BTreeMap<String, Known> = known
+        .into_iter()
+        .map(|known| (known.scenario.name.clone(), known))
+        .collect();
     let schedules = chosen(&asked, &known);
     let (count, done) = (schedules.len(), AtomicUsize::new(0));
     let ran = each(asked.threads, schedules, |schedule| {
         let of = &known[&schedule.scenario];
         let began = Instant::now();
         let ran = runtime.block_on(run(&lab, &of.scenario, &schedule.faults, Some(&of.plain.state)));
-        told(&schedule, &ran, began.elapsed(), (done.fetch_add(1, Ordering::Relaxed) + 1, count));
+        told(
+            &schedule,
+            &ran,
+            began.elapsed(),
+            (done.fetch_add(1, Ordering::Relaxed) + 1, count),
+        );
         (schedule, ran)
     });
     for (schedule, ran) in ran {
@@ -157,7 +196,8 @@ fn chosen(asked: &Asked, known: &BTreeMap<String, Known>) -> Vec<Schedule> {
         all.push(schedule(Vec::new()));
         // Two or three faults in one run, as many as an eighth of the single ones.
         for _ in 0..singles.len() / 8 {
-            let several = (0..random.random_range(2..=3)).filter_map(|_| singles.get(random.random_range(0..singles.len())));
+            let several =
+                (0..random.random_range(2..=3)).filter_map(|_| singles.get(random.random_range(0..singles.len())));
             all.push(schedule(several.cloned().collect()));
         }
         all.extend(singles.into_iter().map(|fault| schedule(vec![fault])));
@@ -205,4 +245,3 @@ fn each<T: Send, R: Send>(threads: usize, items: Vec<T>, act: impl Fn(T) -> R + 
     });
     results.into_inner().unwrap()
 }
-

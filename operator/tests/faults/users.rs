@@ -34,7 +34,11 @@ pub async fn run(client: &Client, tenant: &str, seen: &Seen, scenario: &Scenario
 
 /// Does it, and waits until it is seen: whoever looks from now on does not see what was before.
 async fn act(client: &Client, tenant: &str, seen: &Seen, what: &Do) {
-    let at = |object: &Value| object["metadata"]["resourceVersion"].as_str().and_then(|text| text.parse::<u64>().ok());
+    let at = |object: &Value| {
+        object["metadata"]["resourceVersion"]
+            .as_str()
+            .and_then(|text| text.parse::<u64>().ok())
+    };
     match what {
         Do::Create(kind, object) => {
             let object: DynamicObject = serde_json::from_value(object.clone()).unwrap();
@@ -46,7 +50,9 @@ async fn act(client: &Client, tenant: &str, seen: &Seen, what: &Do) {
         Do::Merge(kind, name, patch) => {
             let name = name.replace("TENANT", tenant);
             let patch = Patch::Merge(patch);
-            let made = api(client, tenant, kind).patch(&name, &PatchParams::default(), &patch).await;
+            let made = api(client, tenant, kind)
+                .patch(&name, &PatchParams::default(), &patch)
+                .await;
             let made = serde_json::to_value(made.unwrap_or_else(|error| panic!("{name}: {error}"))).unwrap();
             until(|| seen.get(kind, &name).is_none_or(|found| at(&found) >= at(&made))).await;
         }
@@ -75,7 +81,8 @@ pub async fn clean(client: &Client, seen: &Seen) -> bool {
             let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
             let name = object["metadata"]["name"].as_str().unwrap_or_default();
             let (version, kind_name, plural, _) = KINDS.into_iter().find(|(_, _, plural, _)| *plural == kind).unwrap();
-            let api = Api::<DynamicObject>::namespaced_with(client.clone(), namespace, &resource(version, kind_name, plural));
+            let api =
+                Api::<DynamicObject>::namespaced_with(client.clone(), namespace, &resource(version, kind_name, plural));
             // It may be gone already.
             let _ = api.delete(name, &at_once).await;
         }

@@ -124,7 +124,9 @@ async fn follow(world: World, api: Api<DynamicObject>, plural: &'static str) {
             Ok(watcher::Event::Init | watcher::Event::InitDone) | Err(_) => continue,
         };
         object.managed_fields_mut().clear();
-        let Some(tenant) = tenant_of(&object, plural) else { continue };
+        let Some(tenant) = tenant_of(&object, plural) else {
+            continue;
+        };
         let key = (
             plural,
             format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any()),

@@ -90,7 +90,11 @@ impl Mock {
     fn answer(&mut self, request: &str, body: Value) -> (u16, Value) {
         self.log.lock().unwrap().push((request.to_owned(), body.clone()));
         if let Some(code) = self.refusals.remove(request) {
-            return failure(code);
+            let (code, mut status) = failure(code);
+            if code == 409 && request.starts_with("PATCH") {
+                status["reason"] = "Conflict".into();
+            }
+            return (code, status);
         }
         let (verb, path) = request.split_once(' ').unwrap();
         let held = self.objects.get(path.trim_end_matches("/status"));

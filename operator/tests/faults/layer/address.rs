@@ -60,21 +60,24 @@ fn is_uid(word: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn of(method: Method, uri: &str) -> String {
-        address(&method, &uri.parse().unwrap(), "t1x")
+    fn of(method: &Method, uri: &str) -> String {
+        address(method, &uri.parse().unwrap(), "t1x")
     }
 
     #[test]
     fn an_address_is_the_same_in_every_run() {
         let base = "/apis/imagefactory.dev/v1alpha1";
-        assert_eq!(of(Method::GET, &format!("{base}/builds?limit=500")), "LIST builds");
-        assert_eq!(of(Method::GET, &format!("{base}/builds?watch=true")), "WATCH builds");
+        assert_eq!(of(&Method::GET, &format!("{base}/builds?limit=500")), "LIST builds");
+        assert_eq!(of(&Method::GET, &format!("{base}/builds?watch=true")), "WATCH builds");
         let status = format!("{base}/namespaces/tenant-t1x/builds/b/status");
-        assert_eq!(of(Method::PATCH, &status), "PATCH builds/b/status");
+        assert_eq!(of(&Method::PATCH, &status), "PATCH builds/b/status");
         let job = "/apis/batch/v1/namespaces/w/jobs/scan-5bd7f1f0-5a9a-4f4b-a7de-0f9ac6f1f2c1-1";
-        assert_eq!(of(Method::DELETE, job), "DELETE jobs/scan-UID-1");
-        assert_eq!(of(Method::GET, "/api/v1/namespaces/tenant-t1x"), "GET namespaces/tenant-TENANT");
+        assert_eq!(of(&Method::DELETE, job), "DELETE jobs/scan-UID-1");
+        assert_eq!(
+            of(&Method::GET, "/api/v1/namespaces/tenant-t1x"),
+            "GET namespaces/tenant-TENANT"
+        );
         let live = "/api/v1/pods?fieldSelector=status.phase%21%3DFailed";
-        assert_eq!(of(Method::GET, live), "LIST live pods");
+        assert_eq!(of(&Method::GET, live), "LIST live pods");
     }
 }

@@ -58,7 +58,10 @@ pub fn instead(fault: RequestFault, at: &str) -> Option<Result<Answer, BoxError>
     Some(match fault {
         RequestFault::Conflict => Ok(Answer::failure(409, "Conflict")),
         // To a watch, 410 comes as an event; as an answer it is one all the same.
-        RequestFault::Gone => Ok(Answer::failure(410, if at.starts_with("LIST") { "Expired" } else { "Gone" })),
+        RequestFault::Gone => Ok(Answer::failure(
+            410,
+            if at.starts_with("LIST") { "Expired" } else { "Gone" },
+        )),
         RequestFault::TooMany => Ok(Answer::failure(429, "TooManyRequests")),
         RequestFault::Internal => Ok(Answer::failure(500, "InternalError")),
         RequestFault::Lost => Err(lost()),
@@ -72,7 +75,11 @@ pub fn instead(fault: RequestFault, at: &str) -> Option<Result<Answer, BoxError>
 
 /// The connection broke.
 pub fn lost() -> BoxError {
-    io::Error::new(io::ErrorKind::ConnectionReset, "the connection broke: made up by the test").into()
+    io::Error::new(
+        io::ErrorKind::ConnectionReset,
+        "the connection broke: made up by the test",
+    )
+    .into()
 }
 
 /// The version that the API server gave.

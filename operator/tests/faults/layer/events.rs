@@ -116,7 +116,11 @@ impl Passing {
             Ok(Some(Ok(next))) if !is_bookmark(&next) => {
                 self.layer.number_event(&self.kind);
                 // The same object's events come in their order always.
-                let (first, second) = if name(&line) == name(&next) { (line, next) } else { (next, line) };
+                let (first, second) = if name(&line) == name(&next) {
+                    (line, next)
+                } else {
+                    (next, line)
+                };
                 self.next.push(Ok(second));
                 Ok(first)
             }

@@ -182,7 +182,11 @@ impl Layer {
         };
         let mut faults = lock(&self.faults);
         faults.iter_mut().find_map(|(fault, happened)| match fault {
-            Fault::Request { at: there, nth: count, what } if *there == *at && *count == nth && !*happened => {
+            Fault::Request {
+                at: there,
+                nth: count,
+                what,
+            } if *there == *at && *count == nth && !*happened => {
                 *happened = true;
                 Some(*what)
             }
@@ -218,7 +222,10 @@ impl Layer {
     /// The next instance reads from an API server that lags by so many writes.
     fn lag(&self, back: usize) {
         let versions = lock(&self.passed).versions.clone();
-        let then = versions.len().checked_sub(back + 1).and_then(|index| versions.get(index));
+        let then = versions
+            .len()
+            .checked_sub(back + 1)
+            .and_then(|index| versions.get(index));
         *lock(&self.stale) = then.cloned();
         self.is_stale.store(then.is_some(), Ordering::Relaxed);
     }

@@ -29,14 +29,21 @@ pub fn narrow(uri: &Uri, tenant: &str, version: Option<&str>) -> Result<Uri, Box
     } else if path == format!("{rbac}/rolebindings") {
         narrowed = path.replace(rbac, &format!("{rbac}/namespaces/{namespace}"));
     } else if path == "/api/v1/pods" || path == "/apis/batch/v1/jobs" {
-        query = query.replace("labelSelector=", &format!("labelSelector={LABEL_TENANT}%3D{tenant}%2C").replace('/', "%2F"));
+        query = query.replace(
+            "labelSelector=",
+            &format!("labelSelector={LABEL_TENANT}%3D{tenant}%2C").replace('/', "%2F"),
+        );
     }
     if let Some(version) = version
         && !query.contains("continue=")
     {
         query = format!("{query}&resourceVersion={version}&resourceVersionMatch=Exact");
     }
-    let text = if query.is_empty() { narrowed } else { format!("{narrowed}?{query}") };
+    let text = if query.is_empty() {
+        narrowed
+    } else {
+        format!("{narrowed}?{query}")
+    };
     Ok(match uri.authority() {
         Some(authority) => format!("{}://{authority}{text}", uri.scheme_str().unwrap_or("https")).parse()?,
         None => text.parse()?,
@@ -70,6 +77,9 @@ mod tests {
         );
         let one = format!("{base}/namespaces/tenant-t1/builds/b/status?force=true");
         assert_eq!(of(&one, None), one);
-        assert_eq!(of("/api/v1/namespaces?fieldManager=f", None), "/api/v1/namespaces?fieldManager=f");
+        assert_eq!(
+            of("/api/v1/namespaces?fieldManager=f", None),
+            "/api/v1/namespaces?fieldManager=f"
+        );
     }
 }

@@ -39,9 +39,14 @@ pub fn all() -> Vec<Scenario> {
             .step(When::Phase("b", "Succeeded"), Do::Delete("builds", "b"))
             .step(When::Gone("builds", "b"), Do::Create("builds", build("b", json!({}))))
             .until(When::Phase("b", "Succeeded"))
+            // Those of the first are swept.
+            .until(When::Count("jobs", 2))
             .loses_logs(),
     ];
-    for (judgement, name) in [(Judgement::Fail, "policy refuses"), (Judgement::Unknown, "policy does not know")] {
+    for (judgement, name) in [
+        (Judgement::Fail, "policy refuses"),
+        (Judgement::Unknown, "policy does not know"),
+    ] {
         all.push(one(name).ends_as("b", "scan", 1, Outcome::Judged(judgement)));
     }
     let lasting = [

@@ -75,6 +75,8 @@ pub enum When {
     Gone(&'static str, &'static str),
     /// There is none of that kind.
     None(&'static str),
+    /// There are so many of that kind.
+    Count(&'static str, usize),
     /// The value at that pointer is this.
     Is(&'static str, &'static str, &'static str, Value),
     /// There is a value at that pointer.
@@ -84,7 +86,9 @@ pub enum When {
 impl When {
     /// Whether it is.
     pub fn holds(&self, seen: &Seen, tenant: &str) -> bool {
-        let at = |seen: &Seen, kind: &str, name: &str, pointer: &str| at(seen, kind, &name.replace("TENANT", tenant), pointer);
+        let at = |seen: &Seen, kind: &str, name: &str, pointer: &str| {
+            at(seen, kind, &name.replace("TENANT", tenant), pointer)
+        };
         match self {
             Self::Now => true,
             Self::Phase(build, phase) => at(seen, "builds", build, "/status/phase") == *phase,
@@ -95,6 +99,7 @@ impl When {
             }
             Self::Exists(kind, name) => seen.get(kind, &name.replace("TENANT", tenant)).is_some(),
             Self::Gone(kind, name) => seen.get(kind, &name.replace("TENANT", tenant)).is_none(),
+            Self::Count(kind, count) => seen.all(kind).len() == *count,
             Self::None(kind) => seen.all(kind).is_empty(),
             Self::Has(kind, name, pointer) => !at(seen, kind, name, pointer).is_null(),
             Self::Is(kind, name, pointer, value) => at(seen, kind, name, pointer) == *value,
@@ -104,7 +109,9 @@ impl When {
 
 fn at(seen: &Seen, kind: &str, name: &str, pointer: &str) -> Value {
     let object = seen.get(kind, name);
-    object.and_then(|object| object.pointer(pointer).cloned()).unwrap_or_default()
+    object
+        .and_then(|object| object.pointer(pointer).cloned())
+        .unwrap_or_default()
 }
 
 /// Whether the end of a build is written.

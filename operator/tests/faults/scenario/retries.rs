@@ -8,14 +8,34 @@ use crate::outcome::Outcome;
 
 pub fn all() -> Vec<Scenario> {
     let cases = [
-        ("git server away", "build", Outcome::Fails("prepare", FailureClass::Source, "GitUnreachable"), 3),
-        ("registry of bases away", "build", Outcome::Fails("prepare", FailureClass::Pull, "RegistryUnreachable"), 3),
-        ("staging registry away", "build", Outcome::Fails("push", FailureClass::Publish, "RegistryUnavailable"), 4),
+        (
+            "git server away",
+            "build",
+            Outcome::Fails("prepare", FailureClass::Source, "GitUnreachable"),
+            3,
+        ),
+        (
+            "registry of bases away",
+            "build",
+            Outcome::Fails("prepare", FailureClass::Pull, "RegistryUnreachable"),
+            3,
+        ),
+        (
+            "staging registry away",
+            "build",
+            Outcome::Fails("push", FailureClass::Publish, "RegistryUnavailable"),
+            4,
+        ),
         ("push crashes", "build", Outcome::Crashes("push"), 4),
         ("build pod evicted", "build", Outcome::Evicted, 4),
         ("scanner crashes", "scan", Outcome::Crashes("scan"), 3),
         ("scan pod evicted", "scan", Outcome::Evicted, 4),
-        ("output registry away", "publish", Outcome::Fails("publish", FailureClass::Publish, "RegistryUnreachable"), 4),
+        (
+            "output registry away",
+            "publish",
+            Outcome::Fails("publish", FailureClass::Publish, "RegistryUnreachable"),
+            4,
+        ),
         ("publish pod evicted", "publish", Outcome::Evicted, 4),
     ];
     let mut all = Vec::new();
