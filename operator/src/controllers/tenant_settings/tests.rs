@@ -131,5 +131,8 @@ async fn settings_that_were_overtaken_are_looked_at_again() {
         .refuses(&format!("PATCH {OBJECT}/status"), 409)
         .start(&hubs);
     let outcome = reconcile(Arc::new(object()), server.context.clone()).await.unwrap();
-    assert_eq!(outcome, Outcome::unchanged().again_after(std::time::Duration::from_secs(1)));
+    assert_eq!(
+        outcome,
+        Outcome::unchanged().again_after(std::time::Duration::from_secs(1))
+    );
 }
