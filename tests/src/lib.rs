@@ -14,6 +14,8 @@
 //! | [`registry`], [`git`], [`prometheus`], [`audit`] | what a third party sees |
 //! | [`access`] | who may do what, asked and tried |
 //! | [`operator`] | the operator's own pods and settings, for the tests that run alone |
+//! | [`process`], [`busy`] | faults: servers frozen and killed while builds stand in every stage, and what must hold after |
+//! | [`store`] | where logs are kept, as tests change it |
 //! | [`chart`] | the chart as it is rendered, without a cluster |
 //!
 //! A test that needs the cluster is marked `#[ignore = "needs the cluster of \`make cluster\`"]`; `make test` runs it.
@@ -27,6 +29,7 @@
 pub mod access;
 pub mod audit;
 pub mod building;
+pub mod busy;
 pub mod chart;
 pub mod cluster;
 pub mod dockerfile;
@@ -36,9 +39,11 @@ pub mod git;
 pub mod image;
 pub mod kubectl;
 pub mod operator;
+pub mod process;
 pub mod prometheus;
 pub mod record;
 pub mod registry;
+pub mod store;
 pub mod tenant;
 pub mod wait;
 
