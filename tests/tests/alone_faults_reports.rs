@@ -9,9 +9,9 @@
     reason = "a test that can't go on ends and says why"
 )]
 
-use imagefactory_crds::build::{FailureClass, Judgement};
+use imagefactory_crds::build::Judgement;
 use imagefactory_tests::TestTenant;
-use imagefactory_tests::building::{status_of, told};
+use imagefactory_tests::building::{message_of, reason_of, status_of, told};
 use imagefactory_tests::busy::figure;
 use imagefactory_tests::dockerfile::{BASE, inline};
 use serde_json::{Value, json};
@@ -36,11 +36,10 @@ async fn a_report_of_fifty_megabytes_is_judged_to_its_last_finding_and_costs_the
     let cluster = &tenant.cluster;
     let operator = cluster.operator_process(&cluster.leader().await);
     let before = operator.resident_bytes().expect("the leader runs");
-    let failure = tenant
-        .fails("large", FailureClass::Policy, json!({"source": many()}))
-        .await;
+    tenant.start("large", json!({"source": many()})).await;
+    let build = tenant.settled("large").await;
+    assert_eq!(reason_of(&build), "PolicyFailed", "{}", told(&build));
     let after = operator.resident_bytes().expect("the leader still runs");
-    let build = tenant.build("large").await;
     let status = status_of(&build);
     assert_eq!(
         status.verdict.as_ref().unwrap().result,
@@ -64,7 +63,7 @@ async fn a_report_of_fifty_megabytes_is_judged_to_its_last_finding_and_costs_the
     figure(&format!(
         "a report of {} MiB, attached whole: {}; the operator holds {} MiB, {} before",
         size >> 20,
-        failure.message,
+        message_of(&build),
         after >> 20,
         before >> 20
     ));

@@ -72,6 +72,10 @@ async fn a_build_that_fills_its_disk_is_evicted_and_says_so() {
     let _alone = ALONE.lock().await;
     let tenant = TestTenant::create("disk").await;
     let little = json!({"limits": {"ephemeralStorage": "200Mi"}, "requests": {"ephemeralStorage": "100Mi"}});
+    // The builder is an init container: the kubelet holds the pod to the highest limit of any container in it.
+    let _restored = tenant.cluster.with_settings(|settings| {
+        settings["builds"]["stepResources"]["limits"]["ephemeralStorage"] = json!("200Mi");
+    });
     let spec = json!({"source": large(400), "resources": little, "retries": 0});
     let failure = tenant.fails("full", FailureClass::Evicted, spec).await;
     figure(&format!("{}: {}", failure.reason, failure.message));
