@@ -25,11 +25,7 @@ static ALONE: Mutex<()> = Mutex::const_new(());
 
 /// Scanners that are none: name, what they do, and what the Build's message then says.
 const IMPOSTORS: [(&str, &str, &str); 4] = [
-    (
-        "crashes",
-        "exit 3",
-        "Container scan ended with exit code 3 and without a report",
-    ),
+    ("crashes", "exit 3", "the scanner failed for "),
     ("nothing", "exit 0", "there is no report of the scanner"),
     (
         "garbage",
@@ -43,14 +39,14 @@ const IMPOSTORS: [(&str, &str, &str); 4] = [
     ),
 ];
 
-/// The source of an image whose entry point is that script, with `write` for what goes to the scanner's output.
+/// The source of an image whose scanner is that script, with `write` for what goes to the scanner's output.
 fn impostor(script: &str) -> Value {
     let script = format!(
         "#!/bin/sh\narguments=$*\n\
          write() {{ for each in $arguments; do case $each in --output=*) echo \"$1\" > ${{each#*=}};; esac; done; }}\n\
          {script}\n"
     );
-    let dockerfile = format!("FROM {BASE}\nCOPY scanner /scanner\nRUN chmod 755 /scanner\nENTRYPOINT [\"/scanner\"]\n");
+    let dockerfile = format!("FROM {BASE}\nCOPY scanner /usr/local/bin/trivy\nRUN chmod 755 /usr/local/bin/trivy\n");
     files(&[("Dockerfile", &dockerfile), ("scanner", &script)])
 }
 
@@ -98,7 +94,7 @@ async fn without_a_scanner_nothing_is_known_and_nothing_published() {
     let server = format!("{}-trivy", cluster.installation.prefix());
     {
         let _gone = cluster.scale(&work, &server, 0).await;
-        let why = "Container scan ended with exit code 1";
+        let why = "the scanner failed for ";
         tokio::join!(
             is_unknown(&dry_run, "in-dry-run", why),
             is_unknown(&enforce, "enforced", why)
