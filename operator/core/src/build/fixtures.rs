@@ -133,6 +133,14 @@ impl World {
         plan
     }
 
+    /// The Build says so, and has from the beginning.
+    pub(crate) fn says(&mut self, change: impl FnOnce(&mut BuildSpec)) {
+        change(&mut self.build.spec);
+        if let Some(status) = &mut self.build.status {
+            status.resolved_spec = None;
+        }
+    }
+
     pub(crate) fn status(&self) -> &BuildStatus {
         self.build.status.as_ref().unwrap()
     }
