@@ -9,6 +9,11 @@ mod record;
 mod rerun;
 mod rules;
 
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;
+
 use imagefactory_crds::build::{BuildInputs, BuildTemplate, FailureClass, LongField, Output, ResolvedSpec};
 use imagefactory_crds::common::ObjectName;
 use imagefactory_crds::{Build, BuildSpec, Project};
