@@ -10,7 +10,11 @@ mod rerun;
 mod rules;
 
 #[cfg(test)]
+mod long_tests;
+#[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod rerun_tests;
 #[cfg(test)]
 mod tests;
 

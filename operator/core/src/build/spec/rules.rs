@@ -7,8 +7,11 @@ use imagefactory_crds::build::Method;
 use super::mistaken;
 use crate::build::validated::Refusal;
 
+/// What holds of a Build, and what is said where it does not.
+type Rule = (fn(&BuildSpec) -> bool, &'static str);
+
 /// The same words as in the schema (crds/src/build/mod.rs).
-const RULES: [(fn(&BuildSpec) -> bool, &str); 4] = [
+const RULES: [Rule; 4] = [
     (
         |spec| !(spec.source.is_some() && spec.recipe.is_some()),
         "name a source or a recipe, not both",
