@@ -14,6 +14,8 @@ pub const LABEL_BUILD_UID: &str = "imagefactory.dev/build-uid";
 pub const LABEL_ATTEMPT: &str = "imagefactory.dev/attempt";
 /// Label: what an object does (`build`, `scan`, `publish`).
 pub const LABEL_STAGE: &str = "imagefactory.dev/stage";
+/// Annotation of a build's pod: what it was made for, as the Build's `status.resolvedSpec`. Nobody but the operator writes pods.
+pub const ANNOTATION_RESOLVED_SPEC: &str = "imagefactory.dev/resolved-spec";
 /// Kubernetes' own label for who manages an object.
 pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Value of [`LABEL_MANAGED_BY`] on all that the operator makes.

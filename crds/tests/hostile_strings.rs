@@ -29,7 +29,7 @@ enum Refuses {
 }
 
 /// Fields that are free text, and why that does no harm.
-const FREE_TEXT: [(&str, Refuses, &str); 18] = [
+const FREE_TEXT: [(&str, Refuses, &str); 19] = [
     (
         "Tenant.spec.owners[].name",
         Refuses::ControlCharacters,
@@ -62,6 +62,11 @@ const FREE_TEXT: [(&str, Refuses, &str); 18] = [
     ),
     (
         "Project.spec.description",
+        Refuses::NulOnly,
+        "text for people; never interpreted",
+    ),
+    (
+        "Project.spec.templates[].description",
         Refuses::NulOnly,
         "text for people; never interpreted",
     ),
@@ -121,6 +126,14 @@ const FREE_TEXT: [(&str, Refuses, &str); 18] = [
         "names as scanners report them; compared only",
     ),
 ];
+
+/// What a field refuses. A template's field refuses what the Build's does.
+fn refusal_of(path: &str) -> Refuses {
+    let of_build = path.replacen("Project.spec.templates[].", "Build.spec.", 1);
+    let is_it = |listed: &str| listed == path || listed == of_build;
+    let listed = FREE_TEXT.iter().find(|(listed, ..)| is_it(listed));
+    listed.map_or(Refuses::All, |(_, refuses, _)| *refuses)
+}
 
 /// A string leaf of an object: where it is, the path of its schema, and what is written there.
 struct Leaf {
@@ -258,10 +271,7 @@ fn every_string_field_refuses_hostile_strings() {
     let mut admitted = Vec::new();
     for object in fixtures::all() {
         for leaf in spec_leaves(&object) {
-            let field = FREE_TEXT
-                .iter()
-                .find(|(path, ..)| *path == leaf.path)
-                .map_or(Refuses::All, |(_, field, _)| *field);
+            let field = refusal_of(&leaf.path);
             for (string, text) in hostile(&leaf.value) {
                 let changed = with(&object, &leaf.pointer, Some(json!(text)));
                 if must_refuse(field, string) && problems(&changed).is_empty() {
@@ -277,9 +287,7 @@ fn every_string_field_refuses_hostile_strings() {
 fn free_text_is_free() {
     for object in fixtures::all() {
         for leaf in spec_leaves(&object) {
-            let is_free = FREE_TEXT
-                .iter()
-                .any(|(path, field, _)| *path == leaf.path && *field != Refuses::AllButSpaces);
+            let is_free = matches!(refusal_of(&leaf.path), Refuses::ControlCharacters | Refuses::NulOnly);
             let quoted = with(
                 &object,
                 &leaf.pointer,

@@ -13,6 +13,7 @@ pub mod observed;
 mod options;
 pub mod plan;
 pub mod retry;
+mod spec;
 pub mod status;
 pub mod sweep;
 pub mod validated;
