@@ -244,6 +244,10 @@ impl Draft {
 /// would hang. Lengths never change what was decided.
 fn fit(status: &mut BuildStatus) {
     if let Some(source) = &mut status.source {
+        let beyond = u32::try_from(source.bases.len().saturating_sub(MAX_BASES)).unwrap_or(u32::MAX);
+        if beyond > 0 {
+            source.more_bases = Some(source.more_bases.unwrap_or_default().saturating_add(beyond));
+        }
         source.bases.truncate(MAX_BASES);
         source
             .bases

@@ -15,7 +15,7 @@ use imagefactory_crds::{Build, ImagePolicySpec, Project, Tenant, TenantSettings,
 use jiff::SignedDuration;
 
 use crate::build::names::Identity;
-use crate::build::options;
+use crate::build::{options, sources};
 use crate::dispatch::{self, TenantLimits};
 use crate::reference::{ImageName, lies_under};
 use crate::settings::Settings;
@@ -180,6 +180,8 @@ pub fn validate(build: &Build, references: References<'_>, settings: &Settings) 
     } = choose_source(build, project)?;
     let (resources, timeout) = choose_limits(build, project, references.tenant_settings, settings)?;
     let (output_image, output_prefixes) = choose_output(build, &identity, tenant, settings)?;
+    let policies = choose_policies(build, project, tenant, references.policies, settings)?;
+    sources::check(&source, method, &policies)?;
     Ok(Validated {
         method,
         platforms: spec.platforms.iter().map(|platform| platform.0.clone()).collect(),
@@ -210,7 +212,7 @@ pub fn validate(build: &Build, references: References<'_>, settings: &Settings) 
             .as_ref()
             .and_then(|output| output.push_secret_ref.as_ref())
             .map(name_of),
-        policies: choose_policies(build, project, tenant, references.policies, settings)?,
+        policies,
         suspended: tenant.spec.suspended,
         archived: project.spec.archived,
         not_ready: not_in_place(tenant),

@@ -43,6 +43,7 @@ fn complete<'a>(report: &'a Report, sbom: &'a Sbom) -> Evidence<'a> {
         database: Some(database()),
         java_database: true,
         faults: &[],
+        ..Evidence::default()
     }
 }
 

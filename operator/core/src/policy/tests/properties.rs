@@ -125,6 +125,7 @@ fn policies() -> impl Strategy<Value = AppliedPolicy> {
                     } else {
                         SbomRequirement::Optional
                     },
+                    ..ImagePolicySpec::default()
                 };
                 AppliedPolicy {
                     name: "p".to_owned(),
