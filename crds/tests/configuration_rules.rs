@@ -398,8 +398,15 @@ mod image_policies {
     fn a_rule_has_a_name_of_its_own_an_expression_and_a_message() {
         let rule = |name: &str, expression: &str, message: &str| json!({"name": name, "expression": expression, "message": message});
         let rules = |rules: Value| policy_with("rules", rules);
-        admits(&rules(json!([rule("a", "true", "m"), rule("b", &"!".repeat(512), &"m".repeat(160))])));
-        admits(&rules(json!([rule("a", "counts.critical == 0\n  && true", "Für alle")])));
+        admits(&rules(json!([
+            rule("a", "true", "m"),
+            rule("b", &"!".repeat(512), &"m".repeat(160))
+        ])));
+        admits(&rules(json!([rule(
+            "a",
+            "counts.critical == 0\n  && true",
+            "Für alle"
+        )])));
         for bad in [
             rule("A", "true", "m"),
             rule("a", "", "m"),
@@ -424,7 +431,13 @@ mod image_policies {
         admits(&git("git.example.com"));
         admits(&bases("registry.example.com:5000/hardened"));
         admits(&policy_with("allowedSources", json!({})));
-        for bad in ["https://git.example.com", "git.example.com/../x", "user@git.example.com", "git.example.com//x", ""] {
+        for bad in [
+            "https://git.example.com",
+            "git.example.com/../x",
+            "user@git.example.com",
+            "git.example.com//x",
+            "",
+        ] {
             assert_ne!(problems(&git(bad)), Vec::<String>::new(), "{bad}");
             assert_ne!(problems(&bases(bad)), Vec::<String>::new(), "{bad}");
         }
@@ -436,9 +449,15 @@ mod image_policies {
             admits(&policy_with("maxEvidenceAge", json!(good)));
         }
         for bad in ["59m", "8761h", "9999h"] {
-            refuses(&policy_with("maxEvidenceAge", json!(bad)), "must be between 1h and 8760h");
+            refuses(
+                &policy_with("maxEvidenceAge", json!(bad)),
+                "must be between 1h and 8760h",
+            );
         }
-        assert_ne!(problems(&policy_with("maxEvidenceAge", json!("3d"))), Vec::<String>::new());
+        assert_ne!(
+            problems(&policy_with("maxEvidenceAge", json!("3d"))),
+            Vec::<String>::new()
+        );
     }
 
     #[test]

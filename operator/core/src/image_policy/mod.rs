@@ -82,7 +82,10 @@ fn sets_no_limit(spec: &ImagePolicySpec) -> bool {
     let unlimited = spec
         .max_vulnerabilities
         .is_none_or(|limits| limits == Default::default());
-    let limits_sources = spec.allowed_sources.as_ref().is_some_and(|allowed| *allowed != Default::default());
+    let limits_sources = spec
+        .allowed_sources
+        .as_ref()
+        .is_some_and(|allowed| *allowed != Default::default());
     unlimited
         && !limits_sources
         && spec.max_cvss.is_none()
@@ -135,13 +138,19 @@ mod tests {
             let status = status(&ImagePolicy::new("p", serde_json::from_value(rules).unwrap()), now()).unwrap();
             assert_eq!(status.hash, None, "{expression}");
             let ready = find(&status.conditions, "Ready").unwrap();
-            assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", INVALID), "{expression}");
+            assert_eq!(
+                (ready.status.as_str(), ready.reason.as_str()),
+                ("False", INVALID),
+                "{expression}"
+            );
             ready.message.clone()
         };
         let rest = ". Until it is corrected, every image that this policy is asked about is Unknown and not published.";
         assert_eq!(
             invalid("counts.criticl == 0"),
-            format!("spec.rules, rule \"bad\": counts has no field criticl; it has: critical, high, medium, low, unknown, fixable, total{rest}")
+            format!(
+                "spec.rules, rule \"bad\": counts has no field criticl; it has: critical, high, medium, low, unknown, fixable, total{rest}"
+            )
         );
         assert!(invalid("true &&\n  )").starts_with("spec.rules, rule \"bad\": line 2, column 3: "));
         assert!(invalid("counts.high").contains("the expression: int where bool is needed"));
@@ -152,7 +161,11 @@ mod tests {
     fn an_age_that_is_none_makes_the_policy_invalid() {
         for age in ["59m", "9999h", "3d", ""] {
             let status = status(&policy(&format!("{{maxEvidenceAge: '{age}'}}")), now()).unwrap();
-            assert_eq!((status.hash, find(&status.conditions, "Ready").unwrap().reason.as_str()), (None, INVALID), "{age}");
+            assert_eq!(
+                (status.hash, find(&status.conditions, "Ready").unwrap().reason.as_str()),
+                (None, INVALID),
+                "{age}"
+            );
         }
     }
 

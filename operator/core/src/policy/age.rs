@@ -43,7 +43,9 @@ pub(super) fn too_old(spec: &ImagePolicySpec, evidence: &Evidence<'_>) -> Vec<St
         Err(why) => return vec![why],
     };
     // That there is no report or no database is said elsewhere.
-    let Some(report) = evidence.report else { return Vec::new() };
+    let Some(report) = evidence.report else {
+        return Vec::new();
+    };
     let Some(scanned) = report.created_at else {
         return vec![NO_SCAN_TIME.to_owned()];
     };
@@ -69,7 +71,11 @@ pub fn scan_too_old(policies: &[AppliedPolicy], scanned: Timestamp, now: Timesta
 fn exceeded(what: &str, then: Timestamp, now: Timestamp, limit: SignedDuration) -> Option<String> {
     match between(then, now) {
         Ok(age) if age <= limit => None,
-        Ok(age) => Some(format!("evidence too old: {what} {} old, {} allowed", told(age), told(limit))),
+        Ok(age) => Some(format!(
+            "evidence too old: {what} {} old, {} allowed",
+            told(age),
+            told(limit)
+        )),
         Err(why) => Some(why.to_owned()),
     }
 }

@@ -47,7 +47,8 @@ pub(super) fn judge(policy: &ImagePolicySpec, build: Option<&BuildFacts>) -> Sai
                 .push(format!("the policy allows certain bases only, and {why}")),
         }
     }
-    said.broken.extend(git_refused(policy, &build.source, build.git_url.as_deref()));
+    said.broken
+        .extend(git_refused(policy, &build.source, build.git_url.as_deref()));
     said
 }
 
@@ -60,7 +61,9 @@ pub fn git_refused(policy: &ImagePolicySpec, source: &str, git_url: Option<&str>
         return None;
     }
     let Some(url) = git_url else {
-        return Some(format!("the policy allows certain Git repositories only, and the source is {source}"));
+        return Some(format!(
+            "the policy allows certain Git repositories only, and the source is {source}"
+        ));
     };
     let allowed = repository(url).is_some_and(|repository| {
         git.iter()

@@ -1,6 +1,7 @@
 //! Verdicts, rule by rule.
 
 mod properties;
+mod terms;
 
 use imagefactory_crds::build::{Judgement, SeverityCounts, Verdict};
 

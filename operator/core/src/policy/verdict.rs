@@ -113,7 +113,9 @@ fn ask(policy: &ImagePolicySpec, facts: &Facts<'_>) -> Asked {
         let name = causes::word(&rule.name);
         match rules::compile(&rule.expression).map(|compiled| compiled.holds(facts)) {
             Ok(Ok(true)) => {}
-            Ok(Ok(false)) => asked.broken.push(causes::line(&format!("rule {name}: {}", rule.message))),
+            Ok(Ok(false)) => asked
+                .broken
+                .push(causes::line(&format!("rule {name}: {}", rule.message))),
             Ok(Err(error)) => {
                 let why = format!("rule {name} has no answer for this image: {error}");
                 asked.unknown.push(causes::sentence(&why));

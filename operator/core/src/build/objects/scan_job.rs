@@ -104,12 +104,7 @@ fn digests(staged: &StagedImage) -> Vec<String> {
     }
 }
 
-fn evaluate(
-    build: &Validated,
-    staged: &StagedImage,
-    source: Option<&SourceStatus>,
-    settings: &Settings,
-) -> Container {
+fn evaluate(build: &Validated, staged: &StagedImage, source: Option<&SourceStatus>, settings: &Settings) -> Container {
     let step = EvaluateStep {
         repository: staged.repository.clone(),
         digest: staged.digest.0.clone(),

@@ -33,7 +33,11 @@ pub(super) fn scan(situation: Situation<'_>, staged: &StagedImage) -> Plan {
         Err(refusal) => return situation.refuses(refusal),
     };
     let Some(job) = job else {
-        let source = situation.build.status.as_ref().and_then(|status| status.source.as_ref());
+        let source = situation
+            .build
+            .status
+            .as_ref()
+            .and_then(|status| status.source.as_ref());
         let job = objects::scan_job(build, staged, source, situation.settings);
         return Plan {
             actions: vec![Action::CreateJob(Box::new(job))],

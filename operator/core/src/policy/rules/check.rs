@@ -37,7 +37,9 @@ impl Checker {
                 let found = recognise(looped).ok_or(RuleError::Unsupported("rules do without this macro"))?;
                 self.each(&found)
             }
-            Expr::Map(_) | Expr::Struct(_) => Err(RuleError::Unsupported("rules do without maps and objects of their own")),
+            Expr::Map(_) | Expr::Struct(_) => {
+                Err(RuleError::Unsupported("rules do without maps and objects of their own"))
+            }
             Expr::Unspecified => Err(RuleError::Unreadable),
         };
         self.depth -= 1;

@@ -289,7 +289,11 @@ fn fraction(sum: Sum, one: f64, other: f64) -> Result<f64, EvalError> {
         Sum::Divide => one / other,
         Sum::Remainder => return Err(EvalError::Defect),
     };
-    if result.is_finite() { Ok(result) } else { Err(EvalError::Overflow) }
+    if result.is_finite() {
+        Ok(result)
+    } else {
+        Err(EvalError::Overflow)
+    }
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "bounds are looked at before")]

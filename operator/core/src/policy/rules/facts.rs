@@ -69,7 +69,9 @@ impl<'a> Inventory<'a> {
             )
         });
         let bases = match evidence.build {
-            Some(build) => build.known_bases().map(|bases| bases.iter().map(BaseFacts::of).collect()),
+            Some(build) => build
+                .known_bases()
+                .map(|bases| bases.iter().map(BaseFacts::of).collect()),
             None => Err("how the image was made is not known".to_owned()),
         };
         Self {
@@ -84,8 +86,14 @@ impl<'a> Inventory<'a> {
     /// The variables.
     #[must_use]
     pub fn facts(&'a self) -> Facts<'a> {
-        let findings = self.findings.iter().map(|finding| Value::Object(Object::Finding(finding)));
-        let packages = self.packages.iter().map(|package| Value::Object(Object::Package(package)));
+        let findings = self
+            .findings
+            .iter()
+            .map(|finding| Value::Object(Object::Finding(finding)));
+        let packages = self
+            .packages
+            .iter()
+            .map(|package| Value::Object(Object::Package(package)));
         Facts {
             findings: Rc::new(findings.collect()),
             packages: Rc::new(packages.collect()),
@@ -144,7 +152,9 @@ fn packages(report: Option<&Report>, sbom: Option<&Sbom>) -> Vec<Listed> {
         .map(|one| (1_u8, &one.name, &one.version, &one.purl, &one.licences));
     let mut found: BTreeMap<(&str, &str), (u8, Listed)> = BTreeMap::new();
     for (rank, name, version, purl, licences) in reported.chain(components) {
-        let key = purl.as_deref().map_or((name.as_str(), version.as_str()), |purl| ("", purl));
+        let key = purl
+            .as_deref()
+            .map_or((name.as_str(), version.as_str()), |purl| ("", purl));
         let listed = Listed {
             name: name.clone(),
             version: version.clone(),

@@ -59,7 +59,9 @@ fn evidence<'a>(about: &'a About<'a>, name: &str) -> Found<'a> {
         "scanner" => Ok(Value::Text(evidence.scanner)),
         "ageHours" => hours(evidence.now, scanned()?),
         "databaseAgeHours" => {
-            let database = evidence.database.ok_or_else(|| EvalError::NotKnown(age::NO_DATABASE.to_owned()))?;
+            let database = evidence
+                .database
+                .ok_or_else(|| EvalError::NotKnown(age::NO_DATABASE.to_owned()))?;
             hours(scanned()?, database.updated_at)
         }
         _ => Err(EvalError::Defect),

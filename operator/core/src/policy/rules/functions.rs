@@ -105,7 +105,9 @@ fn ordered(place: &str, order: Order, one: Typed, other: Typed) -> Checked {
     match (&one.1, &other.1) {
         (Type::String, Type::String) => {}
         (found, with) if found.is_number() && with.is_number() => {}
-        (found, with) if found.is_number() || *found == Type::String => return Err(mismatch(place, with, &found.to_string())),
+        (found, with) if found.is_number() || *found == Type::String => {
+            return Err(mismatch(place, with, &found.to_string()));
+        }
         (found, _) => return Err(mismatch(place, found, "number or string")),
     }
     Ok((Node::Order(order, Box::new(one.0), Box::new(other.0)), Type::Bool))
@@ -155,7 +157,9 @@ fn tested(place: &str, test: Test, one: Typed, other: Typed) -> Checked {
 fn matched(one: Typed, pattern: Typed) -> Checked {
     expect("matches()", one.1, &Type::String)?;
     let Node::Text(pattern) = pattern.0 else {
-        return Err(RuleError::Unsupported("matches() takes its pattern as a text in quotes"));
+        return Err(RuleError::Unsupported(
+            "matches() takes its pattern as a text in quotes",
+        ));
     };
     let regex = RegexBuilder::new(&pattern).size_limit(MAX_PATTERN).build();
     let regex = regex.map_err(|error| RuleError::Pattern(error.to_string().chars().take(100).collect()))?;

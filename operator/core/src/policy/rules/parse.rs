@@ -54,7 +54,9 @@ pub fn compile(expression: &str) -> Result<Rule, RuleError> {
         .spawn(move || read(&text));
     let read = thread.map_err(|_| RuleError::Unreadable)?;
     // A panic of the parser ends here.
-    read.join().map_err(|_| RuleError::Unreadable)?.map(|node| Rule { node })
+    read.join()
+        .map_err(|_| RuleError::Unreadable)?
+        .map(|node| Rule { node })
 }
 
 /// The tree that the parser makes lives and ends in this thread: it can be as deep as the expression is long.

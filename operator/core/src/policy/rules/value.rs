@@ -67,7 +67,10 @@ pub(super) fn equal(one: &Value<'_>, other: &Value<'_>) -> Option<bool> {
 }
 
 /// A number as one with a fraction.
-#[allow(clippy::cast_precision_loss, reason = "what the language asks for where both kinds of numbers meet")]
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "what the language asks for where both kinds of numbers meet"
+)]
 pub(super) fn number(value: &Value<'_>) -> Option<f64> {
     match value {
         Value::Int(value) => Some(*value as f64),
