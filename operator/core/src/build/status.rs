@@ -159,7 +159,11 @@ impl Draft {
             log: None,
             next: refusal.next.clone(),
         });
-        let reason = refusal.class.map_or(refusal.reason, FailureClass::as_str);
+        let reason = match (refusal.reason, refusal.class) {
+            // What policy refuses has one reason, whenever it is known.
+            (reason @ ("PolicyFailed" | "EvidenceUnknown"), _) | (reason, None) => reason,
+            (_, Some(class)) => class.as_str(),
+        };
         self.with(|status| status.failure = failure).ended(
             Phase::Failed,
             &Cause {

@@ -14,6 +14,7 @@ mod fields;
 mod functions;
 mod macros;
 mod node;
+mod numbers;
 mod parse;
 mod schema;
 mod value;
