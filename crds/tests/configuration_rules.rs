@@ -395,6 +395,72 @@ mod image_policies {
     }
 
     #[test]
+    fn a_rule_has_a_name_of_its_own_an_expression_and_a_message() {
+        let rule = |name: &str, expression: &str, message: &str| json!({"name": name, "expression": expression, "message": message});
+        let rules = |rules: Value| policy_with("rules", rules);
+        admits(&rules(json!([
+            rule("a", "true", "m"),
+            rule("b", &"!".repeat(512), &"m".repeat(160))
+        ])));
+        admits(&rules(json!([rule(
+            "a",
+            "counts.critical == 0\n  && true",
+            "Für alle"
+        )])));
+        for bad in [
+            rule("A", "true", "m"),
+            rule("a", "", "m"),
+            rule("a", &"!".repeat(513), "m"),
+            rule("a", "'é' == 'é'", "m"),
+            rule("a", "true", ""),
+            rule("a", "true", &"m".repeat(161)),
+            rule("a", "true", "a\nb"),
+            json!({"name": "a", "expression": "true"}),
+        ] {
+            assert_ne!(problems(&rules(json!([bad]))), Vec::<String>::new(), "{bad}");
+        }
+        let many: Vec<_> = (0..17).map(|number| rule(&format!("r{number}"), "true", "m")).collect();
+        assert_ne!(problems(&rules(json!(many))), Vec::<String>::new());
+    }
+
+    #[test]
+    fn allowed_sources_are_prefixes_of_repositories_without_a_scheme() {
+        let git = |prefix: &str| policy_with("allowedSources", json!({"git": [prefix]}));
+        let bases = |prefix: &str| policy_with("allowedSources", json!({"bases": [prefix]}));
+        admits(&git("git.example.com:8443/Team/app.git"));
+        admits(&git("git.example.com"));
+        admits(&bases("registry.example.com:5000/hardened"));
+        admits(&policy_with("allowedSources", json!({})));
+        for bad in [
+            "https://git.example.com",
+            "git.example.com/../x",
+            "user@git.example.com",
+            "git.example.com//x",
+            "",
+        ] {
+            assert_ne!(problems(&git(bad)), Vec::<String>::new(), "{bad}");
+            assert_ne!(problems(&bases(bad)), Vec::<String>::new(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_greatest_age_of_evidence_is_from_an_hour_to_a_year() {
+        for good in ["1h", "72h", "90m", "8760h"] {
+            admits(&policy_with("maxEvidenceAge", json!(good)));
+        }
+        for bad in ["59m", "8761h", "9999h"] {
+            refuses(
+                &policy_with("maxEvidenceAge", json!(bad)),
+                "must be between 1h and 8760h",
+            );
+        }
+        assert_ne!(
+            problems(&policy_with("maxEvidenceAge", json!("3d"))),
+            Vec::<String>::new()
+        );
+    }
+
+    #[test]
     fn a_policy_may_say_nothing_at_all() {
         admits(&support::object("ImagePolicy", "open", json!({})));
     }

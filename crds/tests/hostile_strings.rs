@@ -29,7 +29,7 @@ enum Refuses {
 }
 
 /// Fields that are free text, and why that does no harm.
-const FREE_TEXT: [(&str, Refuses, &str); 19] = [
+const FREE_TEXT: [(&str, Refuses, &str); 21] = [
     (
         "Tenant.spec.owners[].name",
         Refuses::ControlCharacters,
@@ -119,6 +119,16 @@ const FREE_TEXT: [(&str, Refuses, &str); 19] = [
         "Build.spec.recipe.entrypoint[]",
         Refuses::ControlCharacters,
         "an argument in the image's configuration, quoted where a Dockerfile is made of it",
+    ),
+    (
+        "ImagePolicy.spec.rules[].expression",
+        Refuses::ControlCharacters,
+        "a condition that a platform administrator writes; evaluated by the factory within a budget, never as a program",
+    ),
+    (
+        "ImagePolicy.spec.rules[].message",
+        Refuses::ControlCharacters,
+        "text of a platform administrator for people; never interpreted",
     ),
     (
         "ImagePolicy.spec.deniedLicences[]",

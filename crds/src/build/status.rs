@@ -170,6 +170,9 @@ pub struct SourceStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub bases: Vec<BaseImage>,
+    /// How many base images there were beside those listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub more_bases: Option<u32>,
 }
 
 /// A base image as it was resolved, once.

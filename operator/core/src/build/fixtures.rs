@@ -309,6 +309,7 @@ pub(crate) fn prepared() -> Value {
     let prepared = Prepared {
         commit: Some("c".repeat(40)),
         bases: Vec::new(),
+        more_bases: None,
     };
     serde_json::to_value(Report::Done(prepared)).unwrap()
 }

@@ -4,6 +4,7 @@
 //! [`plan`](plan::plan) looks at what exists and says what to do and what to write into status. Objects are made by
 //! `objects` from the validated build alone.
 
+pub mod facts;
 pub mod failure;
 pub mod logs;
 mod method_failure;
@@ -14,6 +15,7 @@ mod options;
 pub mod plan;
 pub mod retry;
 mod spec;
+mod sources;
 pub mod status;
 pub mod sweep;
 pub mod validated;

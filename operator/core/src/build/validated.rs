@@ -15,8 +15,8 @@ use imagefactory_crds::{Build, BuildSpec, ImagePolicySpec, Project, Tenant, Tena
 use jiff::SignedDuration;
 
 use crate::build::names::Identity;
-use crate::build::options;
 use crate::build::spec::{self, Resolved};
+use crate::build::{options, sources};
 use crate::dispatch::{self, TenantLimits};
 use crate::reference::{ImageName, lies_under};
 use crate::settings::Settings;
@@ -189,6 +189,8 @@ pub fn validate(build: &Build, references: References<'_>, settings: &Settings) 
     } = choose_source(&spec, &lost)?;
     let timeout = choose_timeout(build, &spec, settings)?;
     let (output_image, output_prefixes) = choose_output(&spec, &identity, tenant, settings)?;
+    let policies = choose_policies(&spec, project, tenant, references.policies, settings)?;
+    sources::check(&source, method, &policies)?;
     Ok(Validated {
         method,
         platforms: spec.platforms.iter().map(|platform| platform.0.clone()).collect(),
@@ -219,7 +221,7 @@ pub fn validate(build: &Build, references: References<'_>, settings: &Settings) 
             .as_ref()
             .and_then(|output| output.push_secret_ref.as_ref())
             .map(name_of),
-        policies: choose_policies(&spec, project, tenant, references.policies, settings)?,
+        policies,
         suspended: tenant.spec.suspended,
         archived: project.spec.archived,
         not_ready: not_in_place(tenant),

@@ -109,6 +109,7 @@ fn start(situation: Situation<'_>, build: &Validated) -> Plan {
             then: vec![Action::CreateJob(Box::new(objects::scan_job(
                 build,
                 staged,
+                status.and_then(|status| status.source.as_ref()),
                 situation.settings,
             )))],
             again: Some(LATER),
