@@ -65,6 +65,8 @@ pub(crate) struct World {
     pub(crate) build: Build,
     pub(crate) observed: Observed,
     pub(crate) settings: Settings,
+    /// Whether the namespace is going away.
+    pub(crate) is_leaving: bool,
     /// What the queue says.
     pub(crate) slot: Slot,
     pub(crate) now: Timestamp,
@@ -79,6 +81,7 @@ impl World {
             build: build(),
             observed: Observed::default(),
             settings: settings(),
+            is_leaving: false,
             slot: Slot::Granted,
             now: at(60),
         }
@@ -90,6 +93,7 @@ impl World {
             tenant_settings: None,
             project: self.project.as_ref(),
             policies: &self.policies,
+            is_leaving: self.is_leaving,
         };
         validate(&self.build, references, &self.settings)
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use imagefactory_core::build::names::{Identity, Stage, stage_of};
 use imagefactory_core::build::status::is_settled;
 use imagefactory_core::build::{Earlier, JobView, Observed, PodView, References};
+use imagefactory_core::tenant::home::is_terminating;
 use imagefactory_crds::names::{LABEL_BUILD_UID, LABEL_STAGE, TENANT_SETTINGS};
 use imagefactory_crds::{Build, ImagePolicySpec, Project, Tenant, TenantSettings};
 use k8s_openapi::api::batch::v1::Job;
@@ -108,6 +109,7 @@ pub(crate) struct Found {
     tenant_settings: Option<Arc<TenantSettings>>,
     project: Option<Arc<Project>>,
     policies: BTreeMap<String, ImagePolicySpec>,
+    is_leaving: bool,
 }
 
 impl Found {
@@ -117,8 +119,15 @@ impl Found {
             tenant_settings: self.tenant_settings.as_deref(),
             project: self.project.as_deref(),
             policies: &self.policies,
+            is_leaving: self.is_leaving,
         }
     }
+}
+
+/// Whether a namespace is going away, as far as the watches know.
+pub(super) fn goes_away(namespace: &str, context: &Context) -> bool {
+    let found = context.stores.namespaces.get(&ObjectRef::new(namespace));
+    found.is_some_and(|found| is_terminating(&found))
 }
 
 /// Looks up what a build refers to.
@@ -139,5 +148,6 @@ pub(crate) fn references(build: &Build, context: &Context) -> Found {
             .iter()
             .map(|policy| (policy.name_any(), policy.spec.clone()))
             .collect(),
+        is_leaving: goes_away(&namespace, context),
     }
 }
