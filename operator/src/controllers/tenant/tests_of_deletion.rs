@@ -152,7 +152,7 @@ async fn a_pod_whose_log_is_not_kept_holds_everything_up() {
     show(&hubs.namespaces, home());
     let ended = json!({"phase": "Succeeded", "containerStatuses": [{
         "name": "c", "image": "i", "imageID": "", "ready": false, "restartCount": 0, "containerID": "containerd://1",
-        "state": {"terminated": {"exitCode": 0, "finishedAt": Time(now())}}}]});
+        "state": {"terminated": {"exitCode": 0, "containerID": "containerd://1", "finishedAt": Time(now())}}}]});
     let pod: Pod = made("b-build-1", "tenant-acme", "build", ended);
     let server = opened(holding(Some(&home()), &[pod.clone()], &[]), &hubs);
     run(&server).await.unwrap();
