@@ -56,6 +56,11 @@ const FREE_TEXT: [(&str, Refuses, &str); 18] = [
         "a name as the identity provider gives it; only ever the subject of a RoleBinding",
     ),
     (
+        "TenantSettings.spec.roles[].description",
+        Refuses::NulOnly,
+        "text for people; never interpreted",
+    ),
+    (
         "Project.spec.displayName",
         Refuses::ControlCharacters,
         "text for people; never interpreted",
