@@ -276,12 +276,56 @@ mod settings {
             "CancelBuilds",
             "ManageProjects",
             "ManageTeam",
-            "EditSettings"
+            "ViewAnalytics",
+            "ReadAudit",
+            "EditSettings",
+            "ManageBilling",
+            "ApproveQuarantine",
+            "ReleaseQuarantine"
         ])));
         refuses(&role(json!([])), "too short");
-        // No custom role approves or releases quarantine before there is a quarantine.
-        for unknown in ["ApproveQuarantine", "ReleaseQuarantine", "*", "viewprojects"] {
+        for unknown in ["*", "viewprojects", "CreateProjects", "ManageWaivers", ""] {
             refuses(&role(json!([unknown])), "must be one of");
+        }
+    }
+
+    #[test]
+    fn a_permission_stands_in_a_role_once() {
+        let twice = json!([{"name": "releaser", "permissions": ["ViewProjects", "ViewProjects"]}]);
+        refuses(&settings_with("roles", twice), "duplicate");
+    }
+
+    #[test]
+    fn a_role_may_say_what_it_is_for() {
+        let role = |text: &str| json!([{"name": "releaser", "description": text, "permissions": ["ViewProjects"]}]);
+        admits(&settings_with("roles", role("Those on call.\nSee the handbook.")));
+        for bad in ["\u{7}".to_owned(), "a".repeat(1025)] {
+            assert_ne!(
+                problems(&settings_with("roles", role(&bad))),
+                Vec::<String>::new(),
+                "{bad:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn there_are_at_most_16_roles_and_their_names_are_dns_labels() {
+        let roles = |count: usize| -> Value {
+            let role = |number: usize| match number {
+                0 => json!({"name": "releaser", "permissions": ["ViewProjects"]}),
+                _ => json!({"name": format!("role-{number}"), "permissions": ["ViewProjects"]}),
+            };
+            (0..count).map(role).collect()
+        };
+        admits(&settings_with("roles", roles(16)));
+        refuses(&settings_with("roles", roles(17)), "too long");
+        for bad in ["Owner", "ADMIN", "a.b", "a b", "-a", "a-", "", &"a".repeat(41)] {
+            let roles = json!([{"name": "releaser", "permissions": ["ViewProjects"]}, {"name": bad, "permissions": ["ViewProjects"]}]);
+            assert_ne!(
+                problems(&settings_with("roles", roles)),
+                Vec::<String>::new(),
+                "{bad:?}"
+            );
         }
     }
 

@@ -29,7 +29,7 @@ enum Refuses {
 }
 
 /// Fields that are free text, and why that does no harm.
-const FREE_TEXT: [(&str, Refuses, &str); 21] = [
+const FREE_TEXT: [(&str, Refuses, &str); 22] = [
     (
         "Tenant.spec.owners[].name",
         Refuses::ControlCharacters,
@@ -54,6 +54,11 @@ const FREE_TEXT: [(&str, Refuses, &str); 21] = [
         "TenantSettings.spec.members[].subject.name",
         Refuses::ControlCharacters,
         "a name as the identity provider gives it; only ever the subject of a RoleBinding",
+    ),
+    (
+        "TenantSettings.spec.roles[].description",
+        Refuses::NulOnly,
+        "text for people; never interpreted",
     ),
     (
         "Project.spec.displayName",

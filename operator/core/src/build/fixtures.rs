@@ -72,6 +72,8 @@ pub(crate) struct World {
     pub(crate) begun_with: Option<ResolvedSpec>,
     pub(crate) observed: Observed,
     pub(crate) settings: Settings,
+    /// Whether the namespace is going away.
+    pub(crate) is_leaving: bool,
     /// What the queue says.
     pub(crate) slot: Slot,
     pub(crate) now: Timestamp,
@@ -90,6 +92,7 @@ impl World {
             begun_with: None,
             observed: Observed::default(),
             settings: settings(),
+            is_leaving: false,
             slot: Slot::Granted,
             now: at(60),
         }
@@ -104,6 +107,7 @@ impl World {
             rerun_of: self.rerun_of.as_ref(),
             inputs_of: self.inputs_of.as_ref(),
             begun_with: self.begun_with.as_ref(),
+            is_leaving: self.is_leaving,
         };
         validate(&self.build, references, &self.settings)
     }

@@ -39,6 +39,17 @@ pub struct References<'a> {
     pub inputs_of: Option<&'a Build>,
     /// What the build's pod says that it was made for, where the status does not yet.
     pub begun_with: Option<&'a ResolvedSpec>,
+    /// The namespace is going away, and everything in it.
+    pub is_leaving: bool,
+}
+
+/// What goes away, and the build with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaving {
+    /// The Tenant, once what runs has ended: nothing new starts.
+    Tenant,
+    /// The namespace, now: nothing is begun any more, and nothing goes on.
+    Namespace,
 }
 
 /// A build that can be planned.
@@ -98,6 +109,8 @@ pub struct Validated {
     pub push_secret: Option<String>,
     /// Policies that apply; all must pass.
     pub policies: Vec<AppliedPolicy>,
+    /// What goes away, if something does.
+    pub leaving: Option<Leaving>,
     /// New work of the tenant waits.
     pub suspended: bool,
     /// Nothing new starts in the project; what runs finishes.
@@ -222,6 +235,7 @@ pub fn validate(build: &Build, references: References<'_>, settings: &Settings) 
             .and_then(|output| output.push_secret_ref.as_ref())
             .map(name_of),
         policies,
+        leaving: leaving(tenant, references.is_leaving),
         suspended: tenant.spec.suspended,
         archived: project.spec.archived,
         not_ready: not_in_place(tenant),
@@ -513,6 +527,15 @@ fn choose_policies(
 }
 
 /// What the Tenant itself says of why it is not ready.
+fn leaving(tenant: &Tenant, namespace_leaves: bool) -> Option<Leaving> {
+    let of_tenant = tenant.metadata.deletion_timestamp.as_ref().map(|_| Leaving::Tenant);
+    if namespace_leaves {
+        Some(Leaving::Namespace)
+    } else {
+        of_tenant
+    }
+}
+
 fn not_in_place(tenant: &Tenant) -> Option<String> {
     let status = tenant.status.as_ref();
     let ready = status.and_then(|status| conditions::find(&status.conditions, conditions::READY));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use imagefactory_core::build::names::{Identity, Stage, stage_of};
 use imagefactory_core::build::status::is_settled;
 use imagefactory_core::build::{Earlier, JobView, Observed, PodView, References};
+use imagefactory_core::tenant::home::is_terminating;
 use imagefactory_crds::build::ResolvedSpec;
 use imagefactory_crds::names::{ANNOTATION_RESOLVED_SPEC, LABEL_BUILD_UID, LABEL_STAGE, TENANT_SETTINGS};
 use imagefactory_crds::{Build, ImagePolicySpec, Project, Tenant, TenantSettings};
@@ -112,6 +113,7 @@ pub(crate) struct Found {
     inputs_of: Option<Arc<Build>>,
     begun_with: Option<ResolvedSpec>,
     policies: BTreeMap<String, ImagePolicySpec>,
+    is_leaving: bool,
 }
 
 impl Found {
@@ -124,8 +126,15 @@ impl Found {
             rerun_of: self.rerun_of.as_deref(),
             inputs_of: self.inputs_of.as_deref(),
             begun_with: self.begun_with.as_ref(),
+            is_leaving: self.is_leaving,
         }
     }
+}
+
+/// Whether a namespace is going away, as far as the watches know.
+pub(super) fn goes_away(namespace: &str, context: &Context) -> bool {
+    let found = context.stores.namespaces.get(&ObjectRef::new(namespace));
+    found.is_some_and(|found| is_terminating(&found))
 }
 
 /// Looks up what a build refers to.
@@ -150,6 +159,7 @@ pub(crate) fn references(build: &Build, context: &Context) -> Found {
             .iter()
             .map(|policy| (policy.name_any(), policy.spec.clone()))
             .collect(),
+        is_leaving: goes_away(&namespace, context),
     }
 }
 

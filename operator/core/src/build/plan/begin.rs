@@ -40,6 +40,12 @@ pub(super) fn gate<'a>(situation: &Situation<'a>) -> Result<&'a Validated, Box<P
 }
 
 fn waits_for_tenant(situation: &Situation<'_>, build: &Validated) -> Option<Plan> {
+    if build.leaving.is_some() {
+        return Some(situation.waits(
+            "TenantTerminating",
+            "The tenant is being deleted: nothing new starts in it.",
+        ));
+    }
     if build.suspended {
         return Some(situation.waits(
             "TenantSuspended",

@@ -50,6 +50,7 @@ fn a_rerun_runs_what_the_other_ran_whatever_the_project_says_now() {
     first(&mut world).status.as_mut().unwrap().source = Some(SourceStatus {
         commit: Some("c".repeat(40)),
         bases: vec![],
+        more_bases: None,
     });
     world.project.as_mut().unwrap().spec.templates.clear();
     world.build.spec.timeout = Some("6m".into());
@@ -155,6 +156,7 @@ fn a_commit_that_is_none_is_not_built() {
     first(&mut world).status.as_mut().unwrap().source = Some(SourceStatus {
         commit: Some("--upload-pack=id".to_owned()),
         bases: vec![],
+        more_bases: None,
     });
     match &validated(&world).source {
         StepSource::Git { revision, .. } => assert_eq!(revision.as_deref(), Some("main")),
