@@ -23,6 +23,7 @@ pub mod project;
 pub mod quantity;
 pub mod tenant;
 pub mod tenant_settings;
+pub mod usage;
 
 pub use build::{Build, BuildSpec, BuildStatus};
 pub use image_policy::{ImagePolicy, ImagePolicySpec, ImagePolicyStatus};

@@ -5,7 +5,7 @@ mod old_logs;
 mod pods;
 mod staged;
 
-pub(crate) use pods::may_go;
+pub(crate) use pods::{is_safe, may_go};
 
 use std::sync::Arc;
 use std::time::Duration;

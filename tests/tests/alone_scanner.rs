@@ -25,8 +25,8 @@ static ALONE: Mutex<()> = Mutex::const_new(());
 
 /// Scanners that are none: name, what they do, and what the Build's message then says.
 const IMPOSTORS: [(&str, &str, &str); 5] = [
-    ("crashes", "exit 3", "exit status: 3"),
-    ("nothing", "exit 0", "the scanner's report: "),
+    ("crashes", "exit 3", "the scanner failed for "),
+    ("nothing", "exit 0", "there is no report of the scanner"),
     (
         "garbage",
         "write '{\"SchemaVersion\": 2, \"Results\": ['",
@@ -37,11 +37,7 @@ const IMPOSTORS: [(&str, &str, &str); 5] = [
         "write '{\"SchemaVersion\": 2, \"ArtifactName\": \"another\", \"Results\": []}'",
         "the report does not speak of this image's digest",
     ),
-    (
-        "endless",
-        "write_blanks 300000000",
-        "the scanner's report: the document is too long",
-    ),
+    ("endless", "write_blanks 300000000", "the document is too long"),
 ];
 
 /// The source of an image whose scanner is that script, with `write` for what goes to its output, and `write_blanks` for
@@ -54,8 +50,8 @@ fn impostor(script: &str) -> Value {
          tr '\\0' ' ' > ${{each#*=}};; esac; done; }}\n\
          {script}\n"
     );
-    let dockerfile = format!("FROM {BASE}\nCOPY trivy /usr/local/bin/trivy\nRUN chmod 755 /usr/local/bin/trivy\n");
-    files(&[("Dockerfile", &dockerfile), ("trivy", &script)])
+    let dockerfile = format!("FROM {BASE}\nCOPY scanner /usr/local/bin/trivy\nRUN chmod 755 /usr/local/bin/trivy\n");
+    files(&[("Dockerfile", &dockerfile), ("scanner", &script)])
 }
 
 /// A tenant whose policy publishes whatever can be judged.

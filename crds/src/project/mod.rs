@@ -5,7 +5,7 @@ use kube_derive::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::build::{Phase, Source};
+use crate::build::{BuildTemplate, Phase, Source};
 use crate::common::{BuildDefaults, Description, DisplayText, LocalRef};
 use crate::conditions;
 use crate::entitlement::ProjectCapabilities;
@@ -82,6 +82,11 @@ pub struct ProjectSpec {
     /// What every build of the project takes when it says nothing itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build_defaults: Option<BuildDefaults>,
+    /// Templates that Builds of the project can name in templateRef. A Build keeps what a template said when the Build was taken on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub templates: Vec<BuildTemplate>,
     /// Capabilities that the project turns off for itself. It can narrow what the tenant has, never widen it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capabilities: Option<ProjectCapabilities>,

@@ -2,11 +2,13 @@
 //! process, or we ourselves before a crash, were faster.
 
 mod error;
+mod finalizer;
 
 #[cfg(test)]
 mod tests;
 
 pub use error::{ApplyError, is_invalid, is_namespace_terminating, is_not_found, is_quota_exceeded};
+pub use finalizer::{add_finalizer, remove_finalizer};
 
 use std::fmt::Debug;
 

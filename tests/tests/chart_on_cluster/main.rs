@@ -15,6 +15,7 @@ mod accounts;
 mod fenced;
 mod names;
 mod pods;
+mod tenants;
 
 use chart_support::{local, render};
 use imagefactory_tests::Cluster;
@@ -85,7 +86,7 @@ async fn the_policies_compile_without_a_warning() {
         .await
         .unwrap()
         .items;
-    assert_eq!(policies.len(), 6);
+    assert_eq!(policies.len(), 7);
     for policy in policies {
         let status = policy.status.unwrap_or_default();
         assert_eq!(

@@ -142,6 +142,11 @@ impl Server {
             .collect()
     }
 
+    /// What it was sent, in order.
+    pub(in crate::controllers) fn bodies(&self) -> Vec<Value> {
+        self.log.lock().unwrap().iter().map(|(_, body)| body.clone()).collect()
+    }
+
     /// The status that was written last.
     pub(in crate::controllers) fn status(&self) -> Value {
         let log = self.log.lock().unwrap();

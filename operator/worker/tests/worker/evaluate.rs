@@ -53,6 +53,7 @@ impl Scene {
                 policies: vec![policy("none-critical", Some(0))],
                 server_url: format!("http://127.0.0.1:{port}"),
                 java_database: false,
+                build: None,
             },
             registry,
             pod,

@@ -132,7 +132,7 @@ fn built(situation: Situation<'_>, pod: &PodView) -> Plan {
                 platforms: pushed.platforms,
             };
             let status = situation.draft().with(|status| {
-                status.source = source;
+                status.source = source.clone();
                 status.staged = Some(staged.clone());
                 status.stage_attempts.get_or_insert_default().scan = Some(1);
             });
@@ -148,6 +148,7 @@ fn built(situation: Situation<'_>, pod: &PodView) -> Plan {
                 then: vec![Action::CreateJob(Box::new(objects::scan_job(
                     build,
                     &staged,
+                    source.as_ref(),
                     situation.settings,
                 )))],
                 again: Some(situation.until_deadline()),
@@ -159,7 +160,15 @@ fn built(situation: Situation<'_>, pod: &PodView) -> Plan {
 
 fn prepared(pod: &PodView) -> Option<SourceStatus> {
     match pod.termination_message("prepare").and_then(Report::<Prepared>::decode) {
-        Some(Report::Done(Prepared { commit, bases })) => Some(SourceStatus { commit, bases }),
+        Some(Report::Done(Prepared {
+            commit,
+            bases,
+            more_bases,
+        })) => Some(SourceStatus {
+            commit,
+            bases,
+            more_bases,
+        }),
         Some(Report::Failed(_)) | None => None,
     }
 }
