@@ -15,11 +15,12 @@
 //! | [`access`] | who may do what, asked and tried |
 //! | [`operator`] | the operator's own pods and settings, for the tests that run alone |
 //! | [`process`], [`busy`] | faults: servers frozen and killed while builds stand in every stage, and what must hold after |
-//! | [`store`] | where logs are kept, as tests change it |
+//! | [`store`], [`kept`] | where logs are kept, as tests change it, and what is read from there |
 //! | [`chart`] | the chart as it is rendered, without a cluster |
 //!
 //! A test that needs the cluster is marked `#[ignore = "needs the cluster of \`make cluster\`"]`; `make test` runs it.
-//! One that changes what all others rely on lies in a file `alone_*.rs`, which is run last.
+//! One that changes what all others rely on lies in a file `alone_*.rs`, which is run last; one that also takes minutes, in
+//! a file `soak_*.rs`, which only `make soak` runs.
 #![allow(
     clippy::panic,
     clippy::expect_used,
@@ -37,6 +38,7 @@ mod dump;
 pub mod environment;
 pub mod git;
 pub mod image;
+pub mod kept;
 pub mod kubectl;
 pub mod operator;
 pub mod process;

@@ -109,27 +109,3 @@ async fn a_registry_that_goes_away_and_comes_back_costs_attempts_and_no_build() 
         assert!(status.failure.is_none() && status.next_attempt_at.is_none());
     }
 }
-
-#[tokio::test]
-#[ignore = "needs the cluster of `make cluster`"]
-async fn pods_of_every_stage_deleted_by_hand_are_made_again_and_nothing_twice() {
-    let _alone = ALONE.lock().await;
-    let busy = Busy::start("by-hand").await;
-    let kubectl = busy.tenant.cluster.kubectl();
-    let work = busy.tenant.cluster.installation.work_namespace();
-    let label = format!("imagefactory.dev/tenant={}", busy.tenant.name);
-    for namespace in [busy.tenant.namespace.as_str(), work] {
-        let delete = [
-            "delete",
-            "pod",
-            "-n",
-            namespace,
-            "-l",
-            &label,
-            "--grace-period=0",
-            "--force",
-        ];
-        figure(&kubectl.run(&delete).expect_ok().replace('\n', "; "));
-    }
-    busy.ends_well().await;
-}

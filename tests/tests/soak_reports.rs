@@ -30,7 +30,7 @@ fn many() -> Value {
 }
 
 #[tokio::test]
-#[ignore = "needs the cluster of `make cluster`"]
+#[ignore = "run by `make soak`: it takes minutes"]
 async fn a_report_of_fifty_megabytes_is_judged_to_its_last_finding_and_costs_the_operator_nothing() {
     let tenant = TestTenant::create("report").await;
     let cluster = &tenant.cluster;
