@@ -114,8 +114,17 @@ impl Cluster {
 
     /// Kills a server of the cluster; it comes back when what is given back goes.
     pub fn take_down(&self, name: &str) -> Down {
+        self.without(name, Process::kill)
+    }
+
+    /// Asks a server of the cluster to end, so that it may take its leave of others; it comes back in the same way.
+    pub fn shut_down(&self, name: &str) -> Down {
+        self.without(name, Process::terminate)
+    }
+
+    fn without(&self, name: &str, end: impl Fn(&Process)) -> Down {
         let server = self.server(name);
-        server.kill();
+        end(&server);
         while server.is_alive() {
             std::thread::sleep(Duration::from_millis(20));
         }
