@@ -29,7 +29,7 @@ enum Refuses {
 }
 
 /// Fields that are free text, and why that does no harm.
-const FREE_TEXT: [(&str, Refuses, &str); 18] = [
+const FREE_TEXT: [(&str, Refuses, &str); 19] = [
     (
         "Tenant.spec.owners[].name",
         Refuses::ControlCharacters,
