@@ -5,6 +5,7 @@ mod options;
 mod source;
 mod status;
 pub mod support;
+mod usage;
 mod waiting;
 
 pub use logs::{KeptLog, KeptLogs, MAX_KEPT_LOGS};
@@ -20,6 +21,7 @@ pub use status::{
     BaseImage, BuildStatus, Failure, FailureClass, Judgement, OutputStatus, Phase, PlatformImage, PlatformScan,
     PolicyVerdict, ReferrerDigests, ScanStatus, SeverityCounts, SourceStatus, StagedImage, Verdict,
 };
+pub use usage::Usage;
 pub use waiting::{ClassRetries, QueueLimit, QueueStatus, StageAttempts};
 
 use kube_derive::{CustomResource, KubeSchema};

@@ -20,7 +20,13 @@ pub(super) fn build(situation: Situation<'_>) -> Plan {
         };
     };
     match (situation.stop(), pod.has_ended()) {
-        (Some(stop), true) => situation.stops_as(&stop),
+        (Some(stop), true) => Plan {
+            status: situation.stops_as(&stop).status.map(|status| BuildStatus {
+                usage: used(situation, pod),
+                ..status
+            }),
+            ..situation.stops_as(&stop)
+        },
         (Some(_), false) => Plan {
             actions: end_pod(pod).into_iter().collect(),
             again: Some(SOON),
