@@ -6,10 +6,13 @@
 
 use imagefactory_crds::build::Usage;
 
-/// Where the kernel tells of a container's own control group (version 2). The root of all has no peak: where that is what
-/// is seen, nothing is told.
+/// Where the kernel tells of a container's own control group. The root of all has no peak: where that is what is seen,
+/// nothing is told.
 const CPU: &str = "/sys/fs/cgroup/cpu.stat";
 const PEAK: &str = "/sys/fs/cgroup/memory.peak";
+/// The same on nodes with control groups of version 1; the first in nanoseconds.
+const CPU_V1: &str = "/sys/fs/cgroup/cpuacct/cpuacct.usage";
+const PEAK_V1: &str = "/sys/fs/cgroup/memory/memory.max_usage_in_bytes";
 
 const BEGIN: &str = "imagefactory: used ";
 const MIDDLE: &str = " ms of CPU, ";
@@ -28,12 +31,19 @@ pub struct Measured {
 /// Asks the kernel, by a function that reads a file.
 #[must_use]
 pub fn measure(read: impl Fn(&str) -> Option<String>) -> Option<Measured> {
+    let number = |text: &str| text.trim().parse::<u64>().ok();
+    let of = |cpu_milliseconds, peak| {
+        Some(Measured {
+            cpu_milliseconds,
+            peak_memory: number(&read(peak)?)?,
+        })
+    };
+    if let Some(nanoseconds) = read(CPU_V1) {
+        return of(number(&nanoseconds)? / 1_000_000, PEAK_V1);
+    }
     let stat = read(CPU)?;
-    let microseconds: u64 = stat.lines().find_map(|line| line.strip_prefix("usage_usec "))?.trim().parse().ok()?;
-    Some(Measured {
-        cpu_milliseconds: microseconds / 1000,
-        peak_memory: read(PEAK)?.trim().parse().ok()?,
-    })
+    let microseconds = stat.lines().find_map(|line| line.strip_prefix("usage_usec "))?;
+    of(number(microseconds)? / 1000, PEAK)
 }
 
 impl Measured {
@@ -66,11 +76,7 @@ impl Measured {
 /// What the builder's termination message, or the end of its log, says was used; the last word counts.
 #[must_use]
 pub fn read(message: &str) -> Option<Usage> {
-    message
-        .lines()
-        .rev()
-        .find_map(Measured::parse)
-        .map(Measured::to_status)
+    message.lines().rev().find_map(Measured::parse).map(Measured::to_status)
 }
 
 /// The message without that word: what the builder itself said.
@@ -108,6 +114,18 @@ mod tests {
         };
         assert_eq!(read(&line), Some(usage));
         assert_eq!(read(&format!("error: no such file\n{line}\nlate words\n")), Some(usage));
+    }
+
+    #[test]
+    fn control_groups_of_version_1_tell_the_same() {
+        let of_v1 = |path: &str| match path {
+            CPU_V1 => Some("1234567890\n".to_owned()),
+            PEAK_V1 => Some("2048\n".to_owned()),
+            _ => None,
+        };
+        let expected = "imagefactory: used 1234 ms of CPU, 2048 bytes of memory at most";
+        assert_eq!(measure(of_v1).unwrap().line(), expected);
+        assert_eq!(measure(|path| of_v1(path).filter(|_| path == CPU_V1)), None);
     }
 
     #[test]
