@@ -121,6 +121,18 @@ impl Checks {
             "builds.defaultTimeout",
             "a duration between 10s and 24h, as in 30m",
         );
+        let age = builds.retention.max_age.as_ref();
+        let in_bounds = |age| (SignedDuration::from_hours(1)..=SignedDuration::from_hours(8760)).contains(&age);
+        self.need(
+            age.is_none_or(|age| age.parse::<SignedDuration>().is_ok_and(in_bounds)),
+            "builds.retention.maxAge",
+            "a duration between 1h and 8760h, as in 720h",
+        );
+        self.need(
+            (builds.retention.max_builds).is_none_or(|most| (1..=10_000).contains(&most)),
+            "builds.retention.maxBuilds",
+            "from 1 to 10000",
+        );
         self.need(
             builds.job_deadline_seconds > 0,
             "builds.jobDeadlineSeconds",

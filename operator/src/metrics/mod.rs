@@ -33,8 +33,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::watches::Heartbeats;
 use families::{
-    BuildLabels, ControllerLabels, DurationLabels, KindLabels, OutcomeLabels, RequestLabels, RetryLabels, Seconds,
-    TenantLabels, VerdictLabels, seconds,
+    BuildLabels, ControllerLabels, CpuLabels, DurationLabels, KindLabels, OutcomeLabels, RequestLabels, RetryLabels,
+    Seconds, TenantLabels, VerdictLabels, seconds,
 };
 use requests::Request;
 
@@ -54,6 +54,7 @@ pub struct Metrics {
     verdicts: Family<VerdictLabels, Counter>,
     queue_wait: Seconds<TenantLabels>,
     retries: Family<RetryLabels, Counter>,
+    cpu: Family<CpuLabels, Counter>,
     malformed: Family<KindLabels, Counter>,
     archive: archive::ArchiveFamilies,
 }
@@ -72,6 +73,7 @@ impl Default for Metrics {
             verdicts: Family::default(),
             queue_wait: seconds(families::WAIT),
             retries: Family::default(),
+            cpu: Family::default(),
             malformed: Family::default(),
             archive: archive::ArchiveFamilies::default(),
             registry: Mutex::default(),
@@ -130,6 +132,12 @@ impl Metrics {
             "build_retries",
             "Attempts that failed and are made again, by tenant and class of failure",
             self.retries.clone(),
+        );
+        registry.register_with_unit(
+            "build_cpu",
+            "Processor time of containers that build, as they tell it themselves, by tenant and method",
+            Unit::Seconds,
+            self.cpu.clone(),
         );
         registry.register(
             "scan_verdicts",
@@ -226,6 +234,13 @@ impl Metrics {
     pub fn build_retried(&self, tenant: &str, class: &'static str) {
         let tenant = tenant.to_owned();
         self.retries.get_or_create(&RetryLabels { tenant, class }).inc();
+    }
+
+    /// A container that builds, by this method, told that it used so much processor time.
+    pub fn build_used(&self, tenant: &str, method: &'static str, cpu_seconds: u32) {
+        let tenant = tenant.to_owned();
+        let labels = CpuLabels { tenant, method };
+        self.cpu.get_or_create(&labels).inc_by(u64::from(cpu_seconds));
     }
 
     /// It was decided what becomes of a log.

@@ -14,8 +14,8 @@ pub mod observed;
 mod options;
 pub mod plan;
 pub mod retry;
-mod spec;
 mod sources;
+mod spec;
 pub mod status;
 pub mod sweep;
 pub mod validated;
@@ -32,6 +32,8 @@ mod search;
 mod simulation;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod usage_tests;
 #[cfg(test)]
 mod waiting_tests;
 
