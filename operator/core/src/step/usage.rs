@@ -6,11 +6,11 @@
 
 use imagefactory_crds::build::Usage;
 
-/// Where the kernel tells of a container's own control group. The root of all has no peak: where that is what is seen,
-/// nothing is told.
+/// Where the kernel tells of a container's own control group. The root of all has no peak in version 2: where that is what
+/// is seen, nothing is told.
 const CPU: &str = "/sys/fs/cgroup/cpu.stat";
 const PEAK: &str = "/sys/fs/cgroup/memory.peak";
-/// The same on nodes with control groups of version 1; the first in nanoseconds.
+/// The same on nodes with control groups of version 1, of which a container sees its own alone; the first in nanoseconds.
 const CPU_V1: &str = "/sys/fs/cgroup/cpuacct/cpuacct.usage";
 const PEAK_V1: &str = "/sys/fs/cgroup/memory/memory.max_usage_in_bytes";
 
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn what_the_kernel_does_not_tell_is_not_told() {
         assert_eq!(files(None, Some("1")), None);
-        assert_eq!(files(Some("usage_usec 1\n"), None), None, "the root of all has no peak");
+        assert_eq!(files(Some("usage_usec 1\n"), None), None, "as in the root of all");
         assert_eq!(files(Some("user_usec 1\n"), Some("1")), None);
         assert_eq!(files(Some("usage_usec x\n"), Some("max")), None);
     }
