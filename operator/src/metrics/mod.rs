@@ -112,6 +112,17 @@ impl Metrics {
             self.requests.clone(),
         );
         registry.register(
+            "malformed_objects",
+            "Objects that did not parse, counted once for each generation of each object",
+            self.malformed.clone(),
+        );
+        self.register_builds(registry);
+        self.archive.register(registry);
+        registry.register_collector(Box::new(Silence(self.heartbeats.clone())));
+    }
+
+    fn register_builds(&self, registry: &mut Registry) {
+        registry.register(
             "builds",
             "Builds that ended, by tenant, project, method and result",
             self.builds.clone(),
@@ -144,13 +155,6 @@ impl Metrics {
             "Images that were judged, by tenant, verdict and the worst severity that was found",
             self.verdicts.clone(),
         );
-        registry.register(
-            "malformed_objects",
-            "Objects that did not parse, counted once for each generation of each object",
-            self.malformed.clone(),
-        );
-        self.archive.register(registry);
-        registry.register_collector(Box::new(Silence(self.heartbeats.clone())));
     }
 
     /// Adds gauges that are computed on scrape.
