@@ -2,8 +2,8 @@
 //!
 //! | module | does |
 //! |---|---|
-//! | [`rig`] | brings up etcd, kube-apiserver and kube-controller-manager, the operator and the rest, and takes all down |
-//! | [`double`], [`reports`] | the kubelet's double: ends pods with the reports of a good build |
+//! | [`rig`] | brings up a control plane (`imagefactory_rig`), the operator and the rest, and takes all down |
+//! | [`double`] | the kubelet's double: ends pods with the reports of a good build |
 //! | [`recorded`], [`null`] | the contender that decides nothing: repeats what the operator wrote for one build |
 //! | [`load`], [`observer`], [`audit`] | makes builds; sees when what came; counts requests |
 //! | [`figures`], [`output`] | what is measured, and how it is told |
@@ -12,14 +12,12 @@
 
 mod audit;
 mod double;
-mod error;
 mod figures;
 mod load;
 mod null;
 mod observer;
 mod output;
 mod recorded;
-mod reports;
 mod rig;
 
 use std::io::Write;
@@ -28,6 +26,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
+
+use imagefactory_rig::{error, reports};
 
 use error::{BenchError, Result, Trying};
 use figures::{Group, Scale};

@@ -21,6 +21,7 @@ pub mod image_policy;
 pub mod names;
 pub mod project;
 pub mod quantity;
+pub mod retention;
 pub mod tenant;
 pub mod tenant_settings;
 pub mod usage;

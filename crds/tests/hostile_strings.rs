@@ -127,7 +127,7 @@ const FREE_TEXT: [(&str, Refuses, &str); 22] = [
     ),
     (
         "ImagePolicy.spec.rules[].expression",
-        Refuses::ControlCharacters,
+        Refuses::NulOnly,
         "a condition that a platform administrator writes; evaluated by the factory within a budget, never as a program",
     ),
     (

@@ -28,6 +28,7 @@ main() {
     # The chart is rendered by Helm, also where there is no cluster.
     step "tools for the chart" "$ROOT/hack/tools/build.sh" helm kubeconform schemas || true
     tests "tests that need nothing" without-cluster cargo test --workspace --locked --no-fail-fast
+    tests "a sample of faults at every step, on an API server of their own" faults under_faults
     if can_run_a_cluster; then on_the_cluster; else say "no cluster can be run here: it takes root, or Docker with kind"; fi
     finish
 }
@@ -77,6 +78,14 @@ on_a_registry_with_referrers() {
 on_s3() {
     "$ROOT/hack/tools/build.sh" minio
     MINIO=$TOOLS_BIN/minio cargo test --package imagefactory-operator --locked --test archive_s3 -- --ignored real_s3
+}
+
+# Needs no cluster: etcd and kube-apiserver run for it alone. `make soak` runs the full count.
+under_faults() {
+    "$ROOT/hack/tools/build.sh" etcd kubernetes
+    IMAGEFACTORY_TOOLS=$TOOLS_BIN IMAGEFACTORY_FAULT_SAMPLE=${FAULT_SAMPLE:-8} \
+        IMAGEFACTORY_FAULT_SCHEDULES=${FAULT_SCHEDULES:-100} \
+        cargo test --package imagefactory-operator --locked --test faults -- --ignored --nocapture
 }
 
 # black_box THREADS NAMES: the tests in those files that need the cluster.
@@ -145,7 +154,7 @@ progress() {
 finish() {
     local passed failed skipped label
     # The worker's tests against a second registry are the same ones again: they may fail, and count once.
-    read -r passed failed skipped < <(count_tests "$REPORTS/without-cluster.tests" "$REPORTS/registry.tests" \
+    read -r passed failed skipped < <(count_tests "$REPORTS/without-cluster.tests" "$REPORTS/faults.tests" "$REPORTS/registry.tests" \
         "$REPORTS/s3.tests" "$REPORTS/together.tests" "$REPORTS/alone.tests" "$REPORTS/release.tests")
     for label in ${FAILED_STEPS[@]+"${FAILED_STEPS[@]}"}; do say "failed: $label"; done
     [ "$skipped" -eq 0 ] || ! can_run_a_cluster || say "failed: $skipped tests were skipped that this machine can run"

@@ -39,7 +39,7 @@ image-factory-member | pods | get list watch
 image-factory-member | pods/log | get
 image-factory-member | projects.imagefactory.dev | get list watch
 image-factory-member | tenantsettings.imagefactory.dev | get list watch
-image-factory-operator | builds.imagefactory.dev | get list watch
+image-factory-operator | builds.imagefactory.dev | delete get list watch
 image-factory-operator | builds/status.imagefactory.dev | patch
 image-factory-operator | clusterroles.rbac.authorization.k8s.io [image-factory-tenant-operator image-factory-tenant-credentials image-factory-admin image-factory-member image-factory-owner image-factory-permission-approve-quarantine image-factory-permission-cancel-builds image-factory-permission-create-builds image-factory-permission-edit-settings image-factory-permission-manage-billing image-factory-permission-manage-projects image-factory-permission-manage-team image-factory-permission-read-audit image-factory-permission-release-quarantine image-factory-permission-view-analytics image-factory-permission-view-projects image-factory-viewer] | bind
 image-factory-operator | imagepolicies.imagefactory.dev | get list watch

@@ -5,6 +5,7 @@
     clippy::panic,
     reason = "a test that can't go on ends and says why"
 )]
+#![allow(clippy::needless_pass_by_value, reason = "values written in place read better")]
 
 use imagefactory_crds::build::FailureClass;
 use imagefactory_crds::{Build, Project};

@@ -1,9 +1,6 @@
 //! What is measured stands here: a control plane of its own, the double of the kubelet, and the operator.
 
-mod control_plane;
 mod operator;
-mod process;
-mod setup;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,10 +8,12 @@ use std::time::Duration;
 
 use kube::Client;
 
-pub use control_plane::{ControlPlane, client_of};
+use imagefactory_rig::control_plane::Parts;
+pub use imagefactory_rig::control_plane::{ControlPlane, client_of};
+pub use imagefactory_rig::process::Process;
+use imagefactory_rig::setup;
+pub use imagefactory_rig::setup::{PROJECT, Team};
 pub use operator::{NO_LIMIT, Operator};
-pub use process::Process;
-pub use setup::{PROJECT, Team};
 
 use crate::error::{Result, Trying};
 
@@ -48,7 +47,7 @@ impl Rig {
     /// # Errors
     /// When something does not come up.
     pub async fn start(places: &Places, teams: &[Team], max_builds: Option<u32>) -> Result<(Self, Operator)> {
-        let plane = ControlPlane::start(&places.tools).await?;
+        let plane = ControlPlane::start(&places.tools, Parts::ALL).await?;
         let client = plane.client("load").await?;
         let template = places.root.join("operator/src/config/testdata/config.yaml");
         let settings = operator::settings(&template, plane.dir(), max_builds)?;

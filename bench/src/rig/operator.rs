@@ -8,10 +8,10 @@ use imagefactory_core::settings::Settings;
 use kube::{Client, Config};
 use tokio::time::{Instant, sleep};
 
-use super::control_plane::{ControlPlane, free_port};
-use super::process::Process;
-use super::setup::until;
 use crate::error::{BenchError, Result, Trying};
+use imagefactory_rig::control_plane::{ControlPlane, free_port};
+use imagefactory_rig::process::Process;
+use imagefactory_rig::setup::until;
 
 /// Builds that may run at a time where the limit is not what is measured.
 pub const NO_LIMIT: u32 = 100_000;

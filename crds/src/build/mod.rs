@@ -7,6 +7,7 @@ mod source;
 mod status;
 pub mod support;
 mod template;
+mod usage;
 mod waiting;
 
 pub use logs::{KeptLog, KeptLogs, MAX_KEPT_LOGS};
@@ -24,6 +25,7 @@ pub use status::{
     PolicyVerdict, ReferrerDigests, ScanStatus, SeverityCounts, SourceStatus, StagedImage, Verdict,
 };
 pub use template::{BuildInputs, BuildTemplate, RepositoryName, TemplateOutput, TemplateRef};
+pub use usage::Usage;
 pub use waiting::{ClassRetries, QueueLimit, QueueStatus, StageAttempts};
 
 use kube_derive::{CustomResource, KubeSchema};

@@ -10,7 +10,7 @@ use crate::common::Digest;
 use crate::conditions;
 use crate::image_policy::Mode;
 
-use super::{KeptLogs, ResolvedSpec};
+use super::{KeptLogs, ResolvedSpec, Usage};
 
 /// State in one word, for people. Derived from the conditions' causes; no controller reads it back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -127,6 +127,9 @@ pub struct BuildStatus {
     /// Where the logs of the build's containers are kept. Absent until one is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logs: Option<KeptLogs>,
+    /// What the container that builds used in its last attempt that ended. Told by that very container, which runs the tenant's code, so it informs and decides nothing. Absent where it is not known: with method custom, whose program is the tenant's own, and of a container that was killed, as for want of memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
 }
 
 impl Default for BuildStatus {
@@ -154,6 +157,7 @@ impl Default for BuildStatus {
             output: None,
             failure: None,
             logs: None,
+            usage: None,
         }
     }
 }

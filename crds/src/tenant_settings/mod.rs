@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::common::{BuildDefaults, Description, DisplayText, Email, HttpsUrl, Subject};
 use crate::conditions;
 use crate::entitlement::EffectiveCapability;
+use crate::retention::Retention;
 use crate::usage::Usage;
 
 bounded_strings! {
@@ -103,6 +104,9 @@ pub struct TenantSettingsSpec {
     /// What every build of the tenant takes when neither it nor its project says otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build_defaults: Option<BuildDefaults>,
+    /// Which finished builds are removed, in each project that does not say itself. Where it is set, even empty, it counts instead of the platform's; empty, every build is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
 }
 
 /// A subject and its role.

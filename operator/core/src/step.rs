@@ -3,7 +3,7 @@
 //! A step is told its work as JSON in one environment variable, so that nothing a tenant wrote is ever parsed as
 //! an argument. It answers with one [`Report`] in its termination message, which is part of the pod's status:
 //! tenants can't write there. The container that runs tenant code also has a termination message; nobody reads a
-//! report from it.
+//! report from it, only what it used, which is shown and decides nothing ([`usage`]).
 
 use imagefactory_crds::build::{
     BaseImage, FailureClass, InlineFile, NamedValue, PlatformImage, Proxy, Recipe, RegistryMirror, ScanStatus, Verdict,
@@ -12,6 +12,7 @@ use imagefactory_crds::image_policy::ImagePolicySpec;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub mod buildkit;
+pub mod usage;
 
 /// Environment variable that carries the step as JSON.
 pub const STEP_VARIABLE: &str = "IMAGEFACTORY_STEP";
@@ -34,6 +35,8 @@ pub mod paths {
     pub const CACHE_IN: &str = "/cache/in";
     /// The project's cache as the builder leaves it. Written by the builder, read-only and hostile to `push`.
     pub const CACHE_OUT: &str = "/cache/out";
+    /// Name of our own program in [`PREPARED`], which starts Kaniko and tells what it used. Put there by `prepare`.
+    pub const LAUNCHER: &str = "worker";
     /// Programs of ours for containers of other images: `worker`. Written by `install`.
     pub const TOOLS: &str = "/imagefactory";
     /// OCI layout. Written by the builder, read-only and hostile to `push`.

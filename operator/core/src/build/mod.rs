@@ -33,6 +33,8 @@ mod simulation;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod usage_tests;
+#[cfg(test)]
 mod waiting_tests;
 
 pub use observed::{ContainerState, ContainerView, Earlier, JobView, Observed, PodView};

@@ -191,8 +191,7 @@ pub fn validate(build: &Build, references: References<'_>, settings: &Settings) 
     let method = spec.method.unwrap_or_default();
     options::check_method(&spec, method)?;
     check_references(&spec)?;
-    let pull_prefixes = options::pull_prefixes(tenant, &identity.tenant, settings);
-    options::check_pulls(&spec, &pull_prefixes, settings)?;
+    let pull_prefixes = choose_pulls(&spec, &identity, tenant, settings)?;
     let Chosen {
         source,
         git_secret,
@@ -526,7 +525,19 @@ fn choose_policies(
         .collect()
 }
 
-/// What the Tenant itself says of why it is not ready.
+/// Prefixes that the build may pull from; what it names itself lies under them.
+fn choose_pulls(
+    spec: &BuildSpec,
+    identity: &Identity,
+    tenant: &Tenant,
+    settings: &Settings,
+) -> Result<Vec<String>, Refusal> {
+    let prefixes = options::pull_prefixes(tenant, &identity.tenant, settings);
+    options::check_pulls(spec, &prefixes, settings)?;
+    Ok(prefixes)
+}
+
+/// What goes away, if anything does.
 fn leaving(tenant: &Tenant, namespace_leaves: bool) -> Option<Leaving> {
     let of_tenant = tenant.metadata.deletion_timestamp.as_ref().map(|_| Leaving::Tenant);
     if namespace_leaves {
@@ -536,6 +547,7 @@ fn leaving(tenant: &Tenant, namespace_leaves: bool) -> Option<Leaving> {
     }
 }
 
+/// What the Tenant itself says of why it is not ready.
 fn not_in_place(tenant: &Tenant) -> Option<String> {
     let status = tenant.status.as_ref();
     let ready = status.and_then(|status| conditions::find(&status.conditions, conditions::READY));

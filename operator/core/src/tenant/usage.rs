@@ -58,7 +58,7 @@ mod tests {
     use super::*;
     use crate::tenant::fixtures::{self, user};
 
-    fn build(name: &str, created: &str, status: serde_json::Value) -> Build {
+    fn build(name: &str, created: &str, status: &serde_json::Value) -> Build {
         serde_json::from_value(serde_json::json!({
             "apiVersion": "imagefactory.dev/v1alpha1", "kind": "Build",
             "metadata": {"name": name, "namespace": "tenant-acme", "creationTimestamp": created},
@@ -77,9 +77,9 @@ mod tests {
         });
         let running = serde_json::json!({"startTime": "2026-01-01T00:00:00Z"});
         let builds = [
-            build("a", "2026-01-01T00:00:00Z", serde_json::json!({})),
-            build("c", "2026-01-03T00:00:00Z", serde_json::json!({})),
-            build("b", "2026-01-02T00:00:00Z", running),
+            build("a", "2026-01-01T00:00:00Z", &serde_json::json!({})),
+            build("c", "2026-01-03T00:00:00Z", &serde_json::json!({})),
+            build("b", "2026-01-02T00:00:00Z", &running),
         ];
         let member = |name: &str, role: &str| Member {
             subject: user(name),

@@ -1,9 +1,10 @@
-//! All reads of the build controller: from the watches' stores, but for one doubt that only the API server can settle.
+//! All reads of the build controller: from the watches' stores, but for doubts that only the API server can settle.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use imagefactory_core::build::names::{Identity, Stage, stage_of};
+use imagefactory_core::build::observed::JobEnd;
 use imagefactory_core::build::status::is_settled;
 use imagefactory_core::build::{Earlier, JobView, Observed, PodView, References};
 use imagefactory_core::tenant::home::is_terminating;
@@ -12,6 +13,7 @@ use imagefactory_crds::names::{ANNOTATION_RESOLVED_SPEC, LABEL_BUILD_UID, LABEL_
 use imagefactory_crds::{Build, ImagePolicySpec, Project, Tenant, TenantSettings};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
+use kube::api::ListParams;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 
@@ -26,8 +28,8 @@ pub(super) async fn observe(build: &Build, context: &Context) -> Result<Observed
     };
     Ok(Observed {
         pod: pod(build, &identity, context).await?,
-        scan: job(&identity, Stage::Scan, context),
-        publish: job(&identity, Stage::Publish, context),
+        scan: judged(job(&identity, Stage::Scan, context), build, &identity, context).await?,
+        publish: judged(job(&identity, Stage::Publish, context), build, &identity, context).await?,
         earlier: earlier(build, &identity, context).await?,
     })
 }
@@ -86,6 +88,32 @@ async fn pod(build: &Build, identity: &Identity, context: &Context) -> Result<Op
         return Ok(None);
     }
     asked_for(&name, identity, context).await
+}
+
+/// The job with its pod. Jobs and pods come by two watches: of a job that has failed and whose pod the store does not
+/// show, the API server is asked for it, since why it failed, and so whether it is tried again, only the pod says.
+async fn judged(
+    job: Option<JobView>,
+    build: &Build,
+    identity: &Identity,
+    context: &Context,
+) -> Result<Option<JobView>, BuildError> {
+    let is_riddle = |job: &JobView| job.pod.is_none() && matches!(job.ended, Some(JobEnd::Failed { .. }));
+    let Some(mut job) = job else { return Ok(None) };
+    if !is_riddle(&job) || is_settled(build.status.as_ref()) || job.build_uid.as_deref() != Some(&identity.uid) {
+        return Ok(Some(job));
+    }
+    let pods: Api<Pod> = Api::namespaced(context.client.clone(), &job.namespace);
+    let its = ListParams::default().labels(&format!("job-name={},{LABEL_BUILD_UID}={}", job.name, identity.uid));
+    let found = pods.list(&its).await.map_err(|source| BuildError::Observe {
+        name: job.name.clone(),
+        source: Box::new(source),
+    })?;
+    let newest = found
+        .iter()
+        .max_by_key(|pod| pod.metadata.creation_timestamp.as_ref().map(|time| time.0));
+    job.pod = newest.map(PodView::of);
+    Ok(Some(job))
 }
 
 /// The job of that stage: in the work namespace, or in the tenant's where its own credential publishes.
@@ -190,3 +218,5 @@ fn begun_with(build: &Build, context: &Context) -> Option<ResolvedSpec> {
     let text = pod.annotations().get(ANNOTATION_RESOLVED_SPEC).filter(|_| is_ours)?;
     serde_json::from_str(text).ok()
 }
+#[cfg(test)]
+mod tests;

@@ -72,6 +72,18 @@ pub(super) fn turned(build: &Build, status: &BuildStatus, context: &Context) {
     }
 }
 
+/// Counts what an attempt used, when the status that tells it was just written.
+pub(super) fn used(build: &Build, status: &BuildStatus, context: &Context) {
+    let before = build.status.as_ref().and_then(|status| status.usage);
+    let Some(usage) = status.usage.filter(|usage| before != Some(*usage)) else {
+        return;
+    };
+    let namespace = build.namespace().unwrap_or_default();
+    let tenant = names::tenant_of_namespace(&namespace).unwrap_or_default();
+    let method = build.spec.method.unwrap_or_default().as_str();
+    context.metrics.build_used(tenant, method, usage.cpu_seconds);
+}
+
 fn claims_more(before: Option<&BuildStatus>, now: &BuildStatus) -> bool {
     let count = |status: &BuildStatus| status.retries.iter().map(|retries| retries.count).sum::<u32>();
     count(now) > before.map_or(0, count)

@@ -6,6 +6,7 @@ mod error;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use imagefactory_core::image_policy::status;
 use imagefactory_crds::ImagePolicy;
@@ -20,6 +21,9 @@ use crate::watches::Hubs;
 
 pub use error::ImagePolicyError;
 
+/// How soon to look again after the policy turned out to have changed since it was read.
+const SOON: Duration = Duration::from_secs(1);
+
 /// Runs the controller until `stop`. A policy is woken by itself alone.
 pub async fn run(context: Arc<Context>, hubs: Hubs, stop: CancellationToken) {
     runner::run(Wiring::new("image-policy", &hubs.policies), context, stop, reconcile).await;
@@ -32,6 +36,7 @@ async fn reconcile(policy: Arc<ImagePolicy>, context: Arc<Context>) -> Result<Ou
     let policies: Api<ImagePolicy> = Api::all(context.client.clone());
     match halt::write_status(&policies, &policy, policy.status.as_ref(), &status, &context).await? {
         Write::Written => Ok(Outcome::changed()),
-        Write::Unchanged | Write::Gone | Write::Outdated => Ok(Outcome::unchanged()),
+        Write::Unchanged | Write::Gone => Ok(Outcome::unchanged()),
+        Write::Outdated => Ok(Outcome::waiting().again_after(SOON)),
     }
 }

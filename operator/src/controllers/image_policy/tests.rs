@@ -45,3 +45,11 @@ async fn a_policy_that_can_not_be_applied_says_so_with_an_event() {
     assert_eq!(server.writes(), expected);
     assert_eq!(server.status()["conditions"][0]["reason"], "Invalid");
 }
+
+#[tokio::test]
+async fn a_policy_that_was_overtaken_is_looked_at_again() {
+    let request = format!("PATCH {POLICY}/status");
+    let server = Mock::default().refuses(&request, 409).start(&Hubs::default());
+    let outcome = reconcile(Arc::new(policy("6.9")), server.context.clone()).await;
+    assert_eq!(outcome.unwrap(), Outcome::waiting().again_after(SOON));
+}

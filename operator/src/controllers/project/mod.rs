@@ -27,6 +27,8 @@ pub(in crate::controllers) use ledger::Ledger;
 
 pub use error::ProjectError;
 
+/// How soon to look again after the project turned out to have changed since it was read.
+const SOON: Duration = Duration::from_secs(1);
 /// How soon to look again at what may still come.
 const LATER: Duration = Duration::from_secs(5);
 /// How soon to look again at what was left alone, should what is going away stay after all.
@@ -53,12 +55,13 @@ async fn reconcile(project: Arc<Project>, context: Arc<Context>, ledger: Arc<Led
         Err(error) if !situation.has_tenant && is_out_of_reach(&error) => return Ok(Outcome::waiting()),
         written => written?,
     };
-    let outcome = if write == Write::Written {
-        Outcome::changed()
-    } else {
-        Outcome::unchanged()
+    let outcome = match write {
+        Write::Written => Outcome::changed(),
+        Write::Unchanged | Write::Gone | Write::Outdated => Outcome::unchanged(),
     };
     let may_come = (readiness.standing == Standing::Retrying).then_some(LATER);
-    let again = observed.count_in.into_iter().chain(may_come).min();
+    // The watch brings what overtook us; what was counted and not written is not left to it alone.
+    let overtaken = (write == Write::Outdated).then_some(SOON);
+    let again = observed.count_in.into_iter().chain(may_come).chain(overtaken).min();
     Ok(again.map_or(outcome, |delay| outcome.again_after(delay)))
 }

@@ -118,3 +118,26 @@ async fn where_the_operator_may_not_write_a_project_is_left_alone_without_an_err
     let outcome = reconcile(Arc::new(project()), server.context.clone(), Arc::default()).await;
     assert_eq!(outcome.unwrap(), Outcome::waiting());
 }
+
+#[tokio::test]
+async fn a_project_that_was_overtaken_is_looked_at_again_although_its_builds_were_counted() {
+    let hubs = Hubs::default();
+    let (_, of_tenant) = cluster();
+    of_tenant
+        .tenants
+        .store()
+        .state()
+        .iter()
+        .for_each(|tenant| show(&hubs.tenants, (**tenant).clone()));
+    of_tenant
+        .namespaces
+        .store()
+        .state()
+        .iter()
+        .for_each(|namespace| show(&hubs.namespaces, (**namespace).clone()));
+    let server = Mock::default()
+        .refuses(&format!("PATCH {PROJECT}/status"), 409)
+        .start(&hubs);
+    let outcome = reconcile(Arc::new(project()), server.context.clone(), Arc::default()).await;
+    assert_eq!(outcome.unwrap(), Outcome::unchanged().again_after(SOON));
+}

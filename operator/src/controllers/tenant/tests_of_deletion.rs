@@ -33,7 +33,7 @@ fn home() -> Namespace {
     found
 }
 
-fn made<K: Resource + DeserializeOwned>(name: &str, namespace: &str, stage: &str, status: Value) -> K {
+fn made<K: Resource + DeserializeOwned>(name: &str, namespace: &str, stage: &str, status: &Value) -> K {
     serde_json::from_value(json!({
         "metadata": {"name": name, "namespace": namespace, "uid": format!("uid-{name}"), "labels": {
             "imagefactory.dev/tenant": "acme", "imagefactory.dev/project": "web", "imagefactory.dev/build": "b",
@@ -113,8 +113,8 @@ async fn a_build_that_runs_is_told_of_without_asking_anybody() {
 
 #[tokio::test]
 async fn a_pod_or_a_job_that_only_the_api_server_knows_of_runs_too() {
-    let live: Pod = made("b-build-1", "tenant-acme", "build", json!({"phase": "Running"}));
-    let scan: Job = made("scan-build-uid-1", WORK, "scan", json!({}));
+    let live: Pod = made("b-build-1", "tenant-acme", "build", &json!({"phase": "Running"}));
+    let scan: Job = made("scan-build-uid-1", WORK, "scan", &json!({}));
     for (pods, jobs) in [(vec![live], vec![]), (vec![], vec![scan])] {
         let hubs = Hubs::default();
         show(&hubs.namespaces, home());
@@ -130,7 +130,7 @@ async fn jobs_go_first_and_then_the_namespace_that_was_seen() {
     let hubs = Hubs::default();
     show(&hubs.namespaces, home());
     let done = json!({"conditions": [{"type": "Complete", "status": "True"}]});
-    let scan: Job = made("scan-build-uid-1", WORK, "scan", done);
+    let scan: Job = made("scan-build-uid-1", WORK, "scan", &done);
     let server = opened(holding(Some(&home()), &[], &[scan]), &hubs);
     let deleted = format!("/apis/batch/v1/namespaces/{WORK}/jobs/scan-build-uid-1");
     run(&server).await.unwrap();
@@ -153,8 +153,8 @@ async fn a_pod_whose_log_is_not_kept_holds_everything_up() {
     let ended = json!({"phase": "Succeeded", "containerStatuses": [{
         "name": "c", "image": "i", "imageID": "", "ready": false, "restartCount": 0, "containerID": "containerd://1",
         "state": {"terminated": {"exitCode": 0, "containerID": "containerd://1", "finishedAt": Time(now())}}}]});
-    let pod: Pod = made("b-build-1", "tenant-acme", "build", ended);
-    let server = opened(holding(Some(&home()), &[pod.clone()], &[]), &hubs);
+    let pod: Pod = made("b-build-1", "tenant-acme", "build", &ended);
+    let server = opened(holding(Some(&home()), std::slice::from_ref(&pod), &[]), &hubs);
     run(&server).await.unwrap();
     assert_eq!(server.writes(), [format!("PATCH {TENANT}/status")]);
     assert_eq!(reason(&server), "LogsNotKept");

@@ -16,6 +16,8 @@ use crate::controllers::tenant::halt;
 use crate::controllers::tenant::home::is_out_of_reach;
 use crate::runner::Outcome;
 
+/// How soon to look again after the settings turned out to have changed since they were read.
+const SOON: Duration = Duration::from_secs(1);
 /// How soon to look again at what may still come.
 const LATER: Duration = Duration::from_secs(5);
 /// How soon to look again at what was left alone, should what is going away stay after all.
@@ -53,7 +55,9 @@ pub(super) async fn report(
     } else {
         Outcome::unchanged()
     };
-    Ok(if readiness.standing == Standing::Retrying {
+    Ok(if written == Write::Outdated {
+        outcome.again_after(SOON)
+    } else if readiness.standing == Standing::Retrying {
         outcome.again_after(LATER)
     } else {
         outcome

@@ -123,3 +123,16 @@ async fn when_the_tenant_is_gone_its_settings_say_nothing_more() {
     reconcile(Arc::new(object()), server.context.clone()).await.unwrap();
     assert_eq!(server.requests(), [] as [&str; 0]);
 }
+
+#[tokio::test]
+async fn settings_that_were_overtaken_are_looked_at_again() {
+    let hubs = Hubs::default();
+    let server = Mock::default()
+        .refuses(&format!("PATCH {OBJECT}/status"), 409)
+        .start(&hubs);
+    let outcome = reconcile(Arc::new(object()), server.context.clone()).await.unwrap();
+    assert_eq!(
+        outcome,
+        Outcome::unchanged().again_after(std::time::Duration::from_secs(1))
+    );
+}

@@ -19,7 +19,7 @@ fn clock() -> Timestamp {
     now() + SignedDuration::from_secs(*CLOCK.lock().unwrap())
 }
 
-fn tenant(status: Value) -> Tenant {
+fn tenant(status: &Value) -> Tenant {
     serde_json::from_value(json!({
         "apiVersion": "imagefactory.dev/v1alpha1", "kind": "Tenant",
         "metadata": {"name": "acme", "uid": "tenant-uid", "resourceVersion": "7"},
@@ -48,7 +48,7 @@ fn cluster() -> (Server, Hubs) {
         ..TenantSettingsStatus::default()
     });
     show(&hubs.tenant_settings, settings.clone());
-    let seen = tenant(json!({"observedGeneration": 1}));
+    let seen = tenant(&json!({"observedGeneration": 1}));
     let mut server = Mock::default()
         .holds(TENANT, &seen)
         .holds(SETTINGS, &settings)
@@ -63,7 +63,7 @@ fn cluster() -> (Server, Hubs) {
 async fn both_statuses_tell_the_tenants_own_numbers_once_in_ten_seconds_and_only_when_they_differ() {
     let (server, hubs) = cluster();
     let ledger = Arc::new(Ledger::default());
-    let seen = Arc::new(tenant(json!({"observedGeneration": 1, "namespace": "tenant-acme"})));
+    let seen = Arc::new(tenant(&json!({"observedGeneration": 1, "namespace": "tenant-acme"})));
     let look = async |tenant: &Arc<Tenant>| {
         reconcile(tenant.clone(), server.context.clone(), ledger.clone())
             .await
@@ -99,7 +99,7 @@ async fn both_statuses_tell_the_tenants_own_numbers_once_in_ten_seconds_and_only
     );
     assert_eq!(server.requests().len(), 2, "too early");
     *CLOCK.lock().unwrap() = 10;
-    let before = Arc::new(tenant(told.clone()));
+    let before = Arc::new(tenant(told));
     assert_eq!(look(&before).await, Outcome::changed());
     let now = server.bodies()[2]["status"].clone();
     assert_eq!(now["usage"]["builds"]["total"], 3);
@@ -108,7 +108,7 @@ async fn both_statuses_tell_the_tenants_own_numbers_once_in_ten_seconds_and_only
     let mut settings = (*hubs.tenant_settings.store().state()[0]).clone();
     settings.status = serde_json::from_value(server.bodies()[3]["status"].clone()).unwrap();
     show(&hubs.tenant_settings, settings);
-    assert_eq!(look(&Arc::new(tenant(now))).await, Outcome::unchanged());
+    assert_eq!(look(&Arc::new(tenant(&now))).await, Outcome::unchanged());
     assert_eq!(server.requests().len(), 4, "nothing has changed");
 }
 
@@ -116,7 +116,7 @@ async fn both_statuses_tell_the_tenants_own_numbers_once_in_ten_seconds_and_only
 async fn a_tenant_that_was_not_seen_yet_is_told_nothing_and_looked_at_again() {
     let (server, _hubs) = cluster();
     server.context.dispatcher.open_empty();
-    let outcome = reconcile(Arc::new(tenant(Value::Null)), server.context.clone(), Arc::default())
+    let outcome = reconcile(Arc::new(tenant(&Value::Null)), server.context.clone(), Arc::default())
         .await
         .unwrap();
     assert_eq!(outcome, Outcome::changed().again_after(Duration::from_secs(10)));

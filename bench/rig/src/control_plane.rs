@@ -1,4 +1,4 @@
-//! A control plane of its own: etcd, kube-apiserver and kube-controller-manager on free ports of the loopback device,
+//! A control plane of its own: etcd, kube-apiserver and, where wanted, kube-controller-manager on free ports of the loopback device,
 //! with their data in a temporary directory. Nothing of it is left when it is dropped, and no other cluster notices.
 
 use std::fmt::Write as _;
@@ -12,8 +12,8 @@ use kube::{Client, Config};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-use super::process::Process;
 use crate::error::{BenchError, Result, Trying};
+use crate::process::Process;
 
 /// Who speaks with the API server; the audit log tells them apart.
 pub const USERS: [&str; 6] = ["operator", "null", "double", "load", "watcher", "controllers"];
@@ -34,6 +34,26 @@ rules:
 /// What jobs, service accounts and quotas need. The collector of garbage is left out: nothing is deleted.
 const CONTROLLERS: &str = "job-controller,serviceaccount-controller,resourcequota-controller,namespace-controller";
 
+/// What of a control plane is wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts {
+    /// Jobs, service accounts, quotas and namespaces are looked after.
+    pub controllers: bool,
+    /// Requests are written down.
+    pub audit: bool,
+    /// Admission plugins that are off.
+    pub without: &'static [&'static str],
+}
+
+impl Parts {
+    /// All that a measurement needs.
+    pub const ALL: Self = Self {
+        controllers: true,
+        audit: true,
+        without: &[],
+    };
+}
+
 /// The control plane.
 pub struct ControlPlane {
     dir: TempDir,
@@ -46,9 +66,9 @@ impl ControlPlane {
     ///
     /// # Errors
     /// When a program is missing or does not come up.
-    pub async fn start(tools: &Path) -> Result<Self> {
+    pub async fn start(tools: &Path, parts: Parts) -> Result<Self> {
         let dir = tempfile::Builder::new()
-            .prefix("imagefactory-bench-")
+            .prefix("imagefactory-plane-")
             .tempdir()
             .trying("could not make a temporary directory")?;
         let mut plane = Self {
@@ -59,9 +79,11 @@ impl ControlPlane {
         let etcd_port = free_port()?;
         plane.prepare()?;
         plane.start_etcd(tools, etcd_port)?;
-        plane.start_api_server(tools, etcd_port)?;
+        plane.start_api_server(tools, etcd_port, parts)?;
         plane.await_answer().await?;
-        plane.start_controllers(tools)?;
+        if parts.controllers {
+            plane.start_controllers(tools)?;
+        }
         Ok(plane)
     }
 
@@ -161,7 +183,7 @@ impl ControlPlane {
         self.run("etcd", &mut command)
     }
 
-    fn start_api_server(&mut self, tools: &Path, etcd: u16) -> Result<()> {
+    fn start_api_server(&mut self, tools: &Path, etcd: u16, parts: Parts) -> Result<()> {
         let mut command = Command::new(tools.join("kube-apiserver"));
         command
             .args(["--etcd-servers", &format!("http://127.0.0.1:{etcd}")])
@@ -187,13 +209,16 @@ impl ControlPlane {
                 "--endpoint-reconciler-type",
                 "none",
             ])
-            .args([
-                "--audit-policy-file",
-                &self.path("audit.yaml"),
-                "--audit-log-path",
-                &self.path("audit.log"),
-            ])
-            .args(["--audit-log-maxsize", "4000", "--profiling=false", "--allow-privileged"]);
+            .args(["--profiling=false", "--allow-privileged"]);
+        if parts.audit {
+            let (policy, log) = (self.path("audit.yaml"), self.path("audit.log"));
+            command
+                .args(["--audit-policy-file", &policy, "--audit-log-path", &log])
+                .args(["--audit-log-maxsize", "4000"]);
+        }
+        if !parts.without.is_empty() {
+            command.args(["--disable-admission-plugins", &parts.without.join(",")]);
+        }
         self.run("kube-apiserver", &mut command)
     }
 

@@ -1,0 +1,15 @@
+//! What measurements (`bench/`) and the operator's fault tests (`operator/tests/faults/`) stand on.
+//!
+//! | module | does |
+//! |---|---|
+//! | [`control_plane`] | etcd and kube-apiserver of its own, kube-controller-manager where it is wanted |
+//! | [`process`] | a process that ends with its handle |
+//! | [`setup`] | kinds, namespaces, policy, tenants |
+//! | [`reports`] | what the steps of a good build say |
+//! | [`error`] | why it can't be |
+
+pub mod control_plane;
+pub mod error;
+pub mod process;
+pub mod reports;
+pub mod setup;

@@ -1,0 +1,74 @@
+//! What is asked of the API server because the stores may lag.
+
+use kube::core::DeserializeGuard;
+use kube::runtime::watcher::Event;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::testing::{context, object, server};
+use crate::watches::{Hub, Hubs, Watched};
+
+fn show<K: Watched + DeserializeOwned>(hub: &Hub<K>, value: Value) {
+    let _ = hub.take(Event::Apply(DeserializeGuard(Ok(object(value)))));
+}
+
+fn build() -> Build {
+    object(json!({
+        "apiVersion": "imagefactory.dev/v1alpha1", "kind": "Build",
+        "metadata": {"name": "b", "namespace": "tenant-acme", "uid": "u", "resourceVersion": "1"},
+        "spec": {"projectRef": {"name": "web"}, "source": {"inline": {"files": [{"path": "Dockerfile", "content": "FROM scratch"}]}}},
+        "status": {
+            "attempts": 1, "startTime": "2026-01-01T00:00:00Z", "stageAttempts": {"scan": 1},
+            "staged": {"repository": "r/acme", "digest": "sha256:aa", "size": 1},
+        },
+    }))
+}
+
+fn job(condition: &str) -> Value {
+    json!({
+        "metadata": {"name": "scan-u-1", "namespace": "image-factory-work", "labels": labels()},
+        "status": {"conditions": [{"type": condition, "status": "True", "reason": "BackoffLimitExceeded"}]},
+    })
+}
+
+fn labels() -> Value {
+    json!({"imagefactory.dev/build-uid": "u", "imagefactory.dev/stage": "scan", "job-name": "scan-u-1"})
+}
+
+fn pod() -> Value {
+    json!({
+        "metadata": {"name": "scan-u-1-x", "namespace": "image-factory-work", "labels": labels()},
+        "status": {"phase": "Failed", "reason": "Evicted"},
+    })
+}
+
+#[tokio::test]
+async fn why_a_job_failed_is_asked_of_the_api_server_while_the_store_does_not_show_its_pod() {
+    let (client, mut server) = server();
+    let hubs = Hubs::default();
+    show(&hubs.jobs, job("Failed"));
+    let context = context(client, &hubs);
+    let observing = tokio::spawn(async move { observe(&build(), &context).await });
+    let asked = server.expect("GET /api/v1/namespaces/image-factory-work/pods").await;
+    assert!(asked.query.contains("job-name%3Dscan-u-1"), "{}", asked.query);
+    asked.answer(200, &json!({"metadata": {}, "items": [pod()]}));
+    let scan = observing.await.unwrap().unwrap().scan.unwrap();
+    assert_eq!(scan.pod.unwrap().reason.as_deref(), Some("Evicted"));
+}
+
+#[tokio::test]
+async fn nothing_is_asked_about_a_job_whose_pod_is_shown_or_that_did_not_fail() {
+    for (condition, with_pod) in [("Failed", true), ("Complete", false), ("Suspended", false)] {
+        let (client, mut server) = server();
+        let hubs = Hubs::default();
+        show(&hubs.jobs, job(condition));
+        if with_pod {
+            show(&hubs.pods, pod());
+        }
+        let context = context(client, &hubs);
+        let observed = observe(&build(), &context).await.unwrap();
+        assert_eq!(observed.scan.unwrap().pod.is_some(), with_pod);
+        assert!(server.is_quiet_for(std::time::Duration::from_millis(20)).await);
+    }
+}
