@@ -43,9 +43,9 @@ async fn service_answers(busy: &Busy) {
 #[ignore = "needs the cluster of `make cluster`"]
 async fn etcd_pauses_the_api_server_is_killed_and_the_kubelet_is_away_and_every_build_is_done_once() {
     let _alone = ALONE.lock().await;
-    let mut busy = Busy::start("servers").await;
-    let cluster = busy.tenant.cluster.clone();
     for round in 0..times("IMAGEFACTORY_FAULT_ROUNDS", 1) {
+        let mut busy = Busy::start("servers").await;
+        let cluster = busy.tenant.cluster.clone();
         figure(&format!("round {round}: etcd stands still for 10 s"));
         let frozen = cluster.server("etcd").freeze();
         sleep(Duration::from_secs(10)).await;
@@ -71,8 +71,8 @@ async fn etcd_pauses_the_api_server_is_killed_and_the_kubelet_is_away_and_every_
         let frozen = cluster.server("kubelet").freeze();
         sleep(Duration::from_secs(times("IMAGEFACTORY_KUBELET_AWAY", 15).into())).await;
         drop(frozen);
+        busy.ends_well().await;
     }
-    busy.ends_well().await;
 }
 
 /// Builds that wait for their next attempt.
