@@ -21,8 +21,10 @@ pub mod image_policy;
 pub mod names;
 pub mod project;
 pub mod quantity;
+pub mod retention;
 pub mod tenant;
 pub mod tenant_settings;
+pub mod usage;
 
 pub use build::{Build, BuildSpec, BuildStatus};
 pub use image_policy::{ImagePolicy, ImagePolicySpec, ImagePolicyStatus};

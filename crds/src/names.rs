@@ -4,6 +4,11 @@ use crate::GROUP;
 
 /// Label on everything that belongs to a tenant: the tenant's name. On a Namespace it means "made by us".
 pub const LABEL_TENANT: &str = "imagefactory.dev/tenant";
+/// Annotation on a tenant's Namespace: uid of the Tenant that it was made for, so that another Tenant of the name does
+/// not take it over.
+pub const ANNOTATION_TENANT_UID: &str = "imagefactory.dev/tenant-uid";
+/// Finalizer on a Tenant: it goes after its namespace, and its namespace after its builds.
+pub const FINALIZER_TENANT: &str = "imagefactory.dev/tenant";
 /// Label: name of the Project.
 pub const LABEL_PROJECT: &str = "imagefactory.dev/project";
 /// Label: name of the Build.
@@ -14,6 +19,8 @@ pub const LABEL_BUILD_UID: &str = "imagefactory.dev/build-uid";
 pub const LABEL_ATTEMPT: &str = "imagefactory.dev/attempt";
 /// Label: what an object does (`build`, `scan`, `publish`).
 pub const LABEL_STAGE: &str = "imagefactory.dev/stage";
+/// Annotation of a build's pod: what it was made for, as the Build's `status.resolvedSpec`. Nobody but the operator writes pods.
+pub const ANNOTATION_RESOLVED_SPEC: &str = "imagefactory.dev/resolved-spec";
 /// Kubernetes' own label for who manages an object.
 pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Value of [`LABEL_MANAGED_BY`] on all that the operator makes.

@@ -45,6 +45,7 @@ fn another(field: &str) -> Value {
         "proxy" => json!({"http": "http://other.example.com:3128"}),
         "placement" => json!({"runtimeClassName": "other"}),
         "timeout" => json!("10m"),
+        "templateRef" | "rerunOf" => json!({"name": "other"}),
         _ => panic!("{field} is new: say what else it could be"),
     }
 }
@@ -70,6 +71,8 @@ fn nothing_in_the_spec_changes_but_cancelled() {
         let object = match field.as_str() {
             "recipe" => fixtures::recipe(),
             "custom" => fixtures::custom(),
+            "templateRef" => fixtures::by_template(),
+            "rerunOf" => fixtures::rerun(),
             "platforms" | "secrets" | "cache" | "placement" | "proxy" => fixtures::buildx(),
             _ => fixtures::build(),
         };

@@ -276,12 +276,56 @@ mod settings {
             "CancelBuilds",
             "ManageProjects",
             "ManageTeam",
-            "EditSettings"
+            "ViewAnalytics",
+            "ReadAudit",
+            "EditSettings",
+            "ManageBilling",
+            "ApproveQuarantine",
+            "ReleaseQuarantine"
         ])));
         refuses(&role(json!([])), "too short");
-        // No custom role approves or releases quarantine before there is a quarantine.
-        for unknown in ["ApproveQuarantine", "ReleaseQuarantine", "*", "viewprojects"] {
+        for unknown in ["*", "viewprojects", "CreateProjects", "ManageWaivers", ""] {
             refuses(&role(json!([unknown])), "must be one of");
+        }
+    }
+
+    #[test]
+    fn a_permission_stands_in_a_role_once() {
+        let twice = json!([{"name": "releaser", "permissions": ["ViewProjects", "ViewProjects"]}]);
+        refuses(&settings_with("roles", twice), "duplicate");
+    }
+
+    #[test]
+    fn a_role_may_say_what_it_is_for() {
+        let role = |text: &str| json!([{"name": "releaser", "description": text, "permissions": ["ViewProjects"]}]);
+        admits(&settings_with("roles", role("Those on call.\nSee the handbook.")));
+        for bad in ["\u{7}".to_owned(), "a".repeat(1025)] {
+            assert_ne!(
+                problems(&settings_with("roles", role(&bad))),
+                Vec::<String>::new(),
+                "{bad:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn there_are_at_most_16_roles_and_their_names_are_dns_labels() {
+        let roles = |count: usize| -> Value {
+            let role = |number: usize| match number {
+                0 => json!({"name": "releaser", "permissions": ["ViewProjects"]}),
+                _ => json!({"name": format!("role-{number}"), "permissions": ["ViewProjects"]}),
+            };
+            (0..count).map(role).collect()
+        };
+        admits(&settings_with("roles", roles(16)));
+        refuses(&settings_with("roles", roles(17)), "too long");
+        for bad in ["Owner", "ADMIN", "a.b", "a b", "-a", "a-", "", &"a".repeat(41)] {
+            let roles = json!([{"name": "releaser", "permissions": ["ViewProjects"]}, {"name": bad, "permissions": ["ViewProjects"]}]);
+            assert_ne!(
+                problems(&settings_with("roles", roles)),
+                Vec::<String>::new(),
+                "{bad:?}"
+            );
         }
     }
 
@@ -392,6 +436,72 @@ mod image_policies {
         for bad in ["dryrun", "Off", "Audit", ""] {
             refuses(&policy_with("mode", json!(bad)), "must be one of");
         }
+    }
+
+    #[test]
+    fn a_rule_has_a_name_of_its_own_an_expression_and_a_message() {
+        let rule = |name: &str, expression: &str, message: &str| json!({"name": name, "expression": expression, "message": message});
+        let rules = |rules: Value| policy_with("rules", rules);
+        admits(&rules(json!([
+            rule("a", "true", "m"),
+            rule("b", &"!".repeat(512), &"m".repeat(160))
+        ])));
+        admits(&rules(json!([rule(
+            "a",
+            "counts.critical == 0\n  && true",
+            "Für alle"
+        )])));
+        for bad in [
+            rule("A", "true", "m"),
+            rule("a", "", "m"),
+            rule("a", &"!".repeat(513), "m"),
+            rule("a", "'é' == 'é'", "m"),
+            rule("a", "true", ""),
+            rule("a", "true", &"m".repeat(161)),
+            rule("a", "true", "a\nb"),
+            json!({"name": "a", "expression": "true"}),
+        ] {
+            assert_ne!(problems(&rules(json!([bad]))), Vec::<String>::new(), "{bad}");
+        }
+        let many: Vec<_> = (0..17).map(|number| rule(&format!("r{number}"), "true", "m")).collect();
+        assert_ne!(problems(&rules(json!(many))), Vec::<String>::new());
+    }
+
+    #[test]
+    fn allowed_sources_are_prefixes_of_repositories_without_a_scheme() {
+        let git = |prefix: &str| policy_with("allowedSources", json!({"git": [prefix]}));
+        let bases = |prefix: &str| policy_with("allowedSources", json!({"bases": [prefix]}));
+        admits(&git("git.example.com:8443/Team/app.git"));
+        admits(&git("git.example.com"));
+        admits(&bases("registry.example.com:5000/hardened"));
+        admits(&policy_with("allowedSources", json!({})));
+        for bad in [
+            "https://git.example.com",
+            "git.example.com/../x",
+            "user@git.example.com",
+            "git.example.com//x",
+            "",
+        ] {
+            assert_ne!(problems(&git(bad)), Vec::<String>::new(), "{bad}");
+            assert_ne!(problems(&bases(bad)), Vec::<String>::new(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_greatest_age_of_evidence_is_from_an_hour_to_a_year() {
+        for good in ["1h", "72h", "90m", "8760h"] {
+            admits(&policy_with("maxEvidenceAge", json!(good)));
+        }
+        for bad in ["59m", "8761h", "9999h"] {
+            refuses(
+                &policy_with("maxEvidenceAge", json!(bad)),
+                "must be between 1h and 8760h",
+            );
+        }
+        assert_ne!(
+            problems(&policy_with("maxEvidenceAge", json!("3d"))),
+            Vec::<String>::new()
+        );
     }
 
     #[test]

@@ -72,6 +72,7 @@ start_all() {
     wait_until git 30 git_ready
     wait_until kube-controller-manager 60 controllers_ready
     wait_until kube-proxy 60 kube_proxy_ready
+    wait_until kube-proxy 120 api_service_answers
     wait_until coredns 60 coredns_ready
     wait_until prometheus 60 prometheus_ready
     wait_until kubelet 120 node_ready

@@ -18,10 +18,11 @@ count_tests() {
     echo "$passed $failed $ignored"
 }
 
-# sum_results REPORT: passed, failed, ignored. A test that another one starts as a process of its own is not skipped.
+# sum_results REPORT: passed, failed, ignored. A test that another one starts as a process of its own is not skipped, nor
+# one that `make soak` runs.
 sum_results() {
     local started
-    started=$(grep -cE '^test .* ignored, (run|started) by the test ' "$1" || true)
+    started=$(grep -cE '^test .* ignored, (run|started) by (the test|.make soak.)' "$1" || true)
     sed -n 's/^test result: .* \([0-9]*\) passed; \([0-9]*\) failed; \([0-9]*\) ignored;.*/\1 \2 \3/p' "$1" |
         awk -v started="$started" '{ p += $1; f += $2; i += $3 } END { print p + 0, f + 0, i - started }'
 }

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# What `make test` only samples, in full: the search of the state machine as far as memory and patience go, and the
-# operator under faults on an API server of its own. Prints tables of both. SOAK_STATES says how many states of each
-# case, SOAK_SCHEDULES how many schedules of faults, SOAK_PARTS which of the two (`search`, `faults`).
+# What `make test` only samples, in full: the search of the state machine as far as memory and patience go, the operator
+# under faults on an API server of its own, and the faults on the cluster that `make test` has left with the release
+# deployed. Prints tables of them. SOAK_STATES says how many states of each case, SOAK_SCHEDULES how many schedules of
+# faults, SOAK_FREEZES how often a leader is frozen past its lease, SOAK_ROUNDS how often each server is taken away,
+# SOAK_PARTS which of the three (`search`, `faults`, `cluster`).
 set -euo pipefail
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -12,9 +14,12 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 STATES=${SOAK_STATES:-500000}
 SCHEDULES=${SOAK_SCHEDULES:-5000}
-PARTS=${SOAK_PARTS:-search faults}
+FREEZES=${SOAK_FREEZES:-200}
+ROUNDS=${SOAK_ROUNDS:-10}
+PARTS=${SOAK_PARTS:-search faults cluster}
 REPORT=$CACHE_DIR/log/soak/search.tests
 FAULTS=$CACHE_DIR/log/soak/faults.tests
+ON_CLUSTER=$CACHE_DIR/log/soak/cluster.tests
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CACHE_DIR/target}
 
 main() {
@@ -46,6 +51,24 @@ search() {
         --nocapture --test-threads 1 >"$REPORT" 2>&1 || ended=$?
     table
     [ "$ended" -eq 0 ] || { tail -n 60 "$REPORT" && say "failed (whole output: $REPORT)"; }
+    return "$ended"
+}
+
+# cluster: on the native cluster only, whose servers are processes of this machine.
+cluster() {
+    local ended=0 file soaks=()
+    for file in "$ROOT"/tests/tests/soak_*.rs; do soaks+=(--test "$(basename "$file" .rs)"); done
+    if [ ! -s "$CLUSTER_DIR/images.env" ] || [ ! -s "$STATE_DIR/run/etcd.pid" ]; then
+        say "faults on the cluster are left out: no native cluster is there with the release (make cluster; make test)"
+        return 0
+    fi
+    say "faults on the cluster: $FREEZES freezes, $ROUNDS rounds"
+    IMAGEFACTORY_FREEZES=$FREEZES IMAGEFACTORY_FAULT_ROUNDS=$ROUNDS IMAGEFACTORY_KUBELET_AWAY=75 \
+        cargo test --package imagefactory-tests --locked --no-fail-fast --test alone_faults_leader \
+        --test alone_faults_servers "${soaks[@]}" -- --ignored --nocapture --test-threads 1 >"$ON_CLUSTER" 2>&1 || ended=$?
+    sed -nE 's/^(test (.*) \.\.\. )?figure: (.*)$/\2\n    \3/p' "$ON_CLUSTER" | sed '/^$/d'
+    grep '^test result' "$ON_CLUSTER" || true
+    [ "$ended" -eq 0 ] || say "failed (whole output: $ON_CLUSTER)"
     return "$ended"
 }
 

@@ -1,11 +1,13 @@
-//! Removes what nobody needs any more: jobs and pods of settled builds, old logs, expired staged images. What goes, [`imagefactory_core`] decides;
+//! Removes what nobody needs any more: jobs and pods of settled builds, old logs, expired staged images, and finished
+//! builds where somebody says so. What goes, [`imagefactory_core`] decides;
 //! nothing goes before its logs are safe.
 
 mod old_logs;
 mod pods;
+mod retention;
 mod staged;
 
-pub(crate) use pods::may_go;
+pub(crate) use pods::{is_safe, may_go};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +46,7 @@ async fn sweep(round: u64, staged: &mut Staged, context: &Context) {
     pods::sweep(context).await;
     old_logs::sweep(round, context).await;
     staged.sweep(context).await;
+    retention::sweep(staged, context).await;
 }
 
 async fn jobs(context: &Context) {

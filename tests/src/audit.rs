@@ -1,9 +1,11 @@
 //! The API server's audit log: who asked for what, whatever anybody says of himself.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use serde::Deserialize;
 
 /// The log from some moment on.
@@ -26,13 +28,21 @@ pub struct AuditEvent {
     object_ref: ObjectRef,
     #[serde(default)]
     response_status: ResponseStatus,
+    /// When the API server had it.
+    #[serde(default, rename = "requestReceivedTimestamp")]
+    pub received: Timestamp,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 struct User {
     #[serde(default)]
     username: String,
+    #[serde(default)]
+    extra: BTreeMap<String, Vec<String>>,
 }
+
+/// Where the API server says which pod a service account's token is bound to.
+const POD: &str = "authentication.kubernetes.io/pod-name";
 
 #[derive(Clone, Debug, Default, Deserialize)]
 struct ResponseStatus {
@@ -54,6 +64,12 @@ impl AuditEvent {
     #[must_use]
     pub fn user(&self) -> &str {
         &self.impersonated_user.as_ref().unwrap_or(&self.user).username
+    }
+
+    /// The pod that asked, where a pod did with the token that it was given.
+    #[must_use]
+    pub fn pod(&self) -> Option<&str> {
+        self.user.extra.get(POD)?.first().map(String::as_str)
     }
 
     /// Resource with its subresource, as in `builds/status`.
@@ -156,7 +172,7 @@ fn parse(line: &str) -> AuditEvent {
 mod tests {
     use super::*;
 
-    const LINE: &str = r#"{"kind":"Event","stage":"ResponseComplete","verb":"patch","user":{"username":"admin"},
+    const LINE: &str = r#"{"kind":"Event","stage":"ResponseComplete","verb":"patch","user":{"username":"admin","extra":{"authentication.kubernetes.io/pod-name":["p-1"]}},
         "impersonatedUser":{"username":"bob"},"objectRef":{"resource":"builds","namespace":"tenant-a","name":"b",
         "subresource":"status"},"responseStatus":{"metadata":{},"code":200}}"#;
 
@@ -165,6 +181,7 @@ mod tests {
         let event = parse(&LINE.replace('\n', ""));
         assert_eq!(event.told(), "patch builds/status tenant-a/b by bob: 200");
         assert!(event.mutates() && event.succeeded());
+        assert_eq!(event.pod(), Some("p-1"));
     }
 
     #[test]

@@ -36,6 +36,12 @@ pub fn quick() -> Value {
     inline(&format!("FROM {BASE}\nLABEL test=quick\n"))
 }
 
+/// A build whose step says [`crate::kept::SAID`]; its command line, which builders print, does not hold it.
+#[must_use]
+pub fn talks() -> Value {
+    inline(&format!("FROM {BASE}\nRUN echo said $((40 + 2)) aloud\n"))
+}
+
 /// What the step of [`slow`] says when it has begun. Its command line, which builders print, does not hold it.
 pub const BEGUN: &str = "begun 42";
 /// What it says when it is done.

@@ -14,10 +14,13 @@
 //! | [`registry`], [`git`], [`prometheus`], [`audit`] | what a third party sees |
 //! | [`access`] | who may do what, asked and tried |
 //! | [`operator`] | the operator's own pods and settings, for the tests that run alone |
+//! | [`process`], [`busy`] | faults: servers frozen and killed while builds stand in every stage, and what must hold after |
+//! | [`store`], [`kept`] | where logs are kept, as tests change it, and what is read from there |
 //! | [`chart`] | the chart as it is rendered, without a cluster |
 //!
 //! A test that needs the cluster is marked `#[ignore = "needs the cluster of \`make cluster\`"]`; `make test` runs it.
-//! One that changes what all others rely on lies in a file `alone_*.rs`, which is run last.
+//! One that changes what all others rely on lies in a file `alone_*.rs`, which is run last; one that also takes minutes, in
+//! a file `soak_*.rs`, which only `make soak` runs.
 #![allow(
     clippy::panic,
     clippy::expect_used,
@@ -27,6 +30,7 @@
 pub mod access;
 pub mod audit;
 pub mod building;
+pub mod busy;
 pub mod chart;
 pub mod cluster;
 pub mod dockerfile;
@@ -34,11 +38,14 @@ mod dump;
 pub mod environment;
 pub mod git;
 pub mod image;
+pub mod kept;
 pub mod kubectl;
 pub mod operator;
+pub mod process;
 pub mod prometheus;
 pub mod record;
 pub mod registry;
+pub mod store;
 pub mod tenant;
 pub mod wait;
 

@@ -199,10 +199,21 @@ impl Drop for TestTenant {
         if std::thread::panicking() {
             tell(&dump::of_tenant(&self.cluster, &self.name, &self.namespace));
         }
-        let _ = self
-            .cluster
-            .kubectl()
-            .run(&["delete", "tenant", &self.name, "--wait=false", "--ignore-not-found"]);
+        take_away(&self.cluster, &self.name);
+    }
+}
+
+/// Deletes a Tenant with its builds: it is refused while its status says that builds run, which may be ten seconds old.
+pub fn take_away(cluster: &Cluster, tenant: &str) {
+    let kubectl = cluster.kubectl();
+    let namespace = names::tenant_namespace(tenant);
+    let _ = kubectl.run(&["delete", "builds", "--all", "-n", &namespace, "--wait=false"]);
+    for _ in 0..20 {
+        let answer = kubectl.run(&["delete", "tenant", tenant, "--wait=false", "--ignore-not-found"]);
+        if answer.ok || !answer.stderr.contains("builds run in this tenant") {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_secs(1));
     }
 }
 

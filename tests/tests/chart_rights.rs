@@ -39,18 +39,18 @@ image-factory-member | pods | get list watch
 image-factory-member | pods/log | get
 image-factory-member | projects.imagefactory.dev | get list watch
 image-factory-member | tenantsettings.imagefactory.dev | get list watch
-image-factory-operator | builds.imagefactory.dev | get list watch
+image-factory-operator | builds.imagefactory.dev | delete get list watch
 image-factory-operator | builds/status.imagefactory.dev | patch
-image-factory-operator | clusterroles.rbac.authorization.k8s.io [image-factory-tenant-operator image-factory-tenant-credentials image-factory-admin image-factory-member image-factory-owner image-factory-permission-cancel-builds image-factory-permission-create-builds image-factory-permission-edit-settings image-factory-permission-manage-projects image-factory-permission-manage-team image-factory-permission-view-projects image-factory-viewer] | bind
+image-factory-operator | clusterroles.rbac.authorization.k8s.io [image-factory-tenant-operator image-factory-tenant-credentials image-factory-admin image-factory-member image-factory-owner image-factory-permission-approve-quarantine image-factory-permission-cancel-builds image-factory-permission-create-builds image-factory-permission-edit-settings image-factory-permission-manage-billing image-factory-permission-manage-projects image-factory-permission-manage-team image-factory-permission-read-audit image-factory-permission-release-quarantine image-factory-permission-view-analytics image-factory-permission-view-projects image-factory-viewer] | bind
 image-factory-operator | imagepolicies.imagefactory.dev | get list watch
 image-factory-operator | imagepolicies/status.imagefactory.dev | patch
 image-factory-operator | jobs.batch | get list watch
-image-factory-operator | namespaces | create get list patch watch
+image-factory-operator | namespaces | create delete get list patch watch
 image-factory-operator | pods | get list watch
 image-factory-operator | projects.imagefactory.dev | get list watch
 image-factory-operator | projects/status.imagefactory.dev | patch
 image-factory-operator | rolebindings.rbac.authorization.k8s.io | create delete get list patch watch
-image-factory-operator | tenants.imagefactory.dev | get list watch
+image-factory-operator | tenants.imagefactory.dev | get list patch watch
 image-factory-operator | tenants/status.imagefactory.dev | patch
 image-factory-operator | tenantsettings.imagefactory.dev | create get list watch
 image-factory-operator | tenantsettings/status.imagefactory.dev | patch
@@ -232,6 +232,25 @@ fn what_the_operator_may_bind_exists_and_there_is_a_role_for_every_permission() 
             .collect();
         assert_eq!(bindable, wanted);
     }
+}
+
+/// Whoever asks for them asks who is bound; the API server has nothing that they stand for.
+#[test]
+fn permissions_that_no_object_stands_for_are_roles_without_rules() {
+    let objects = render(&Chart::minimal());
+    let empty: Vec<&str> = of_kind(&objects, "ClusterRole")
+        .filter(|role| list(role, "/rules").is_empty())
+        .map(name)
+        .collect();
+    let expected = [
+        "approve-quarantine",
+        "manage-billing",
+        "read-audit",
+        "release-quarantine",
+        "view-analytics",
+    ];
+    let expected = expected.map(|permission| format!("image-factory-permission-{permission}"));
+    assert_eq!(empty, expected);
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod chart_support;
 
 use chart_support::{local, render};
 use imagefactory_core::settings::{CredentialScope, Settings};
+use imagefactory_crds::retention::Retention;
 use imagefactory_tests::chart::Chart;
 use imagefactory_tests::chart::object::{find, list, of_kind, text};
 use serde_json::Value;
@@ -39,6 +40,18 @@ fn the_operator_reads_the_settings_of_every_set_of_values() {
         let role = format!("{}-tenant-operator", settings.cluster_role_prefix);
         assert!(of_kind(&objects, "ClusterRole").any(|object| text(object, "/metadata/name") == role));
     }
+}
+
+#[test]
+fn builds_are_kept_by_default_and_removed_as_the_values_say() {
+    let of = |chart: Chart| settings(&render(&chart)).builds.retention;
+    assert_eq!(of(Chart::minimal()), Retention::default());
+    let expected = Retention {
+        max_age: Some("2160h".into()),
+        max_builds: Some(100),
+        include_applied: true,
+    };
+    assert_eq!(of(Chart::full()), expected);
 }
 
 #[test]

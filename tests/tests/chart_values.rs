@@ -38,6 +38,7 @@ fn a_key_that_the_chart_does_not_know_is_refused() {
         "staging.tenantCredentials.oops",
         "tenants.egress.oops",
         "builds.defaultResources.limits.gpu",
+        "builds.retention.maxBuild",
         "workNamespace.oops",
         "defaultPolicy.oops",
     ] {
@@ -59,6 +60,9 @@ fn a_value_out_of_bounds_is_refused() {
         "staging.prefix=registry.example.com",
         "output.prefix=https://registry.example.com/images",
         "builds.defaultTimeout=soon",
+        "builds.retention.maxAge=30d",
+        "builds.retention.maxBuilds=0",
+        "builds.retention.includeApplied=perhaps",
         "requireUserNamespaces=maybe",
         "caBundle=nonsense",
         "tenants.egress.except={everything}",

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use imagefactory_crds::{Build, Tenant, conditions, names};
 use imagefactory_tests::building::{LONGEST, told};
 use imagefactory_tests::cluster::unique;
+use imagefactory_tests::tenant::take_away;
 use imagefactory_tests::wait::until;
 use imagefactory_tests::{Cluster, is_settled, phase_of, reason_of};
 use kube::Api;
@@ -82,10 +83,7 @@ struct Gone(Cluster, Vec<String>);
 impl Drop for Gone {
     fn drop(&mut self) {
         for tenant in &self.1 {
-            let _ = self
-                .0
-                .kubectl()
-                .run(&["delete", "tenant", tenant, "--wait=false", "--ignore-not-found"]);
+            take_away(&self.0, tenant);
         }
     }
 }

@@ -56,8 +56,8 @@ const NEVER: [(&str, &str); 22] = [
     ("patch", "customresourcedefinitions.apiextensions.k8s.io"),
     ("delete", "validatingadmissionpolicies.admissionregistration.k8s.io"),
     ("patch", "validatingwebhookconfigurations.admissionregistration.k8s.io"),
-    ("delete", "namespaces"),
     ("create", "tenants.imagefactory.dev"),
+    ("delete", "tenants.imagefactory.dev"),
 ];
 
 fn accounts(cluster: &Cluster) -> [String; 2] {

@@ -184,3 +184,119 @@ async fn a_policy_that_ignores_what_has_no_fix_lets_it_pass() {
     let build = tenant.settled("strict").await;
     assert_eq!(reason_of(&build), "PolicyFailed", "{}", told(&build));
 }
+
+/// A rule as a policy has it.
+fn rule(name: &str, expression: &str, message: &str) -> Value {
+    json!({"name": name, "expression": expression, "message": message})
+}
+
+#[tokio::test]
+#[ignore = "needs the cluster of `make cluster`"]
+async fn rules_are_asked_about_findings_packages_and_the_build() {
+    let holds = policy(
+        "holds",
+        json!({"rules": [
+            rule("debian", "image.osFamily == 'debian' && packages.exists(p, p.name == 'bash' && p.type == 'deb')", "no"),
+            rule("whose", "build.tenant.startsWith('rules-') && build.source == 'inline' && build.method == 'kaniko'", "no"),
+            rule("base", "build.bases.all(b, b.repository == 'docker.io/library/debian' && b.digest.startsWith('sha256:'))", "no"),
+            rule("counts", "counts.total == findings.size() && evidence.ageHours <= 1", "no"),
+        ]}),
+    )
+    .await;
+    let fails = policy(
+        "fails",
+        json!({"rules": [rule("serious", "!findings.exists(f, f.severity == 'CRITICAL' && f.fixable)", "Update it.")]}),
+    )
+    .await;
+    let tenant = TestTenant::create_with("rules", of_policy(&holds.name)).await;
+    tenant.start("passes", json!({"source": quick()})).await;
+    let mut failing = of_policy(&fails.name);
+    failing["source"] = vulnerable();
+    tenant.start("fails", failing).await;
+    tenant.has_succeeded("passes").await;
+    let build = tenant.settled("fails").await;
+    assert_eq!(reason_of(&build), "PolicyFailed", "{}", told(&build));
+    let verdict = status_of(&build).verdict.as_ref().expect("it was judged");
+    assert_eq!(verdict.policies[1].causes, ["rule serious: Update it."]);
+    tenant.is_not_published("fails").await;
+}
+
+#[tokio::test]
+#[ignore = "needs the cluster of `make cluster`"]
+async fn a_rule_without_an_answer_is_unknown_and_a_policy_that_is_none_says_so() {
+    let no_answer = policy(
+        "no-answer",
+        json!({"mode": "DryRun", "rules": [rule("beyond", "findings[99999].id == 'x' || true", "never said")]}),
+    )
+    .await;
+    let invalid = policy(
+        "invalid",
+        json!({"mode": "DryRun", "rules": [rule("typo", "counts.criticl == 0", "never said")]}),
+    )
+    .await;
+    let tenant = TestTenant::create("no-answer").await;
+    for policy in [&no_answer.name, &invalid.name] {
+        let mut spec = of_policy(policy);
+        spec["source"] = quick();
+        tenant.start(policy, spec).await;
+    }
+    for (policy, cause) in [
+        (&no_answer.name, "rule beyond has no answer for this image"),
+        (&invalid.name, "rule typo is not valid: counts has no field criticl"),
+    ] {
+        let build = tenant.settled(policy).await;
+        assert_eq!(reason_of(&build), "EvidenceUnknown", "{}", told(&build));
+        let verdict = status_of(&build).verdict.as_ref().expect("it was judged");
+        assert!(
+            verdict.policies[1].causes[0].starts_with(cause),
+            "{:?}",
+            verdict.policies
+        );
+        tenant.is_not_published(policy).await;
+    }
+    let api: kube::Api<ImagePolicy> = kube::Api::all(tenant.cluster.client.clone());
+    let status = api
+        .get(&invalid.name)
+        .await
+        .expect("the policy")
+        .status
+        .expect("it was seen");
+    let ready = imagefactory_crds::conditions::find(&status.conditions, "Ready").expect("Ready");
+    assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "Invalid"));
+    assert!(
+        ready.message.contains("rule \"typo\": counts has no field criticl"),
+        "{}",
+        ready.message
+    );
+    assert!(status.hash.is_none());
+}
+
+#[tokio::test]
+#[ignore = "needs the cluster of `make cluster`"]
+async fn an_image_is_made_from_allowed_sources_only() {
+    let bases = policy(
+        "bases",
+        json!({"allowedSources": {"bases": ["docker.io/library/alpine"]}}),
+    )
+    .await;
+    let git = policy("git", json!({"allowedSources": {"git": ["git.example.com/acme"]}})).await;
+    let tenant = TestTenant::create("sources").await;
+    for (name, policy) in [("of-bases", &bases.name), ("of-git", &git.name)] {
+        let mut spec = of_policy(policy);
+        spec["source"] = quick();
+        tenant.start(name, spec).await;
+    }
+    let build = tenant.settled("of-bases").await;
+    assert_eq!(reason_of(&build), "PolicyFailed", "{}", told(&build));
+    let verdict = status_of(&build).verdict.as_ref().expect("it was judged");
+    assert!(
+        verdict.policies[1].causes[0].contains("debian:bookworm-slim"),
+        "{:?}",
+        verdict.policies
+    );
+    tenant.is_not_published("of-bases").await;
+    let build = tenant.settled("of-git").await;
+    assert_eq!(reason_of(&build), "PolicyFailed", "{}", told(&build));
+    assert!(status_of(&build).pod_name.is_none(), "nothing was built");
+    assert_eq!(failure_of(&build).class, FailureClass::Policy);
+}

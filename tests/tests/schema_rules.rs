@@ -35,12 +35,15 @@ const HOSTILE: [&str; 12] = [
 
 /// Texts for people or for programs that are given them as they are: what they may hold of the above. That it comes
 /// out as it went in is shown by the tests of published images.
-const FREE: [(&str, &[&str]); 11] = [
+const FREE: [(&str, &[&str]); 14] = [
     ("/spec/buildArgs/*/value", &ONE_LINE),
     ("/spec/labels/*/value", &ONE_LINE),
     ("/spec/recipe/env/*/value", &ONE_LINE),
     ("/spec/recipe/entrypoint/*", &ONE_LINE),
     ("/spec/recipe/commands/*", &ONE_LINE),
+    ("/spec/custom/command/*", &ONE_LINE),
+    ("/spec/custom/args/*", &ONE_LINE),
+    ("/spec/custom/env/*/value", &ONE_LINE),
     ("/spec/displayName", &ONE_LINE),
     ("/spec/capabilities/changeReason", &ONE_LINE),
     ("/spec/description", &SEVERAL_LINES),

@@ -22,6 +22,7 @@ pub fn of(container: &Container, seed: &str) -> Option<String> {
             Report::Done(Prepared {
                 commit: Some("0123456789abcdef0123456789abcdef01234567".to_owned()),
                 bases: Vec::new(),
+                more_bases: None,
             })
             .encode(),
         ),

@@ -2,9 +2,12 @@
 
 mod logs;
 mod options;
+mod resolved;
 mod source;
 mod status;
 pub mod support;
+mod template;
+mod usage;
 mod waiting;
 
 pub use logs::{KeptLog, KeptLogs, MAX_KEPT_LOGS};
@@ -12,6 +15,7 @@ pub use options::{
     AllowedPlacement, BuildSecret, Cache, CacheMode, ClassName, CustomBuilder, LabelValue, NodeLabel, PinnedImage,
     Placement, Platform, Proxy, ProxyException, ProxyUrl, SecretId, SecretKeyRef, TaintEffect, TaintToleration,
 };
+pub use resolved::{LongField, ReferredField, ResolvedSpec};
 pub use source::{
     ConfigMapSource, FileContent, GitRevision, GitSource, GitUrl, InlineFile, InlineSource, OciSource, PackageName,
     Recipe, ShellCommand, Source,
@@ -20,6 +24,8 @@ pub use status::{
     BaseImage, BuildStatus, Failure, FailureClass, Judgement, OutputStatus, Phase, PlatformImage, PlatformScan,
     PolicyVerdict, ReferrerDigests, ScanStatus, SeverityCounts, SourceStatus, StagedImage, Verdict,
 };
+pub use template::{BuildInputs, BuildTemplate, RepositoryName, TemplateOutput, TemplateRef};
+pub use usage::Usage;
 pub use waiting::{ClassRetries, QueueLimit, QueueStatus, StageAttempts};
 
 use kube_derive::{CustomResource, KubeSchema};
@@ -112,25 +118,33 @@ bounded_strings! {
     validation = Rule::new("!(has(self.source) && has(self.recipe))").message("name a source or a recipe, not both").field_path(".recipe"),
     validation = Rule::new("!has(self.recipe) || (!has(self.target) && !has(self.buildArgs))")
         .message("target and buildArgs speak of a Dockerfile; a recipe has none"),
-    validation = Rule::new("(has(self.method) && self.method == 'custom') == has(self.custom)").message("method custom and spec.custom come together").field_path(".custom"),
-    validation = Rule::new("!has(self.platforms) || (has(self.method) && self.method in ['buildx', 'docker'])").message("field_not_supported: platforms is for methods buildx and docker").field_path(".platforms"),
-    validation = Rule::new("!has(self.platforms) || size(self.platforms) <= 1 || (has(self.method) && self.method == 'buildx')").message("field_not_supported: several platforms are for method buildx").field_path(".platforms"),
-    validation = Rule::new("!has(self.secrets) || (has(self.method) && self.method in ['buildx', 'docker', 'custom'])").message("field_not_supported: secrets is for methods buildx, docker and custom").field_path(".secrets"),
+    validation = Rule::new("has(self.templateRef) ? !(has(self.custom) && has(self.method) && self.method != 'custom') : (has(self.method) && self.method == 'custom') == has(self.custom)").message("method custom and spec.custom come together").field_path(".custom"),
+    validation = Rule::new("!has(self.platforms) || (has(self.method) ? self.method in ['buildx', 'docker'] : has(self.templateRef))").message("field_not_supported: platforms is for methods buildx and docker").field_path(".platforms"),
+    validation = Rule::new("!has(self.platforms) || size(self.platforms) <= 1 || (has(self.method) ? self.method == 'buildx' : has(self.templateRef))").message("field_not_supported: several platforms are for method buildx").field_path(".platforms"),
+    validation = Rule::new("!has(self.secrets) || (has(self.method) ? self.method in ['buildx', 'docker', 'custom'] : has(self.templateRef))").message("field_not_supported: secrets is for methods buildx, docker and custom").field_path(".secrets"),
     validation = Rule::new("!has(self.method) || self.method != 'custom' || !(has(self.target) || has(self.buildArgs) || has(self.labels) || has(self.recipe) || has(self.registryMirrors) || has(self.cache))").message("field_not_supported: target, buildArgs, labels, recipe, registryMirrors and cache are for methods kaniko, buildx and docker").field_path(".custom"),
     validation = Rule::new("!has(self.output) || !has(self.output.pushSecretRef) || !has(self.pullSecrets) || !self.pullSecrets.exists(s, s.name == self.output.pushSecretRef.name)")
         .message("the build's steps can read pull secrets, so the secret to publish with can't be one of them").field_path(".pullSecrets"),
+    validation = Rule::new("!has(self.rerunOf) || !(has(self.templateRef) || has(self.source) || has(self.recipe) || has(self.method) || has(self.platforms) || has(self.custom) || has(self.target) || has(self.buildArgs) || has(self.labels) || has(self.secrets) || has(self.cache) || has(self.proxy) || has(self.placement) || has(self.pullSecrets) || has(self.registryMirrors) || has(self.caBundle) || has(self.resources) || has(self.policyRef))")
+        .message("a rerun runs what the other Build ran: beside rerunOf only projectRef, output, priority, timeout, retries and cancelled can be set").field_path(".rerunOf"),
     validation = Rule::new("self.cancelled || !oldSelf.cancelled").message("a cancelled build stays cancelled; create a new Build instead").field_path(".cancelled")
 )]
 pub struct BuildSpec {
     /// Project that the build belongs to.
     pub project_ref: LocalRef,
-    /// Where the Dockerfile and its context come from. Without it and without a recipe, the project's source is taken.
+    /// Template of the project to build by. What the Build says itself comes before the template, field by field; buildArgs, labels, secrets and pullSecrets are joined by name. A source takes the place of a template's recipe, and the other way round. What comes of it has to be what a Build could say itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template_ref: Option<TemplateRef>,
+    /// A finished Build of the same project that is run again: what its status says as resolvedSpec, from the commit that it built. Tags of base images and of an OCI source are resolved anew; Secrets and ConfigMaps are read as they are now. The image gets this Build's name as its tag, unless output says otherwise. Beside it only projectRef, output, priority, timeout, retries and cancelled can be set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerun_of: Option<LocalRef>,
+    /// Where the Dockerfile and its context come from. Without it and without a recipe, the template's is taken, else the project's source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
     /// An image described without a Dockerfile: base image, packages, commands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipe: Option<Recipe>,
-    /// What builds the image: kaniko, buildx (BuildKit, several platforms), docker (BuildKit, one platform) or custom. Default: kaniko. Packer and Nix come later.
+    /// What builds the image: kaniko, buildx (BuildKit, several platforms), docker (BuildKit, one platform) or custom. Default: the template's, else kaniko. Packer and Nix come later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<Method>,
     /// Platforms to build for, as in `linux/amd64`; the image becomes an index of several. Default: that of the node. For method buildx; method docker takes one.

@@ -10,7 +10,7 @@ use crate::common::Digest;
 use crate::conditions;
 use crate::image_policy::Mode;
 
-use super::KeptLogs;
+use super::{KeptLogs, ResolvedSpec, Usage};
 
 /// State in one word, for people. Derived from the conditions' causes; no controller reads it back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -71,6 +71,9 @@ pub struct BuildStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions::schema")]
     pub conditions: Vec<Condition>,
+    /// The spec as it is carried out, with all defaults, recorded when the build was taken on. Later changes of the Project, of its templates or of defaults do not change it. What is allowed is asked anew all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved_spec: Option<Box<ResolvedSpec>>,
     /// How the build stands in the queue; absent once it is dispatched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<QueueStatus>,
@@ -124,6 +127,9 @@ pub struct BuildStatus {
     /// Where the logs of the build's containers are kept. Absent until one is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logs: Option<KeptLogs>,
+    /// What the container that builds used in its last attempt that ended. Told by that very container, which runs the tenant's code, so it informs and decides nothing. Absent where it is not known: with method custom, whose program is the tenant's own, and of a container that was killed, as for want of memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
 }
 
 impl Default for BuildStatus {
@@ -133,6 +139,7 @@ impl Default for BuildStatus {
             phase: None,
             phase_time: None,
             conditions: Vec::new(),
+            resolved_spec: None,
             queue: None,
             attempts: None,
             stage_attempts: None,
@@ -150,6 +157,7 @@ impl Default for BuildStatus {
             output: None,
             failure: None,
             logs: None,
+            usage: None,
         }
     }
 }
@@ -166,6 +174,9 @@ pub struct SourceStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub bases: Vec<BaseImage>,
+    /// How many base images there were beside those listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub more_bases: Option<u32>,
 }
 
 /// A base image as it was resolved, once.

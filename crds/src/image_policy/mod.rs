@@ -5,6 +5,7 @@ use kube_derive::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::common::{DurationText, RepositoryPrefix};
 use crate::conditions;
 
 bounded_strings! {
@@ -14,6 +15,16 @@ bounded_strings! {
     LicenceName { min: 1, max: 64, pattern: r"^[A-Za-z0-9][A-Za-z0-9 ._+()-]*$" }
     /// A package: its name, as in `telnet`, or a package URL without a version, as in `pkg:npm/event-stream`.
     DeniedPackage { min: 1, max: 128, pattern: r"^[A-Za-z0-9@][A-Za-z0-9@._+/:%~-]*$", rules: [
+        ("!self.contains('..')", "must not contain '..'")
+    ] }
+    /// Name of a rule: a DNS label of at most 40 characters.
+    RuleName { min: 1, max: 40, pattern: r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" }
+    /// A condition in CEL, in printable ASCII; line breaks are allowed.
+    RuleExpression { min: 1, max: 512, pattern: r"^[\n\x20-\x7e]*$" }
+    /// What is said of an image that breaks a rule: one line for people.
+    RuleMessage { min: 1, max: 160, pattern: r"^[^\x00-\x1f\x7f]*$" }
+    /// Host and path that the URLs of Git repositories must begin with, segment by segment, without scheme, as in `git.example.com/team`.
+    GitPrefix { min: 1, max: 384, pattern: r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?(/[A-Za-z0-9_~-][A-Za-z0-9_.~+-]*)*/?$", rules: [
         ("!self.contains('..')", "must not contain '..'")
     ] }
 }
@@ -92,6 +103,47 @@ pub struct ImagePolicySpec {
     /// Whether an SBOM must list packages. Required: an image in which no package was found is Unknown, since nothing was judged. Optional: such an image is judged by its report alone; choose it for images that hold static binaries and nothing else.
     #[serde(default)]
     pub sbom: SbomRequirement,
+    /// Conditions in CEL, each of which must hold. One that does not makes the image fail; one that can't be evaluated makes it Unknown. The administrators' guide lists the variables.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub rules: Vec<PolicyRule>,
+    /// What an image may be made from. What is not listed has no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_sources: Option<AllowedSources>,
+    /// Greatest age of evidence, from 1 hour to 365 days, as in `72h`: of the vulnerability database when the image was scanned, and of the scan when it is judged and when it is published. Older evidence is Unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1h') && duration(self) <= duration('8760h')").message("must be between 1h and 8760h"))]
+    pub max_evidence_age: Option<DurationText>,
+}
+
+/// A condition that an image must meet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyRule {
+    /// Name of the rule, unique in the policy. Verdicts name it.
+    pub name: RuleName,
+    /// The condition in CEL: true passes, false fails, as in `!findings.exists(f, f.severity == 'CRITICAL' && f.fixable)`.
+    pub expression: RuleExpression,
+    /// What is said of an image that breaks the rule: what is wrong, and what to do about it.
+    pub message: RuleMessage,
+}
+
+/// What an image may be made from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(crates(kube_core = "kube_core"))]
+#[serde(rename_all = "camelCase")]
+pub struct AllowedSources {
+    /// Repository prefixes that every image a build uses must lie under, as in `registry.example.com/hardened`: bases, stages that are copied from, frontends, an OCI source. Empty sets no limit. An image whose bases are not known, as with method custom, is Unknown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub bases: Vec<RepositoryPrefix>,
+    /// Hosts and paths that the Git repository must lie under, as in `git.example.com/team`. Empty sets no limit; with an entry, a source that is not Git fails.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub git: Vec<GitPrefix>,
 }
 
 /// What a Fail means.

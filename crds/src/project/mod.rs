@@ -5,10 +5,11 @@ use kube_derive::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::build::{Phase, Source};
+use crate::build::{BuildTemplate, Phase, Source};
 use crate::common::{BuildDefaults, Description, DisplayText, LocalRef};
 use crate::conditions;
 use crate::entitlement::ProjectCapabilities;
+use crate::retention::Retention;
 
 /// Builds that belong together, and what they have in common.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -82,12 +83,20 @@ pub struct ProjectSpec {
     /// What every build of the project takes when it says nothing itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build_defaults: Option<BuildDefaults>,
+    /// Templates that Builds of the project can name in templateRef. A Build keeps what a template said when the Build was taken on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub templates: Vec<BuildTemplate>,
     /// Capabilities that the project turns off for itself. It can narrow what the tenant has, never widen it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capabilities: Option<ProjectCapabilities>,
     /// ImagePolicy that images of this project must pass beside the tenant's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy_ref: Option<LocalRef>,
+    /// Which finished builds of the project are removed. Where it is set, even empty, it counts instead of the tenant's and the platform's; empty, every build is kept. Builds of an archived project are kept in any case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
 }
 
 /// What the operator made of a Project.
@@ -101,7 +110,7 @@ pub struct ProjectStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions::schema")]
     pub conditions: Vec<Condition>,
-    /// Builds that exist, by state; brought up to date at most once in 10 seconds.
+    /// Builds that exist, by state: one that was deleted, or removed by retention, is counted no more. Brought up to date at most once in 10 seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub builds: Option<BuildCounts>,
     /// The newest build.

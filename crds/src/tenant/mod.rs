@@ -9,6 +9,7 @@ use crate::common::{LocalRef, ObjectName, RepositoryPrefix, Subject};
 use crate::conditions;
 use crate::entitlement::EffectiveCapability;
 use crate::quantity::Quantity;
+use crate::usage::Usage;
 
 bounded_strings! {
     /// Why something was changed: one line that is not blank.
@@ -51,6 +52,18 @@ bounded_strings! {
         type_ = "boolean",
         json_path = ".spec.suspended",
         description = "New work waits."
+    ),
+    printcolumn(
+        name = "Running",
+        type_ = "integer",
+        json_path = ".status.usage.builds.running",
+        description = "Builds that run."
+    ),
+    printcolumn(
+        name = "Queued",
+        type_ = "integer",
+        json_path = ".status.usage.builds.queued",
+        description = "Builds that wait for a slot."
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
@@ -95,6 +108,10 @@ pub struct TenantSpec {
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub service_account_namespaces: Vec<ObjectName>,
+
+    /// Whether custom roles of the tenant may hold ApproveQuarantine and ReleaseQuarantine. While false (the default) whoever holds such a role is given all of it but these, and the platform's security group alone approves and releases.
+    #[serde(default)]
+    pub delegate_approval: bool,
 
     /// While true no new work starts; what runs already finishes.
     #[serde(default)]
@@ -175,6 +192,9 @@ pub struct TenantStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub capabilities: Vec<EffectiveCapability>,
+    /// What the tenant uses; brought up to date at most once in 10 seconds. While it says that builds run, deleting the Tenant is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
 }
 
 impl Default for TenantStatus {
@@ -184,6 +204,7 @@ impl Default for TenantStatus {
             conditions: Vec::new(),
             namespace: None,
             capabilities: Vec::new(),
+            usage: None,
         }
     }
 }

@@ -5,9 +5,11 @@ use kube_derive::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::{BuildDefaults, DisplayText, Email, HttpsUrl, Subject};
+use crate::common::{BuildDefaults, Description, DisplayText, Email, HttpsUrl, Subject};
 use crate::conditions;
 use crate::entitlement::EffectiveCapability;
+use crate::retention::Retention;
+use crate::usage::Usage;
 
 bounded_strings! {
     /// IANA time zone, as in `Europe/Zurich`.
@@ -102,6 +104,9 @@ pub struct TenantSettingsSpec {
     /// What every build of the tenant takes when neither it nor its project says otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build_defaults: Option<BuildDefaults>,
+    /// Which finished builds are removed, in each project that does not say itself. Where it is set, even empty, it counts instead of the platform's; empty, every build is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
 }
 
 /// A subject and its role.
@@ -115,13 +120,18 @@ pub struct Member {
 }
 
 /// A role of the tenant's own making.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(crates(kube_core = "kube_core"))]
 #[serde(rename_all = "camelCase")]
 pub struct CustomRole {
     /// Name of the role.
     pub name: CustomRoleName,
+    /// What the role is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<Description>,
     /// What who holds the role may do.
     #[schemars(length(min = 1, max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     pub permissions: Vec<Permission>,
 }
 
@@ -138,20 +148,41 @@ pub enum Permission {
     ManageProjects,
     /// Manage members and roles.
     ManageTeam,
+    /// See what builds took and how they ended, as the API tells it.
+    ViewAnalytics,
+    /// Read the tenant's audit log.
+    ReadAudit,
     /// Edit the tenant's settings.
     EditSettings,
+    /// See and manage billing.
+    ManageBilling,
+    /// Approve or reject quarantine requests; only where the Tenant says `delegateApproval: true`.
+    ApproveQuarantine,
+    /// Release images from quarantine; only where the Tenant says `delegateApproval: true`.
+    ReleaseQuarantine,
 }
 
 impl Permission {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 11] = [
         Self::ViewProjects,
         Self::CreateBuilds,
         Self::CancelBuilds,
         Self::ManageProjects,
         Self::ManageTeam,
+        Self::ViewAnalytics,
+        Self::ReadAudit,
         Self::EditSettings,
+        Self::ManageBilling,
+        Self::ApproveQuarantine,
+        Self::ReleaseQuarantine,
     ];
+
+    /// Whether it is bound only where the Tenant delegates it (trust.md, Persons).
+    #[must_use]
+    pub fn needs_delegation(self) -> bool {
+        matches!(self, Self::ApproveQuarantine | Self::ReleaseQuarantine)
+    }
 
     /// The part of the ClusterRole's name that the chart installs for it.
     #[must_use]
@@ -162,7 +193,12 @@ impl Permission {
             Self::CancelBuilds => "cancel-builds",
             Self::ManageProjects => "manage-projects",
             Self::ManageTeam => "manage-team",
+            Self::ViewAnalytics => "view-analytics",
+            Self::ReadAudit => "read-audit",
             Self::EditSettings => "edit-settings",
+            Self::ManageBilling => "manage-billing",
+            Self::ApproveQuarantine => "approve-quarantine",
+            Self::ReleaseQuarantine => "release-quarantine",
         }
     }
 }
@@ -186,6 +222,9 @@ pub struct TenantSettingsStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub capabilities: Vec<EffectiveCapability>,
+    /// What the tenant uses; brought up to date at most once in 10 seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
 }
 
 impl Default for TenantSettingsStatus {
@@ -195,6 +234,7 @@ impl Default for TenantSettingsStatus {
             conditions: Vec::new(),
             members_by_role: Vec::new(),
             capabilities: Vec::new(),
+            usage: None,
         }
     }
 }

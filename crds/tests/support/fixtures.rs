@@ -40,6 +40,27 @@ pub fn custom() -> Value {
     read(include_str!("../fixtures/custom.yaml"))
 }
 
+/// A Build by a template of its project.
+pub fn by_template() -> Value {
+    super::object(
+        "Build",
+        "shop-2",
+        json!({"projectRef": {"name": "shop"}, "templateRef": {"name": "release"}, "platforms": ["linux/arm64"]}),
+    )
+}
+
+/// A Build that runs another one again.
+pub fn rerun() -> Value {
+    super::object(
+        "Build",
+        "shop-3",
+        json!({
+            "projectRef": {"name": "shop"}, "rerunOf": {"name": "shop-1"},
+            "output": {"image": "registry.example.com/acme/shop:again"}, "priority": 1, "timeout": "20m", "retries": 1,
+        }),
+    )
+}
+
 pub fn image_policy() -> Value {
     read(include_str!("../fixtures/imagepolicy.yaml"))
 }
@@ -68,10 +89,14 @@ pub fn all() -> Vec<Value> {
         recipe(),
         buildx(),
         custom(),
+        by_template(),
+        rerun(),
     ];
     for object in [project(), build()] {
         for source in [inline(), config_map(), oci()] {
-            all.push(with(&object, "/spec/source", Some(source)));
+            // Templates are long, and stand in one of them.
+            let other = with(&object, "/spec/templates", None);
+            all.push(with(&other, "/spec/source", Some(source)));
         }
         all.push(object);
     }

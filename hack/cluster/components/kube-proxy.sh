@@ -19,3 +19,8 @@ EOF
 }
 
 kube_proxy_ready() { curl -sf --max-time 3 http://127.0.0.1:10256/livez; }
+
+# Any answer will do: what counts is that the Service's address leads to the API server. An API server that was asked to
+# end has taken itself out of its Service, and kube-proxy, whose watches broke with it, learns up to a minute later that it
+# is back. Until then no pod reaches it.
+api_service_answers() { curl -sk --max-time 2 -o /dev/null "https://$KUBERNETES_SERVICE_IP/livez"; }

@@ -5,13 +5,18 @@
 
 NFT_TABLE=image_factory_cluster
 
+# No pipe into grep -q: it ends at its first match, what writes to it dies of that, and with pipefail there is no match.
+has_node_address() {
+    case $(ip -o address show dev "$NODE_DEVICE") in *"inet $NODE_IP/"*) ;; *) return 1 ;; esac
+}
+
 # A bridge without ports serves as a dummy device, which not every kernel has.
 ensure_node_device() {
     if ! ip link show "$NODE_DEVICE" >/dev/null 2>&1; then
         say "network device $NODE_DEVICE with $NODE_IP"
         ip link add "$NODE_DEVICE" type bridge
     fi
-    ip address show dev "$NODE_DEVICE" | grep -q "inet $NODE_IP/" || ip address add "$NODE_IP/32" dev "$NODE_DEVICE"
+    has_node_address || ip address add "$NODE_IP/32" dev "$NODE_DEVICE"
     ip link set "$NODE_DEVICE" up
 }
 

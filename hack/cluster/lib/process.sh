@@ -22,7 +22,7 @@ recorded_digest() { cut -d ' ' -f 3 "$(process_file "$1")" 2>/dev/null || true; 
 command_digest() {
     local name=$1
     shift
-    { printf '%s\n' "$@" "$(readlink -f "$1")" "${PROCESS_ENV[@]}"; cat "$CONFIG/$name"* 2>/dev/null || true; } | sha256sum | cut -c 1-16
+    { printf '%s\n' "$@" "$(readlink -f "$(type -P "$1")")" "${PROCESS_ENV[@]}"; cat "$CONFIG/$name"* 2>/dev/null || true; } | sha256sum | cut -c 1-16
 }
 
 PROCESS_ENV=()

@@ -21,12 +21,18 @@ pub mod outer;
 pub mod platforms;
 pub mod seccomp;
 pub mod tail;
+pub mod used;
 pub mod workdir;
 
 use std::io::Write as _;
 
 /// One line of our own in the container's log, beside BuildKit's.
-pub fn say(line: &str) {
+pub fn say(text: &str) {
+    line(&format!("imagefactory: {text}"));
+}
+
+/// The same, as it is.
+fn line(text: &str) {
     // Nobody is left to tell when standard error is gone.
-    let _ = writeln!(std::io::stderr(), "imagefactory: {line}");
+    let _ = writeln!(std::io::stderr(), "{text}");
 }

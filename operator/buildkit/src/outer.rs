@@ -12,13 +12,16 @@ use nix::unistd::Pid;
 
 use crate::check::check;
 use crate::error::LaunchError;
-use crate::{namespace, say};
+use crate::{namespace, say, used};
 
 /// Runs the build that the environment names; the container's exit code.
 #[must_use]
 pub fn run() -> u8 {
     match launch() {
-        Ok(code) => code,
+        Ok(code) => {
+            used::tell(code);
+            code
+        }
         Err(error) => {
             say(&error.in_full());
             error.exit_code()

@@ -10,6 +10,7 @@ pub mod keeping;
 pub mod policy;
 pub mod project;
 pub mod reference;
+pub mod retention;
 pub mod scan;
 pub mod settings;
 pub mod staging;

@@ -27,6 +27,28 @@ fn normal_host(name: &str) -> String {
     path.map_or_else(|| host.to_owned(), |path| format!("{host}/{path}"))
 }
 
+/// Host and path of an image as a Dockerfile names it: `debian:12` is `docker.io/library/debian`.
+#[must_use]
+pub fn repository_of(written: &str) -> String {
+    let name = written.split_once('@').map_or(written, |(name, _)| name);
+    let name = match name.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => repository,
+        _ => name,
+    };
+    let is_host = |first: &str| {
+        first.contains(['.', ':']) || first == "localhost" || first.bytes().any(|byte| byte.is_ascii_uppercase())
+    };
+    let (host, path) = match name.split_once('/') {
+        Some((first, path)) if is_host(first) => (normal_host(first), path),
+        _ => ("docker.io".to_owned(), name),
+    };
+    if host == "docker.io" && !path.contains('/') {
+        format!("{host}/library/{path}")
+    } else {
+        format!("{host}/{path}")
+    }
+}
+
 /// An image name taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageName {
@@ -87,6 +109,22 @@ mod tests {
             ("docker.io/library/debian", "index.docker.io/library", true),
         ] {
             assert_eq!(lies_under(repository, prefix), holds, "{repository} under {prefix:?}");
+        }
+    }
+
+    #[test]
+    fn the_repository_of_an_image_is_found_as_the_registry_is_asked_for_it() {
+        for (written, repository) in [
+            ("debian", "docker.io/library/debian"),
+            ("debian:12", "docker.io/library/debian"),
+            ("team/app:1@sha256:ab", "docker.io/team/app"),
+            ("index.docker.io/debian", "docker.io/library/debian"),
+            ("R.io:443/team/app:1", "r.io/team/app"),
+            ("r.io:5000/app", "r.io:5000/app"),
+            ("localhost/app", "localhost/app"),
+            ("Host/app", "host/app"),
+        ] {
+            assert_eq!(repository_of(written), repository, "{written}");
         }
     }
 

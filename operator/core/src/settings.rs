@@ -3,6 +3,7 @@
 use imagefactory_crds::build::{AllowedPlacement, CacheMode, Proxy, RegistryMirror};
 use imagefactory_crds::common::{DurationText, Resources};
 use imagefactory_crds::entitlement::OnboardingPolicy;
+use imagefactory_crds::retention::Retention;
 use imagefactory_crds::tenant::Quota;
 use serde::{Deserialize, Serialize};
 
@@ -159,6 +160,9 @@ pub struct BuildSettings {
     /// What is tried again.
     #[serde(default)]
     pub retries: RetrySettings,
+    /// Which finished builds are removed where neither Project nor TenantSettings says; nothing by default.
+    #[serde(default)]
+    pub retention: Retention,
 }
 
 /// Retries by class of failure, and the pause before each.

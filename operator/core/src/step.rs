@@ -3,7 +3,7 @@
 //! A step is told its work as JSON in one environment variable, so that nothing a tenant wrote is ever parsed as
 //! an argument. It answers with one [`Report`] in its termination message, which is part of the pod's status:
 //! tenants can't write there. The container that runs tenant code also has a termination message; nobody reads a
-//! report from it.
+//! report from it, only what it used, which is shown and decides nothing ([`usage`]).
 
 use imagefactory_crds::build::{
     BaseImage, FailureClass, InlineFile, NamedValue, PlatformImage, Proxy, Recipe, RegistryMirror, ScanStatus, Verdict,
@@ -12,6 +12,7 @@ use imagefactory_crds::image_policy::ImagePolicySpec;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub mod buildkit;
+pub mod usage;
 
 /// Environment variable that carries the step as JSON.
 pub const STEP_VARIABLE: &str = "IMAGEFACTORY_STEP";
@@ -34,6 +35,8 @@ pub mod paths {
     pub const CACHE_IN: &str = "/cache/in";
     /// The project's cache as the builder leaves it. Written by the builder, read-only and hostile to `push`.
     pub const CACHE_OUT: &str = "/cache/out";
+    /// Name of our own program in [`PREPARED`], which starts Kaniko and tells what it used. Put there by `prepare`.
+    pub const LAUNCHER: &str = "worker";
     /// Programs of ours for containers of other images: `worker`. Written by `install`.
     pub const TOOLS: &str = "/imagefactory";
     /// OCI layout. Written by the builder, read-only and hostile to `push`.
@@ -145,6 +148,9 @@ pub struct Prepared {
     pub commit: Option<String>,
     /// Base images, resolved once; at most eight are reported.
     pub bases: Vec<BaseImage>,
+    /// How many there are beside those reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub more_bases: Option<u32>,
 }
 
 /// What `load-cache` does: lay the project's cache out for the builder. That there is none, or that it can't be had, is no failure.
@@ -251,6 +257,50 @@ pub struct EvaluateStep {
     pub server_url: String,
     /// Whether the Java database is mounted for the scanner. Without it an image with JARs is Unknown.
     pub java_database: bool,
+    /// How the image was made; none where nothing is known of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<BuildFacts>,
+}
+
+/// How an image was made, as the operator knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BuildFacts {
+    /// Name of the tenant.
+    pub tenant: String,
+    /// Name of the project.
+    pub project: String,
+    /// Name of the Build.
+    pub name: String,
+    /// What built it, as in `kaniko`.
+    pub method: String,
+    /// Kind of the source: `git`, `inline`, `configMap`, `oci` or `recipe`.
+    pub source: String,
+    /// URL of the Git repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git_url: Option<String>,
+    /// Commit that was checked out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// Images that the build used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bases: Vec<BaseImage>,
+    /// Why not all of them are known, as the end of a sentence; none where they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bases_unknown: Option<String>,
+}
+
+impl BuildFacts {
+    /// Every image that the build used.
+    ///
+    /// # Errors
+    /// Why they are not all known.
+    pub fn known_bases(&self) -> Result<&[BaseImage], String> {
+        match &self.bases_unknown {
+            None => Ok(&self.bases),
+            Some(why) => Err(why.clone()),
+        }
+    }
 }
 
 /// A policy as it is applied.
@@ -404,6 +454,7 @@ mod tests {
         let report = Report::Done(Prepared {
             commit: Some("a".repeat(MAX_REPORT)),
             bases: Vec::new(),
+            more_bases: None,
         });
         let read = Report::<Prepared>::decode(&report.encode());
         assert!(matches!(read, Some(Report::Failed(failure)) if failure.reason == "ReportTooLong"));

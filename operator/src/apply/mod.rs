@@ -2,11 +2,13 @@
 //! process, or we ourselves before a crash, were faster.
 
 mod error;
+mod finalizer;
 
 #[cfg(test)]
 mod tests;
 
 pub use error::{ApplyError, is_invalid, is_namespace_terminating, is_not_found, is_quota_exceeded};
+pub use finalizer::{add_finalizer, remove_finalizer};
 
 use std::fmt::Debug;
 
@@ -115,11 +117,23 @@ pub async fn create_if_absent<K: Writable>(api: &Api<K>, object: &K) -> Result<C
 /// # Errors
 /// When the API server refuses it or can't be asked.
 pub async fn delete_if_present<K: Writable>(api: &Api<K>, object: &K) -> Result<Write, ApplyError> {
+    delete(api, object, None).await
+}
+
+/// The same, only if the object is as it was read.
+///
+/// # Errors
+/// When the API server refuses it or can't be asked.
+pub async fn delete_as_read<K: Writable>(api: &Api<K>, object: &K) -> Result<Write, ApplyError> {
+    delete(api, object, object.resource_version()).await
+}
+
+async fn delete<K: Writable>(api: &Api<K>, object: &K, resource_version: Option<String>) -> Result<Write, ApplyError> {
     let name = object.name_any();
     let params = DeleteParams {
         preconditions: Some(Preconditions {
             uid: object.uid(),
-            resource_version: None,
+            resource_version,
         }),
         propagation_policy: Some(PropagationPolicy::Background),
         ..DeleteParams::default()

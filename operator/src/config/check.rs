@@ -4,6 +4,7 @@ use std::fmt::{Display, Formatter};
 use std::net::IpAddr;
 
 use imagefactory_core::settings::Settings;
+use imagefactory_crds::common::DurationText;
 use jiff::SignedDuration;
 
 /// A value that can't be, and the key that it stands under.
@@ -36,6 +37,7 @@ pub(super) fn problems(settings: &Settings) -> Vec<Problem> {
     found.builds(settings);
     found.egress(settings);
     found.keeping(settings);
+    found.retention(settings);
     found.0
 }
 
@@ -158,6 +160,22 @@ impl Checks {
             server.starts_with("http://") || server.starts_with("https://"),
             "scan.serverUrl",
             "a URL",
+        );
+    }
+
+    fn retention(&mut self, settings: &Settings) {
+        let retention = &settings.builds.retention;
+        let in_bounds = |age| (SignedDuration::from_hours(1)..=SignedDuration::from_hours(8760)).contains(&age);
+        let is_age = |age: &DurationText| age.parse::<SignedDuration>().is_ok_and(in_bounds);
+        self.need(
+            retention.max_age.as_ref().is_none_or(is_age),
+            "builds.retention.maxAge",
+            "a duration between 1h and 8760h, as in 720h",
+        );
+        self.need(
+            retention.max_builds.is_none_or(|most| (1..=10_000).contains(&most)),
+            "builds.retention.maxBuilds",
+            "from 1 to 10000",
         );
     }
 

@@ -57,7 +57,15 @@ fn problems_after(change: impl FnOnce(&mut Settings)) -> Vec<String> {
 #[test]
 fn each_value_that_can_not_be_is_complained_about() {
     type Change = fn(&mut Settings);
-    let cases: [(Change, &str); 14] = [
+    let cases: [(Change, &str); 16] = [
+        (
+            |settings| settings.builds.retention.max_age = Some("59m".into()),
+            "builds.retention.maxAge",
+        ),
+        (
+            |settings| settings.builds.retention.max_builds = Some(0),
+            "builds.retention.maxBuilds",
+        ),
         (|s| s.work_namespace = "tenant-acme".into(), "workNamespace"),
         (|s| s.release_namespace = "Upper".into(), "releaseNamespace"),
         (|s| s.cluster_role_prefix = String::new(), "clusterRolePrefix"),

@@ -5,6 +5,7 @@ pub mod image_policy;
 pub mod project;
 pub mod tenant;
 pub mod tenant_settings;
+pub mod usage;
 
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ use crate::{janitor, keeper};
 pub fn start(context: &Arc<Context>, hubs: &Hubs, stop: &CancellationToken, tasks: &mut JoinSet<()>) {
     tasks.spawn(tenant::run(context.clone(), hubs.clone(), stop.clone()));
     tasks.spawn(tenant_settings::run(context.clone(), hubs.clone(), stop.clone()));
+    tasks.spawn(usage::run(context.clone(), hubs.clone(), stop.clone()));
     tasks.spawn(project::run(context.clone(), hubs.clone(), stop.clone()));
     tasks.spawn(image_policy::run(context.clone(), hubs.clone(), stop.clone()));
     tasks.spawn(build::run(context.clone(), hubs.clone(), stop.clone()));

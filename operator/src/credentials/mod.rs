@@ -13,6 +13,7 @@ mod token;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::future::ready;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -28,7 +29,7 @@ use tracing::{info, warn};
 use crate::health::Gates;
 use crate::runner::chain;
 use crate::startup::Role;
-use crate::watches::{Hub, Selection, trim, watch};
+use crate::watches::{Hub, News, Selection, trim, watch};
 use content::Contents;
 use plan::Ledger;
 
@@ -90,7 +91,9 @@ impl Worker {
     async fn go_on(mut self) {
         let mut ticks = interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut touched = self.tenants.subscribe();
+        let news = News::of(self.tenants.store(), crate::controllers::tenant::digest);
+        let touched = self.tenants.subscribe();
+        let mut touched = touched.filter(move |tenant| ready(news.is_news(tenant)));
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}

@@ -109,6 +109,18 @@ impl Dispatcher {
         id_of(build).map_or(Slot::NotYet, |id| self.with(|queue| queue.refuse(&id)))
     }
 
+    /// Slots that a tenant's builds have; none before the queue is open.
+    #[must_use]
+    pub fn slots_of(&self, tenant: &str) -> Option<u32> {
+        self.lock().slots_of(tenant)
+    }
+
+    /// Opens the queue as it is, for tests of others.
+    #[cfg(test)]
+    pub(crate) fn open_empty(&self) {
+        self.with(Queue::open);
+    }
+
     /// Tenants with the number of their builds that wait and that run.
     #[must_use]
     pub fn counts(&self) -> Vec<(String, usize, u32)> {

@@ -7,6 +7,7 @@ use imagefactory_core::build::objects::{UNSTAGE, removed_by, unstage_job};
 use imagefactory_core::build::observed::{JobEnd, JobView};
 use imagefactory_core::build::status::is_settled;
 use imagefactory_core::staging::{Expiry, batches, entry};
+use imagefactory_crds::Build;
 use imagefactory_crds::names::{LABEL_STAGE, LABEL_TENANT};
 use jiff::SignedDuration;
 use k8s_openapi::api::batch::v1::Job;
@@ -46,6 +47,13 @@ impl Staged {
         if let Err(error) = self.round(context).await {
             warn!(error = chain(&error), "expired staged images are not removed now");
         }
+    }
+
+    /// Whether a build may go as far as its staged image does: it is on the list, or nothing has to be put there.
+    pub(super) fn is_done_with(&self, build: &Build, context: &Context) -> bool {
+        let keep = SignedDuration::from_secs(context.settings.staging_ttl_seconds);
+        let listed = |key| self.0.as_ref().is_some_and(|known| known.contains(&key));
+        entry(build, keep, context.now()).is_none_or(|(_, key, _)| listed(key))
     }
 
     async fn round(&mut self, context: &Context) -> Result<(), StagedError> {

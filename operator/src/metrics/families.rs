@@ -84,6 +84,12 @@ pub(super) struct RetryLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct CpuLabels {
+    pub(super) tenant: String,
+    pub(super) method: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct KindLabels {
     pub(super) kind: String,
 }

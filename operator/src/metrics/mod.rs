@@ -33,8 +33,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::watches::Heartbeats;
 use families::{
-    BuildLabels, ControllerLabels, DurationLabels, KindLabels, OutcomeLabels, RequestLabels, RetryLabels, Seconds,
-    TenantLabels, VerdictLabels, seconds,
+    BuildLabels, ControllerLabels, CpuLabels, DurationLabels, KindLabels, OutcomeLabels, RequestLabels, RetryLabels,
+    Seconds, TenantLabels, VerdictLabels, seconds,
 };
 use requests::Request;
 
@@ -54,6 +54,7 @@ pub struct Metrics {
     verdicts: Family<VerdictLabels, Counter>,
     queue_wait: Seconds<TenantLabels>,
     retries: Family<RetryLabels, Counter>,
+    cpu: Family<CpuLabels, Counter>,
     malformed: Family<KindLabels, Counter>,
     archive: archive::ArchiveFamilies,
 }
@@ -72,6 +73,7 @@ impl Default for Metrics {
             verdicts: Family::default(),
             queue_wait: seconds(families::WAIT),
             retries: Family::default(),
+            cpu: Family::default(),
             malformed: Family::default(),
             archive: archive::ArchiveFamilies::default(),
             registry: Mutex::default(),
@@ -110,6 +112,17 @@ impl Metrics {
             self.requests.clone(),
         );
         registry.register(
+            "malformed_objects",
+            "Objects that did not parse, counted once for each generation of each object",
+            self.malformed.clone(),
+        );
+        self.register_builds(registry);
+        self.archive.register(registry);
+        registry.register_collector(Box::new(Silence(self.heartbeats.clone())));
+    }
+
+    fn register_builds(&self, registry: &mut Registry) {
+        registry.register(
             "builds",
             "Builds that ended, by tenant, project, method and result",
             self.builds.clone(),
@@ -131,18 +144,17 @@ impl Metrics {
             "Attempts that failed and are made again, by tenant and class of failure",
             self.retries.clone(),
         );
+        registry.register_with_unit(
+            "build_cpu",
+            "Processor time of containers that build, as they tell it themselves, by tenant and method",
+            Unit::Seconds,
+            self.cpu.clone(),
+        );
         registry.register(
             "scan_verdicts",
             "Images that were judged, by tenant, verdict and the worst severity that was found",
             self.verdicts.clone(),
         );
-        registry.register(
-            "malformed_objects",
-            "Objects that did not parse, counted once for each generation of each object",
-            self.malformed.clone(),
-        );
-        self.archive.register(registry);
-        registry.register_collector(Box::new(Silence(self.heartbeats.clone())));
     }
 
     /// Adds gauges that are computed on scrape.
@@ -226,6 +238,13 @@ impl Metrics {
     pub fn build_retried(&self, tenant: &str, class: &'static str) {
         let tenant = tenant.to_owned();
         self.retries.get_or_create(&RetryLabels { tenant, class }).inc();
+    }
+
+    /// A container that builds, by this method, told that it used so much processor time.
+    pub fn build_used(&self, tenant: &str, method: &'static str, cpu_seconds: u32) {
+        let tenant = tenant.to_owned();
+        let labels = CpuLabels { tenant, method };
+        self.cpu.get_or_create(&labels).inc_by(u64::from(cpu_seconds));
     }
 
     /// It was decided what becomes of a log.

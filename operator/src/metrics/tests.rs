@@ -207,6 +207,7 @@ pub(super) fn every_family() -> String {
     metrics.judged("acme", &verdicts::tests::status("Pass", Some([0; 5])));
     metrics.build_dispatched("acme", Duration::ZERO);
     metrics.build_retried("acme", "Pull");
+    metrics.build_used("acme", "kaniko", 3);
     metrics.log_decided(super::LogOutcome::Whole, 1);
     metrics.log_failed("store");
     metrics.add_collector(OfQueue);
@@ -241,7 +242,7 @@ fn every_family_has_our_prefix_a_help_text_and_its_unit() {
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
         .collect();
-    assert!(families.len() == 20, "{families:?}");
+    assert!(families.len() == 21, "{families:?}");
     for family in families {
         assert!(family.starts_with("imagefactory_"), "{family}");
         let help = text

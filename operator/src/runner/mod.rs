@@ -15,6 +15,7 @@ pub(crate) use backoff::delay;
 pub use chain::{chain, cut};
 
 use std::convert::Infallible;
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -129,8 +130,12 @@ pub struct Wiring<K: Watched> {
     name: &'static str,
     objects: Hub<K>,
     triggers: Vec<BoxStream<'static, ObjectRef<K>>>,
+    only: Option<Worth<K>>,
     config: Config,
 }
+
+/// Whether a touched object is worth a reconcile.
+type Worth<K> = Box<dyn Fn(&K) -> bool + Send + Sync>;
 
 impl<K: Watched> Wiring<K> {
     /// A controller called `name` of the objects in a hub. It is woken when one of them is touched.
@@ -141,6 +146,7 @@ impl<K: Watched> Wiring<K> {
             name,
             objects: objects.clone(),
             triggers: Vec::new(),
+            only: None,
             config,
         }
     }
@@ -149,6 +155,13 @@ impl<K: Watched> Wiring<K> {
     #[must_use]
     pub fn also_on(mut self, trigger: BoxStream<'static, ObjectRef<K>>) -> Self {
         self.triggers.push(trigger);
+        self
+    }
+
+    /// Of the events about the objects themselves, wakes it for these alone. What `also_on` brings is not asked about.
+    #[must_use]
+    pub fn only(mut self, is_worth: impl Fn(&K) -> bool + Send + Sync + 'static) -> Self {
+        self.only = Some(Box::new(is_worth));
         self
     }
 
@@ -179,12 +192,15 @@ where
         name,
         objects,
         triggers,
+        only,
         config,
     } = wiring;
     info!(controller = name, "controller starts");
     let reporter = Arc::new(Reporter::<K>::new(name, context.clone()));
     let malformed = reporter.clone().report_malformed(objects.malformed_objects());
-    let mut controller = Controller::for_shared_stream(objects.subscribe(), objects.store());
+    let is_worth = move |object: &Arc<K>| only.as_ref().is_none_or(|only| only(object));
+    let touched = objects.subscribe().filter(move |object| ready(is_worth(object)));
+    let mut controller = Controller::for_shared_stream(touched, objects.store());
     for trigger in triggers {
         controller = controller.reconcile_on(trigger);
     }
@@ -199,7 +215,7 @@ where
         )
         .for_each(|result| {
             report_stream(&reporter, result.err());
-            std::future::ready(())
+            ready(())
         });
     tokio::select! {
         () = results => {}

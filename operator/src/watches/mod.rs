@@ -7,6 +7,7 @@ mod feed;
 mod heartbeat;
 mod hub;
 mod index;
+mod news;
 mod pump;
 pub mod trim;
 
@@ -17,6 +18,7 @@ pub use feed::Malformed;
 pub use heartbeat::Heartbeats;
 pub use hub::{Hub, Watched};
 pub use index::{Index, Key};
+pub use news::News;
 pub use pump::{Selection, watch};
 
 use std::sync::Arc;

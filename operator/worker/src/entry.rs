@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use imagefactory_core::step::{Report, STEP_VARIABLE, StepFailure};
+use imagefactory_core::step::{Builder, PrepareStep, Prepared, Report, STEP_VARIABLE, StepFailure};
 use imagefactory_crds::build::FailureClass;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,12 +19,23 @@ pub const TERMINATION_LOG_VARIABLE: &str = "TERMINATION_LOG";
 /// Variable that names another root for everything that is mounted. For tests.
 pub const ROOT_VARIABLE: &str = "IMAGEFACTORY_ROOT";
 const TERMINATION_LOG: &str = "/dev/termination-log";
+
+/// Where the termination message goes.
+pub(crate) fn termination_log() -> PathBuf {
+    std::env::var_os(TERMINATION_LOG_VARIABLE).map_or_else(|| PathBuf::from(TERMINATION_LOG), PathBuf::from)
+}
+
+/// Where everything is mounted.
+pub(crate) fn places() -> Places {
+    std::env::var_os(ROOT_VARIABLE).map_or_else(Places::default, Places::below)
+}
+
 /// What a shell reports of a process that was ended by SIGTERM.
 const TERMINATED: u8 = 143;
 
 /// Does a step, writes its report, and tells by the exit code whether it did its work.
 pub async fn run(command: Option<&str>) -> ExitCode {
-    let places = std::env::var_os(ROOT_VARIABLE).map_or_else(Places::default, Places::below);
+    let places = places();
     let report = tokio::select! {
         report = dispatch(command, &places) => report,
         () = stopped() => {
@@ -32,8 +43,7 @@ pub async fn run(command: Option<&str>) -> ExitCode {
             return ExitCode::from(TERMINATED);
         }
     };
-    let log = std::env::var_os(TERMINATION_LOG_VARIABLE).map_or_else(|| PathBuf::from(TERMINATION_LOG), PathBuf::from);
-    finish(&report, &log)
+    finish(&report, &termination_log())
 }
 
 /// A report as it is written, and whether it is a good one.
@@ -44,7 +54,7 @@ struct Written {
 
 async fn dispatch(command: Option<&str>, places: &Places) -> Written {
     match command {
-        Some("prepare") => step(async |told| prepare::run_in(&told, places).await).await,
+        Some("prepare") => step(async |told| prepared(&told, places).await).await,
         Some("load-cache") => step(async |told| cache::load(&told, places, &roots(places)?).await).await,
         Some("push") => step(async |told| push::run(&told, places, &roots(places)?).await).await,
         Some("evaluate") => step(async |told| evaluate::run(&told, places, &roots(places)?).await).await,
@@ -57,6 +67,15 @@ async fn dispatch(command: Option<&str>, places: &Places) -> Written {
             "the worker knows the steps prepare, load-cache, push, install, scan, evaluate, publish and unstage",
         ))),
     }
+}
+
+/// Prepares a build, and leaves the program there that starts a builder which has no entry point of ours.
+async fn prepared(told: &PrepareStep, places: &Places) -> Result<Prepared, StepFailure> {
+    let prepared = prepare::run_in(told, places).await?;
+    if told.builder == Builder::Kaniko {
+        install::launcher(places)?;
+    }
+    Ok(prepared)
 }
 
 async fn step<S: DeserializeOwned, T: Serialize>(work: impl AsyncFnOnce(S) -> Result<T, StepFailure>) -> Written {

@@ -3,6 +3,7 @@
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 use imagefactory_core::step::{StepFailure, paths};
 use imagefactory_crds::build::FailureClass;
@@ -11,14 +12,26 @@ use crate::failure::failure;
 use crate::places::Places;
 
 /// Name of the program in [`paths::TOOLS`].
-pub const PROGRAM: &str = "worker";
+pub const PROGRAM: &str = paths::LAUNCHER;
 
 /// Copies the running program. A copy is whole or not there.
 ///
 /// # Errors
 /// It can't be read, or the volume not be written.
 pub fn run(places: &Places) -> Result<(), StepFailure> {
-    copy(places).map_err(|error| {
+    into(&places.path(paths::TOOLS))
+}
+
+/// The same into what is prepared for the builder, to start it.
+///
+/// # Errors
+/// As [`run`].
+pub fn launcher(places: &Places) -> Result<(), StepFailure> {
+    into(&places.path(paths::PREPARED))
+}
+
+fn into(folder: &Path) -> Result<(), StepFailure> {
+    copy(folder).map_err(|error| {
         failure(
             FailureClass::Infrastructure,
             "InstallFailed",
@@ -28,9 +41,8 @@ pub fn run(places: &Places) -> Result<(), StepFailure> {
     })
 }
 
-fn copy(places: &Places) -> io::Result<()> {
-    let folder = places.path(paths::TOOLS);
-    fs::create_dir_all(&folder)?;
+fn copy(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
     let (part, whole) = (folder.join(format!("{PROGRAM}.part")), folder.join(PROGRAM));
     let bytes = fs::copy("/proc/self/exe", &part)?;
     fs::set_permissions(&part, Permissions::from_mode(0o755))?;

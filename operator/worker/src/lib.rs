@@ -10,6 +10,7 @@ pub mod entry;
 pub mod evaluate;
 pub mod failure;
 pub mod install;
+pub mod launch;
 pub mod layout;
 pub mod manifest;
 pub mod places;

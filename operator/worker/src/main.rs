@@ -1,12 +1,16 @@
 //! `worker prepare|load-cache|push|install|scan|evaluate|publish|unstage`: one step of a build. What to do stands in the environment, what was done
-//! in the termination message.
+//! in the termination message. `worker launch <program> [<argument>…]` starts a builder of another image.
 
 use std::process::ExitCode;
 
-use imagefactory_worker::entry;
+use imagefactory_worker::{entry, launch};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|word| word == "launch") {
+        return launch::run(arguments);
+    }
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)

@@ -17,6 +17,7 @@ mod namespaces;
 mod pods;
 mod policy;
 mod status;
+mod tenants;
 
 use chart_support::{local, render};
 use imagefactory_tests::chart::Chart;
@@ -80,7 +81,7 @@ fn every_policy_is_bound_fails_closed_and_says_why_in_words() {
     for chart in [Chart::minimal(), Chart::full(), local()] {
         let objects = render(&chart);
         let policies: Vec<&Value> = of_kind(&objects, "ValidatingAdmissionPolicy").collect();
-        assert_eq!(policies.len(), 6);
+        assert_eq!(policies.len(), 7);
         for policy in policies {
             let bindings: Vec<&Value> = of_kind(&objects, "ValidatingAdmissionPolicyBinding")
                 .filter(|binding| text(binding, "/spec/policyName") == name(policy))

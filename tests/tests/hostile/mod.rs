@@ -19,6 +19,8 @@ pub fn samples() -> Vec<Sample> {
         .map(|source| sample("builds", "Build", &build(&source)))
         .collect();
     samples.push(sample("builds", "Build", &recipe()));
+    samples.push(sample("builds", "Build", &several_platforms()));
+    samples.push(sample("builds", "Build", &custom()));
     samples.extend(
         sources()
             .into_iter()
@@ -39,18 +41,35 @@ fn sample(plural: &'static str, kind: &str, spec: &Value) -> Sample {
     }
 }
 
-fn sources() -> [Value; 3] {
+fn sources() -> [Value; 4] {
     [
         json!({"git": {"url": "https://example.com/a/b", "revision": "main", "secretRef": {"name": "git"}},
             "contextDir": "a/b", "dockerfile": "c/Dockerfile"}),
         json!({"inline": {"files": [{"path": "Dockerfile", "content": "FROM scratch"}]}}),
         json!({"configMap": {"name": "source"}}),
+        json!({"oci": {"image": "registry.example.com/a/sources:1"}}),
     ]
 }
 
 fn resources() -> Value {
     let amounts = json!({"cpu": "1", "memory": "1Gi", "ephemeralStorage": "1Gi"});
     json!({"requests": amounts, "limits": amounts})
+}
+
+fn placement() -> Value {
+    json!({
+        "nodeSelector": [{"key": "example.com/pool", "value": "builds"}],
+        "tolerations": [{"key": "example.com/builds", "value": "only", "effect": "NoSchedule"}],
+        "priorityClassName": "builds", "runtimeClassName": "gvisor", "schedulerName": "packing",
+    })
+}
+
+fn allowed_placement() -> Value {
+    json!({
+        "nodeSelector": [{"key": "example.com/pool", "value": "builds"}],
+        "tolerations": [{"key": "example.com/builds", "value": "only", "effect": "NoSchedule"}],
+        "priorityClassNames": ["builds"], "runtimeClassNames": ["gvisor"], "schedulerNames": ["packing"],
+    })
 }
 
 fn common() -> Value {
@@ -64,6 +83,9 @@ fn common() -> Value {
         "resources": resources(),
         "timeout": "30m",
         "policyRef": {"name": "strict"},
+        "placement": placement(),
+        "proxy": {"http": "http://proxy.example.com:3128", "https": "http://proxy.example.com:3128",
+            "exceptions": [".example.com"]},
     })
 }
 
@@ -82,9 +104,25 @@ fn recipe() -> Value {
     build
 }
 
+fn several_platforms() -> Value {
+    let mut build = build(&sources()[1]);
+    build["method"] = json!("buildx");
+    build["platforms"] = json!(["linux/amd64"]);
+    build["secrets"] = json!([{"id": "token", "secretRef": {"name": "tokens", "key": "npm"}}]);
+    build
+}
+
+fn custom() -> Value {
+    let image = format!("registry.example.com/a/builder@sha256:{}", "0".repeat(64));
+    json!({
+        "projectRef": {"name": "app"}, "source": sources()[1], "method": "custom",
+        "custom": {"image": image, "command": ["build"], "args": ["all"], "env": [{"name": "A", "value": "b"}]},
+    })
+}
+
 fn project(source: &Value) -> Value {
     json!({"displayName": "Name", "description": "Text", "source": source,
-        "buildDefaults": {"timeout": "30m", "resources": resources()}, "policyRef": {"name": "strict"}})
+        "buildDefaults": {"timeout": "30m", "resources": resources(), "placement": placement()}, "policyRef": {"name": "strict"}})
 }
 
 fn settings() -> Value {
@@ -93,7 +131,7 @@ fn settings() -> Value {
         "language": "de-CH", "contactEmail": "a@example.com", "supportEmail": "b@example.com",
         "members": [{"subject": {"kind": "ServiceAccount", "name": "ci", "namespace": "ci"}, "role": "mine"}],
         "roles": [{"name": "mine", "permissions": ["ViewProjects"]}],
-        "buildDefaults": {"timeout": "30m", "resources": resources()},
+        "buildDefaults": {"timeout": "30m", "resources": resources(), "placement": placement()},
     })
 }
 
@@ -105,6 +143,7 @@ fn tenant() -> Value {
         "registries": ["registry.example.com/a"],
         "policyRef": {"name": "strict"},
         "serviceAccountNamespaces": ["ci"],
+        "placement": allowed_placement(),
     })
 }
 

@@ -49,6 +49,14 @@ roles is one. What RBAC can't tell apart (whose build is cancelled, who joins th
 {{- include "image-factory.rules.manage-team" . -}}
 {{- end -}}
 
+{{/*
+What no object of the API server stands for: a role without rules. That somebody is bound to it is what counts, for those
+who ask by that binding.
+*/}}
+{{- define "image-factory.rules.noted" -}}
+[]
+{{- end -}}
+
 {{/* Secrets are made and never read: update, patch and delete would return the content as well. */}}
 {{- define "image-factory.rules.sources" -}}
 - apiGroups: [""]
@@ -98,5 +106,10 @@ permission-create-builds: create-builds
 permission-cancel-builds: cancel-builds
 permission-manage-projects: manage-projects
 permission-manage-team: manage-team
+permission-view-analytics: noted
+permission-read-audit: noted
 permission-edit-settings: edit-settings
+permission-manage-billing: noted
+permission-approve-quarantine: noted
+permission-release-quarantine: noted
 {{- end -}}

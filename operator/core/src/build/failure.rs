@@ -4,7 +4,7 @@
 use imagefactory_crds::build::{Failure, FailureClass};
 
 use crate::build::observed::{ContainerState, ContainerView, PodView};
-use crate::step::{Report, StepFailure};
+use crate::step::{Report, StepFailure, usage};
 
 /// Container that runs tenant code. Its termination message is the end of its log and is never read as a report.
 pub const BUILDER: &str = "build";
@@ -152,10 +152,11 @@ fn of_container(container: &ContainerView) -> Failure {
         of_step(container, message, *exit_code)
     };
     let is_log = container.name == BUILDER || reason == "OOMKilled";
+    let log = is_log.then(|| usage::without(message)).filter(|log| !log.is_empty());
     Failure {
         container: Some(container.name.clone()),
         exit_code: Some(*exit_code),
-        log: (is_log && !message.is_empty()).then(|| tail(message, MAX_LOG)),
+        log: log.map(|log| tail(&log, MAX_LOG)),
         ..failure
     }
 }
@@ -304,6 +305,14 @@ mod tests {
         let failure = of_pod(&ended(BUILDER, 1, "Error", &format!("{}end\u{1b}", "ü".repeat(5000))));
         let log = failure.log.unwrap();
         assert!(log.len() <= MAX_LOG && log.ends_with("end"), "{log}");
+    }
+
+    #[test]
+    fn the_log_does_not_end_with_what_the_builder_used() {
+        let used = "imagefactory: used 1 ms of CPU, 2 bytes of memory at most\n";
+        let failure = of_pod(&ended(BUILDER, 1, "Error", &format!("boom\n{used}")));
+        assert_eq!(failure.log.as_deref(), Some("boom\n"));
+        assert_eq!(of_pod(&ended(BUILDER, 1, "Error", used)).log, None);
     }
 
     #[test]

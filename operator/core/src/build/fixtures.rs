@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use imagefactory_crds::build::{
-    FailureClass, Judgement, PolicyVerdict, ReferrerDigests, ScanStatus, SeverityCounts, Verdict,
+    FailureClass, Judgement, PolicyVerdict, ReferrerDigests, ResolvedSpec, ScanStatus, SeverityCounts, Verdict,
 };
 use imagefactory_crds::common::{Digest, LocalRef, Subject, SubjectKind};
 use imagefactory_crds::conditions::{self, ConditionStatus, READY, Statement};
 use imagefactory_crds::{
-    Build, BuildSpec, BuildStatus, ImagePolicySpec, Project, ProjectSpec, Tenant, TenantSpec, TenantStatus,
+    Build, BuildSpec, BuildStatus, ImagePolicySpec, Project, ProjectSpec, Tenant, TenantSettings, TenantSpec,
+    TenantStatus,
 };
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -63,8 +64,16 @@ pub(crate) struct World {
     pub(crate) project: Option<Project>,
     pub(crate) policies: BTreeMap<String, ImagePolicySpec>,
     pub(crate) build: Build,
+    pub(crate) tenant_settings: Option<TenantSettings>,
+    /// What a rerun names, and what holds its long inputs.
+    pub(crate) rerun_of: Option<Build>,
+    pub(crate) inputs_of: Option<Build>,
+    /// What the build's pod says of itself.
+    pub(crate) begun_with: Option<ResolvedSpec>,
     pub(crate) observed: Observed,
     pub(crate) settings: Settings,
+    /// Whether the namespace is going away.
+    pub(crate) is_leaving: bool,
     /// What the queue says.
     pub(crate) slot: Slot,
     pub(crate) now: Timestamp,
@@ -77,8 +86,13 @@ impl World {
             project: Some(named(Project::new("web", ProjectSpec::default()))),
             policies: BTreeMap::from([("default".to_owned(), ImagePolicySpec::default())]),
             build: build(),
+            tenant_settings: None,
+            rerun_of: None,
+            inputs_of: None,
+            begun_with: None,
             observed: Observed::default(),
             settings: settings(),
+            is_leaving: false,
             slot: Slot::Granted,
             now: at(60),
         }
@@ -87,9 +101,13 @@ impl World {
     pub(crate) fn validated(&self) -> Result<Validated, Refusal> {
         let references = References {
             tenant: self.tenant.as_ref(),
-            tenant_settings: None,
+            tenant_settings: self.tenant_settings.as_ref(),
             project: self.project.as_ref(),
             policies: &self.policies,
+            rerun_of: self.rerun_of.as_ref(),
+            inputs_of: self.inputs_of.as_ref(),
+            begun_with: self.begun_with.as_ref(),
+            is_leaving: self.is_leaving,
         };
         validate(&self.build, references, &self.settings)
     }
@@ -117,6 +135,14 @@ impl World {
             self.build.status = Some(status.clone());
         }
         plan
+    }
+
+    /// The Build says so, and has from the beginning.
+    pub(crate) fn says(&mut self, change: impl FnOnce(&mut BuildSpec)) {
+        change(&mut self.build.spec);
+        if let Some(status) = &mut self.build.status {
+            status.resolved_spec = None;
+        }
     }
 
     pub(crate) fn status(&self) -> &BuildStatus {
@@ -287,6 +313,7 @@ pub(crate) fn prepared() -> Value {
     let prepared = Prepared {
         commit: Some("c".repeat(40)),
         bases: Vec::new(),
+        more_bases: None,
     };
     serde_json::to_value(Report::Done(prepared)).unwrap()
 }

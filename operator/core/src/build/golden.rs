@@ -1,6 +1,6 @@
 //! The objects made for a build, as text: a change of behaviour is a change of these files.
 
-use imagefactory_crds::build::{PlatformImage, StagedImage};
+use imagefactory_crds::build::{BaseImage, PlatformImage, SourceStatus, StagedImage};
 use serde_json::json;
 
 use super::fixtures::{World, digest};
@@ -130,14 +130,14 @@ fn the_scan_job_of_an_index() {
         ],
         ..staged()
     };
-    insta::assert_yaml_snapshot!(scan_job(&validated(&world), &staged, &world.settings));
+    insta::assert_yaml_snapshot!(scan_job(&validated(&world), &staged, Some(&source()), &world.settings));
 }
 
 #[test]
 fn the_scan_job() {
     let mut world = World::new();
     world.settings.scan.java_database_claim = Some("java-database".to_owned());
-    insta::assert_yaml_snapshot!(scan_job(&validated(&world), &staged(), &world.settings));
+    insta::assert_yaml_snapshot!(scan_job(&validated(&world), &staged(), None, &world.settings));
 }
 
 #[test]
@@ -164,6 +164,17 @@ fn the_waiver_of_user_namespaces_leaves_the_pod_without_one() {
     world.settings.require_user_namespaces = false;
     let pod = build_pod(&validated(&world), None, &world.settings);
     assert_eq!(pod.spec.unwrap().host_users, None);
+}
+
+fn source() -> SourceStatus {
+    SourceStatus {
+        commit: Some("c".repeat(40)),
+        bases: vec![BaseImage {
+            reference: "registry.example.com/base:1".to_owned(),
+            digest: digest('b'),
+        }],
+        more_bases: None,
+    }
 }
 
 fn evidence() -> Vec<Evidence> {

@@ -4,6 +4,7 @@
 //! [`plan`](plan::plan) looks at what exists and says what to do and what to write into status. Objects are made by
 //! `objects` from the validated build alone.
 
+pub mod facts;
 pub mod failure;
 pub mod logs;
 mod method_failure;
@@ -13,6 +14,8 @@ pub mod observed;
 mod options;
 pub mod plan;
 pub mod retry;
+mod sources;
+mod spec;
 pub mod status;
 pub mod sweep;
 pub mod validated;
@@ -29,6 +32,8 @@ mod search;
 mod simulation;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod usage_tests;
 #[cfg(test)]
 mod waiting_tests;
 

@@ -3,16 +3,16 @@
 //! A part of [`validate`](super::validated::validate); the Tenant and the platform's settings decide.
 
 use imagefactory_crds::build::support::{CODE_NOT_SUPPORTED, first_unsupported};
-use imagefactory_crds::build::{CacheMode, FailureClass, Method, Placement};
-use imagefactory_crds::{Build, Project, Tenant, TenantSettings};
+use imagefactory_crds::build::{FailureClass, Method, Placement};
+use imagefactory_crds::{BuildSpec, Tenant};
 
 use super::validated::Refusal;
 use crate::reference::lies_under;
 use crate::settings::Settings;
 
 /// Refuses a field that the method can't honour.
-pub(super) fn check_method(build: &Build, method: Method) -> Result<(), Refusal> {
-    match first_unsupported(&build.spec, method) {
+pub(super) fn check_method(spec: &BuildSpec, method: Method) -> Result<(), Refusal> {
+    match first_unsupported(spec, method) {
         None => Ok(()),
         Some(unsupported) => Err(Refusal::denial(
             CODE_NOT_SUPPORTED,
@@ -32,8 +32,7 @@ pub(super) fn pull_prefixes(tenant: &Tenant, tenant_name: &str, settings: &Setti
 }
 
 /// Refuses what the spec itself names to be pulled from outside the prefixes; what a Dockerfile names, `prepare` checks.
-pub(super) fn check_pulls(build: &Build, prefixes: &[String], settings: &Settings) -> Result<(), Refusal> {
-    let spec = &build.spec;
+pub(super) fn check_pulls(spec: &BuildSpec, prefixes: &[String], settings: &Settings) -> Result<(), Refusal> {
     let oci = spec.source.as_ref().and_then(|source| source.oci.as_ref());
     let named = (spec.custom.iter().map(|custom| custom.image.as_str()))
         .chain(oci.map(|oci| oci.image.as_str()))
@@ -65,27 +64,9 @@ fn without_tag(name: &str) -> &str {
     }
 }
 
-/// The build's own placement, field by field before the project's and the tenant's defaults; refused unless the
-/// platform or the Tenant allows every part of it.
-pub(super) fn choose_placement(
-    build: &Build,
-    project: &Project,
-    tenant_settings: Option<&TenantSettings>,
-    tenant: &Tenant,
-    settings: &Settings,
-) -> Result<Placement, Refusal> {
-    let of_project = project
-        .spec
-        .build_defaults
-        .as_ref()
-        .and_then(|defaults| defaults.placement.as_ref());
-    let of_tenant = tenant_settings
-        .and_then(|settings| settings.spec.build_defaults.as_ref())
-        .and_then(|defaults| defaults.placement.as_ref());
-    let merged = [build.spec.placement.as_ref(), of_project, of_tenant]
-        .into_iter()
-        .flatten()
-        .fold(Placement::default(), |merged, next| merged.or(next));
+/// The placement, refused unless the platform or the Tenant allows every part of it.
+pub(super) fn check_placement(spec: &BuildSpec, tenant: &Tenant, settings: &Settings) -> Result<Placement, Refusal> {
+    let merged = spec.placement.clone().unwrap_or_default();
     let mut allowed = vec![&settings.builds.placement];
     allowed.extend(tenant.spec.placement.as_ref());
     match merged.first_not_allowed(&allowed) {
@@ -99,29 +80,9 @@ pub(super) fn choose_placement(
     }
 }
 
-/// Whether the project's cache is used. A method that has none never does.
-pub(super) fn choose_cache(
-    build: &Build,
-    project: &Project,
-    tenant_settings: Option<&TenantSettings>,
-    method: Method,
-    settings: &Settings,
-) -> CacheMode {
-    let of_project = project.spec.build_defaults.as_ref().and_then(|defaults| defaults.cache);
-    let of_tenant = tenant_settings
-        .and_then(|settings| settings.spec.build_defaults.as_ref())
-        .and_then(|defaults| defaults.cache);
-    match method {
-        Method::Custom => CacheMode::Disabled,
-        Method::Kaniko | Method::Buildx | Method::Docker => {
-            (build.spec.cache.or(of_project).or(of_tenant)).map_or(settings.builds.cache, |cache| cache.mode)
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use imagefactory_crds::build::{AllowedPlacement, Cache, NodeLabel};
+    use imagefactory_crds::build::{AllowedPlacement, Cache, CacheMode, NodeLabel};
     use imagefactory_crds::common::BuildDefaults;
     use serde_json::{Value, json};
 

@@ -110,8 +110,15 @@ const NETWORK: [&str; 4] = [
     "RegistryProtocol",
     "BlobChanged",
 ];
-/// Reasons of a container that ended without a report: the scanner's client when its server is away.
-const CRASHED: [&str; 3] = ["StepCrashed", "PodFailed", "BackoffLimitExceeded"];
+/// Reasons of a scan that broke off: the scanner's client when its server, or the registry, is away; a container that
+/// ended without a report.
+const CRASHED: [&str; 5] = [
+    "ScannerFailed",
+    "SbomFailed",
+    "StepCrashed",
+    "PodFailed",
+    "BackoffLimitExceeded",
+];
 /// Failures of the platform that are the same again.
 const LASTING: [&str; 7] = [
     "InvalidCaBundle",
@@ -172,6 +179,8 @@ mod tests {
             (FailureClass::Publish, "RegistryUnauthorized", false),
             (FailureClass::Publish, "DigestMismatch", false),
             (FailureClass::Scan, "StepCrashed", true),
+            (FailureClass::Scan, "ScannerFailed", true),
+            (FailureClass::Scan, "SbomFailed", true),
             (FailureClass::Scan, "WrongEvidence", false),
             (FailureClass::Evicted, "NodeShutdown", true),
             (FailureClass::Infrastructure, "PodDeleted", true),

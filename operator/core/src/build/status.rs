@@ -159,7 +159,11 @@ impl Draft {
             log: None,
             next: refusal.next.clone(),
         });
-        let reason = refusal.class.map_or(refusal.reason, FailureClass::as_str);
+        let reason = match (refusal.reason, refusal.class) {
+            // What policy refuses has one reason, whenever it is known.
+            (reason @ ("PolicyFailed" | "EvidenceUnknown"), _) | (reason, None) => reason,
+            (_, Some(class)) => class.as_str(),
+        };
         self.with(|status| status.failure = failure).ended(
             Phase::Failed,
             &Cause {
@@ -244,6 +248,10 @@ impl Draft {
 /// would hang. Lengths never change what was decided.
 fn fit(status: &mut BuildStatus) {
     if let Some(source) = &mut status.source {
+        let beyond = u32::try_from(source.bases.len().saturating_sub(MAX_BASES)).unwrap_or(u32::MAX);
+        if beyond > 0 {
+            source.more_bases = Some(source.more_bases.unwrap_or_default().saturating_add(beyond));
+        }
         source.bases.truncate(MAX_BASES);
         source
             .bases

@@ -354,7 +354,7 @@ fn failures_of_the_pod_carry_class_container_and_exit_code() {
 #[test]
 fn a_pod_deleted_by_hand_fails_a_build_that_wants_no_retry_and_no_second_pod_is_made() {
     let mut world = World::dispatched();
-    world.build.spec.retries = Some(0);
+    world.says(|spec| spec.retries = Some(0));
     world.observed.pod = None;
     assert!(world.step().actions.is_empty());
     assert_eq!(world.status().failure.as_ref().unwrap().reason, "PodDeleted");
@@ -463,7 +463,7 @@ fn a_scanner_that_crashed_or_said_nothing_is_unknown() {
         ),
     ] {
         let mut world = World::scanning();
-        world.build.spec.retries = Some(0);
+        world.says(|spec| spec.retries = Some(0));
         world.observed.scan = Some(scan);
         assert!(world.step().actions.is_empty());
         assert_eq!(world.succeeded_reason(), "EvidenceUnknown");

@@ -6,16 +6,17 @@
 use std::collections::BTreeMap;
 
 use imagefactory_crds::build::{
-    BuildSecret, CacheMode, CustomBuilder, FailureClass, ImageLabel, Method, NamedValue, Placement, Proxy,
-    RegistryMirror, Source,
+    BuildSecret, CacheMode, CustomBuilder, FailureClass, ImageLabel, LongField, Method, NamedValue, Placement, Proxy,
+    RegistryMirror, ResolvedSpec, Source,
 };
-use imagefactory_crds::common::{DurationText, LocalRef, ResourceList, Resources};
+use imagefactory_crds::common::{DurationText, LocalRef, Resources};
 use imagefactory_crds::entitlement::{self, Capability};
-use imagefactory_crds::{Build, ImagePolicySpec, Project, Tenant, TenantSettings, conditions, names};
+use imagefactory_crds::{Build, BuildSpec, ImagePolicySpec, Project, Tenant, TenantSettings, conditions, names};
 use jiff::SignedDuration;
 
 use crate::build::names::Identity;
-use crate::build::options;
+use crate::build::spec::{self, Resolved};
+use crate::build::{options, sources};
 use crate::dispatch::{self, TenantLimits};
 use crate::reference::{ImageName, lies_under};
 use crate::settings::Settings;
@@ -32,6 +33,23 @@ pub struct References<'a> {
     pub project: Option<&'a Project>,
     /// Every ImagePolicy by name.
     pub policies: &'a BTreeMap<String, ImagePolicySpec>,
+    /// The Build that a rerun names.
+    pub rerun_of: Option<&'a Build>,
+    /// The Build whose spec holds what a rerun's record refers to.
+    pub inputs_of: Option<&'a Build>,
+    /// What the build's pod says that it was made for, where the status does not yet.
+    pub begun_with: Option<&'a ResolvedSpec>,
+    /// The namespace is going away, and everything in it.
+    pub is_leaving: bool,
+}
+
+/// What goes away, and the build with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaving {
+    /// The Tenant, once what runs has ended: nothing new starts.
+    Tenant,
+    /// The namespace, now: nothing is begun any more, and nothing goes on.
+    Namespace,
 }
 
 /// A build that can be planned.
@@ -91,6 +109,8 @@ pub struct Validated {
     pub push_secret: Option<String>,
     /// Policies that apply; all must pass.
     pub policies: Vec<AppliedPolicy>,
+    /// What goes away, if something does.
+    pub leaving: Option<Leaving>,
     /// New work of the tenant waits.
     pub suspended: bool,
     /// Nothing new starts in the project; what runs finishes.
@@ -103,6 +123,8 @@ pub struct Validated {
     pub retries: Option<u32>,
     /// What the tenant may run at a time.
     pub limits: TenantLimits,
+    /// What is recorded of the spec.
+    pub resolved: Box<ResolvedSpec>,
 }
 
 /// Why a build is not carried out.
@@ -149,7 +171,7 @@ impl Refusal {
         }
     }
 
-    fn not_found(reason: &'static str, message: String, next: &str) -> Self {
+    pub(super) fn not_found(reason: &'static str, message: String, next: &str) -> Self {
         Self {
             may_heal: true,
             ..Self::failure(FailureClass::Source, reason, message, next)
@@ -165,29 +187,30 @@ pub fn validate(build: &Build, references: References<'_>, settings: &Settings) 
     let (identity, tenant) = find_tenant(build, references)?;
     let project = find_project(&identity, references)?;
     check_entitlement(tenant, project, settings)?;
-    let spec = &build.spec;
+    let Resolved { spec, record, lost } = spec::resolve(build, &identity, project, references, settings)?;
     let method = spec.method.unwrap_or_default();
-    options::check_method(build, method)?;
-    check_references(build)?;
-    let pull_prefixes = options::pull_prefixes(tenant, &identity.tenant, settings);
-    options::check_pulls(build, &pull_prefixes, settings)?;
+    options::check_method(&spec, method)?;
+    check_references(&spec)?;
+    let pull_prefixes = choose_pulls(&spec, &identity, tenant, settings)?;
     let Chosen {
         source,
         git_secret,
         source_config_map,
         context_dir,
         dockerfile,
-    } = choose_source(build, project)?;
-    let (resources, timeout) = choose_limits(build, project, references.tenant_settings, settings)?;
-    let (output_image, output_prefixes) = choose_output(build, &identity, tenant, settings)?;
+    } = choose_source(&spec, &lost)?;
+    let timeout = choose_timeout(build, &spec, settings)?;
+    let (output_image, output_prefixes) = choose_output(&spec, &identity, tenant, settings)?;
+    let policies = choose_policies(&spec, project, tenant, references.policies, settings)?;
+    sources::check(&source, method, &policies)?;
     Ok(Validated {
         method,
         platforms: spec.platforms.iter().map(|platform| platform.0.clone()).collect(),
         custom: spec.custom.clone(),
         secrets: spec.secrets.clone(),
-        cache: options::choose_cache(build, project, references.tenant_settings, method, settings),
-        proxy: spec.proxy.clone().or_else(|| settings.builds.proxy.clone()),
-        placement: options::choose_placement(build, project, references.tenant_settings, tenant, settings)?,
+        cache: spec.cache.unwrap_or_default().mode,
+        proxy: spec.proxy.clone(),
+        placement: options::check_placement(&spec, tenant, settings)?,
         pull_prefixes,
         source,
         git_secret,
@@ -200,7 +223,7 @@ pub fn validate(build: &Build, references: References<'_>, settings: &Settings) 
         pull_secrets: spec.pull_secrets.iter().map(|secret| secret.name.0.clone()).collect(),
         mirrors: spec.registry_mirrors.iter().chain(&settings.mirrors).cloned().collect(),
         ca_bundle: (spec.ca_bundle.as_ref()).map(|bundle| (bundle.name.0.clone(), bundle.key.0.clone())),
-        resources,
+        resources: spec.resources.clone().unwrap_or_default(),
         timeout,
         staging_repository: staging_repository(&identity, settings),
         output_image,
@@ -210,13 +233,15 @@ pub fn validate(build: &Build, references: References<'_>, settings: &Settings) 
             .as_ref()
             .and_then(|output| output.push_secret_ref.as_ref())
             .map(name_of),
-        policies: choose_policies(build, project, tenant, references.policies, settings)?,
+        policies,
+        leaving: leaving(tenant, references.is_leaving),
         suspended: tenant.spec.suspended,
         archived: project.spec.archived,
         not_ready: not_in_place(tenant),
         priority: spec.priority.unwrap_or_default(),
         retries: spec.retries,
         limits: dispatch::limits(tenant, settings),
+        resolved: record,
         identity,
     })
 }
@@ -229,29 +254,13 @@ fn staging_repository(identity: &Identity, settings: &Settings) -> String {
     )
 }
 
-/// Resources and timeout: the build's own, else the project's, else the tenant's, else the chart's.
-fn choose_limits(
-    build: &Build,
-    project: &Project,
-    tenant_settings: Option<&TenantSettings>,
-    settings: &Settings,
-) -> Result<(Resources, SignedDuration), Refusal> {
-    let of_project = project.spec.build_defaults.as_ref();
-    let of_tenant = tenant_settings.and_then(|settings| settings.spec.build_defaults.as_ref());
-    let resources = merge_resources(&[
-        build.spec.resources.as_ref(),
-        of_project.and_then(|defaults| defaults.resources.as_ref()),
-        of_tenant.and_then(|defaults| defaults.resources.as_ref()),
-        Some(&settings.builds.default_resources),
-    ]);
-    let timeout = (build.spec.timeout.as_ref())
-        .or(of_project.and_then(|defaults| defaults.timeout.as_ref()))
-        .or(of_tenant.and_then(|defaults| defaults.timeout.as_ref()))
-        .unwrap_or(&settings.builds.default_timeout);
+/// The timeout, less what earlier attempts took of it.
+fn choose_timeout(build: &Build, spec: &BuildSpec, settings: &Settings) -> Result<SignedDuration, Refusal> {
+    let timeout = spec.timeout.as_ref().unwrap_or(&settings.builds.default_timeout);
     let used = build.status.as_ref().and_then(|status| status.used_seconds);
     let used = SignedDuration::from_secs(used.unwrap_or_default().into());
     let left = parse_duration(timeout)?.saturating_sub(used);
-    Ok((resources, left.max(SignedDuration::from_secs(1))))
+    Ok(left.max(SignedDuration::from_secs(1)))
 }
 
 fn find_tenant<'a>(build: &Build, references: References<'a>) -> Result<(Identity, &'a Tenant), Refusal> {
@@ -305,8 +314,7 @@ fn check_entitlement(tenant: &Tenant, project: &Project, settings: &Settings) ->
 }
 
 /// The schema refuses reserved names too; this holds where the schema was not asked.
-fn check_references(build: &Build) -> Result<(), Refusal> {
-    let spec = &build.spec;
+fn check_references(spec: &BuildSpec) -> Result<(), Refusal> {
     let git_secret = spec
         .source
         .as_ref()
@@ -367,12 +375,18 @@ impl Chosen {
     }
 }
 
-/// The build's own recipe or source, whole, else the project's source.
-fn choose_source(build: &Build, project: &Project) -> Result<Chosen, Refusal> {
-    if let Some(recipe) = &build.spec.recipe {
+/// The recipe or the source. One that is lost is of use to nobody: the attempt that goes on has it, and no other is begun.
+fn choose_source(spec: &BuildSpec, lost: &[LongField]) -> Result<Chosen, Refusal> {
+    if [LongField::Source, LongField::Recipe]
+        .iter()
+        .any(|field| lost.contains(field))
+    {
+        return Ok(Chosen::of(StepSource::Inline { files: Vec::new() }, None));
+    }
+    if let Some(recipe) = &spec.recipe {
         return Ok(Chosen::of(StepSource::Recipe(Box::new(recipe.clone())), None));
     }
-    let written = build.spec.source.as_ref().or(project.spec.source.as_ref());
+    let written = spec.source.as_ref();
     match written {
         Some(Source { git: Some(git), .. }) => {
             let git_secret = git.secret_ref.as_ref().map(name_of);
@@ -419,7 +433,7 @@ fn choose_source(build: &Build, project: &Project) -> Result<Chosen, Refusal> {
 
 /// The name to publish as, and the prefixes that bind the credential: the platform's for this tenant and those that the Tenant lists.
 fn choose_output(
-    build: &Build,
+    spec: &BuildSpec,
     identity: &Identity,
     tenant: &Tenant,
     settings: &Settings,
@@ -428,8 +442,10 @@ fn choose_output(
     let prefixes: Vec<String> = std::iter::once(own.clone())
         .chain(tenant.spec.registries.iter().map(|prefix| prefix.0.clone()))
         .collect();
-    let Some(written) = build.spec.output.as_ref().and_then(|output| output.image.as_ref()) else {
-        return Ok((format!("{own}/{}:{}", identity.project, identity.name), prefixes));
+    let default = spec::default_image(identity, settings);
+    let named = spec.output.as_ref().and_then(|output| output.image.as_ref());
+    let Some(written) = named.filter(|image| image.0 != default) else {
+        return Ok((default, prefixes));
     };
     // Whatever the Tenant lists, the platform's own prefixes hold a part for each tenant and staging is nobody's.
     let is_others = |repository: &str| {
@@ -459,7 +475,7 @@ fn choose_output(
 
 /// The tenant's policy, or the chart's default, always; the project's and the build's beside it.
 fn choose_policies(
-    build: &Build,
+    spec: &BuildSpec,
     project: &Project,
     tenant: &Tenant,
     policies: &BTreeMap<String, ImagePolicySpec>,
@@ -480,7 +496,7 @@ fn choose_policies(
         ));
     };
     let mut wanted = vec![of_tenant];
-    for more in [project.spec.policy_ref.as_ref(), build.spec.policy_ref.as_ref()]
+    for more in [project.spec.policy_ref.as_ref(), spec.policy_ref.as_ref()]
         .into_iter()
         .flatten()
         .map(name_of)
@@ -509,19 +525,25 @@ fn choose_policies(
         .collect()
 }
 
-/// The first of each amount, most particular first.
-fn merge_resources(layers: &[Option<&Resources>]) -> Resources {
-    let merged = |list: fn(&Resources) -> Option<&ResourceList>| {
-        let lists = || layers.iter().copied().flatten().filter_map(list);
-        Some(ResourceList {
-            cpu: lists().find_map(|list| list.cpu.clone()),
-            memory: lists().find_map(|list| list.memory.clone()),
-            ephemeral_storage: lists().find_map(|list| list.ephemeral_storage.clone()),
-        })
-    };
-    Resources {
-        requests: merged(|resources| resources.requests.as_ref()),
-        limits: merged(|resources| resources.limits.as_ref()),
+/// Prefixes that the build may pull from; what it names itself lies under them.
+fn choose_pulls(
+    spec: &BuildSpec,
+    identity: &Identity,
+    tenant: &Tenant,
+    settings: &Settings,
+) -> Result<Vec<String>, Refusal> {
+    let prefixes = options::pull_prefixes(tenant, &identity.tenant, settings);
+    options::check_pulls(spec, &prefixes, settings)?;
+    Ok(prefixes)
+}
+
+/// What goes away, if anything does.
+fn leaving(tenant: &Tenant, namespace_leaves: bool) -> Option<Leaving> {
+    let of_tenant = tenant.metadata.deletion_timestamp.as_ref().map(|_| Leaving::Tenant);
+    if namespace_leaves {
+        Some(Leaving::Namespace)
+    } else {
+        of_tenant
     }
 }
 

@@ -3,9 +3,10 @@
 use imagefactory_crds::build::{FailureClass, Judgement, Phase, QueueLimit};
 use imagefactory_crds::conditions::{self, READY, RECONCILING, SUCCEEDED};
 use jiff::SignedDuration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::fixtures::{World, at, done, ended, evaluated, failed, job, pod, published, seconds};
-use super::observed::{Earlier, JobEnd};
+use super::observed::{Earlier, JobEnd, Observed};
 use super::plan::{Action, Wish, wish};
 use super::tests::waits;
 use crate::dispatch::{Claim, Slot, claim};
@@ -95,6 +96,46 @@ fn a_tenant_that_is_not_ready_says_why_in_its_own_words() {
         message.contains("NamespaceTaken: Namespace tenant-acme belongs"),
         "{message}"
     );
+}
+
+#[test]
+fn nothing_starts_in_a_tenant_that_is_being_deleted_and_nobody_waits_for_a_slot() {
+    let mut world = World::new();
+    world.tenant.as_mut().unwrap().metadata.deletion_timestamp = Some(Time(at(0)));
+    assert!(world.with_situation(|situation| wish(&situation) == Wish::Nothing));
+    let plan = world.step();
+    assert_eq!((plan.actions, plan.then), (Vec::new(), Vec::new()));
+    assert_eq!(condition(&world, SUCCEEDED), ("Unknown", "TenantTerminating"));
+    let mut retried = evicted();
+    retried.tenant.as_mut().unwrap().metadata.deletion_timestamp = Some(Time(at(0)));
+    retried.now = at(1000);
+    assert!(retried.with_situation(|situation| wish(&situation) == Wish::Nothing));
+    assert_eq!(retried.step().actions, Vec::new());
+}
+
+#[test]
+fn what_runs_in_a_tenant_that_is_being_deleted_goes_on_to_its_end() {
+    let mut world = World::scanning();
+    let before = world.plan();
+    world.tenant.as_mut().unwrap().metadata.deletion_timestamp = Some(Time(at(0)));
+    assert_eq!(world.plan(), before);
+}
+
+#[test]
+fn nothing_is_begun_or_goes_on_in_a_namespace_that_goes_away() {
+    for mut world in [
+        World::new(),
+        World::dispatched(),
+        World::scanning(),
+        World::publishing(),
+        evicted(),
+    ] {
+        world.is_leaving = true;
+        world.observed = Observed::default();
+        let plan = world.plan();
+        assert_eq!((plan.actions, plan.status, plan.then), (Vec::new(), None, Vec::new()));
+        assert!(world.with_situation(|situation| !matches!(wish(&situation), Wish::Slot(_))));
+    }
 }
 
 #[test]

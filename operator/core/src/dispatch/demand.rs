@@ -119,7 +119,8 @@ pub fn demand_of_build(build: &Validated, settings: &Settings) -> Amounts {
 /// the tenant's own credential does it.
 #[must_use]
 pub fn demand_after_staging(build: &Build, settings: &Settings) -> Amounts {
-    let output = build.spec.output.as_ref();
+    let recorded = build.status.as_ref().and_then(|status| status.resolved_spec.as_ref());
+    let output = recorded.map_or(build.spec.output.as_ref(), |resolved| resolved.output.as_ref());
     output
         .and_then(|output| output.push_secret_ref.as_ref())
         .map(|_| container(&settings.builds.step_resources, settings))

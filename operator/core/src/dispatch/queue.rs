@@ -256,6 +256,13 @@ impl Queue {
         holding
     }
 
+    /// Slots that a tenant's builds have; none while it is not known what runs.
+    #[must_use]
+    pub fn slots_of(&self, tenant: &str) -> Option<u32> {
+        let running = || self.tenants.get(tenant).map_or(0, TenantQueue::running);
+        self.is_open.then(running)
+    }
+
     /// Builds of each tenant that wait and that run.
     pub fn counts(&self) -> impl Iterator<Item = (&str, usize, u32)> {
         self.tenants

@@ -4,7 +4,7 @@ use imagefactory_crds::image_policy::Mode;
 use imagefactory_crds::{ImagePolicy, ImagePolicySpec, ImagePolicyStatus};
 use jiff::Timestamp;
 
-use crate::policy::hash;
+use crate::policy::{hash, max_evidence_age, rules};
 use crate::scan::Score;
 use crate::tenant::readiness::{Readiness, Standing};
 
@@ -43,6 +43,12 @@ pub fn readiness(spec: &ImagePolicySpec) -> Readiness {
         );
         return Readiness::new(Standing::Stalled, INVALID, message);
     }
+    if let Some(why) = wrong_age(spec).or_else(|| wrong_rule(spec)) {
+        let message = format!(
+            "{why}. Until it is corrected, every image that this policy is asked about is Unknown and not published."
+        );
+        return Readiness::new(Standing::Stalled, INVALID, message);
+    }
     let meaning = match spec.mode {
         Mode::Enforce => "An image that fails this policy is not published.",
         Mode::DryRun => "Mode DryRun: an image that fails this policy is published and says so.",
@@ -55,11 +61,38 @@ pub fn readiness(spec: &ImagePolicySpec) -> Readiness {
     Readiness::new(Standing::Ready, VALID, format!("{meaning}{limits}"))
 }
 
+fn wrong_age(spec: &ImagePolicySpec) -> Option<String> {
+    let text = spec.max_evidence_age.as_ref()?;
+    max_evidence_age(spec).err()?;
+    Some(format!(
+        "spec.maxEvidenceAge {:?} is not a duration from 1h to 8760h",
+        text.as_str()
+    ))
+}
+
+/// The first rule that can't be asked, and why: it does not parse, or names what there is not.
+fn wrong_rule(spec: &ImagePolicySpec) -> Option<String> {
+    spec.rules.iter().find_map(|rule| {
+        let error = rules::compile(&rule.expression).err()?;
+        Some(format!("spec.rules, rule {:?}: {error}", rule.name.as_str()))
+    })
+}
+
 fn sets_no_limit(spec: &ImagePolicySpec) -> bool {
     let unlimited = spec
         .max_vulnerabilities
         .is_none_or(|limits| limits == Default::default());
-    unlimited && spec.max_cvss.is_none() && spec.denied_licences.is_empty() && spec.denied_packages.is_empty()
+    let limits_sources = spec
+        .allowed_sources
+        .as_ref()
+        .is_some_and(|allowed| *allowed != Default::default());
+    unlimited
+        && !limits_sources
+        && spec.max_cvss.is_none()
+        && spec.denied_licences.is_empty()
+        && spec.denied_packages.is_empty()
+        && spec.rules.is_empty()
+        && spec.max_evidence_age.is_none()
 }
 
 #[cfg(test)]
@@ -96,12 +129,57 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_that_can_not_be_asked_makes_the_policy_invalid_and_is_named_with_its_fault() {
+        let invalid = |expression: &str| {
+            let rules = serde_json::json!({"rules": [
+                {"name": "good", "expression": "true", "message": "m"},
+                {"name": "bad", "expression": expression, "message": "m"},
+            ]});
+            let status = status(&ImagePolicy::new("p", serde_json::from_value(rules).unwrap()), now()).unwrap();
+            assert_eq!(status.hash, None, "{expression}");
+            let ready = find(&status.conditions, "Ready").unwrap();
+            assert_eq!(
+                (ready.status.as_str(), ready.reason.as_str()),
+                ("False", INVALID),
+                "{expression}"
+            );
+            ready.message.clone()
+        };
+        let rest = ". Until it is corrected, every image that this policy is asked about is Unknown and not published.";
+        assert_eq!(
+            invalid("counts.criticl == 0"),
+            format!(
+                "spec.rules, rule \"bad\": counts has no field criticl; it has: critical, high, medium, low, unknown, fixable, total{rest}"
+            )
+        );
+        assert!(invalid("true &&\n  )").starts_with("spec.rules, rule \"bad\": line 2, column 3: "));
+        assert!(invalid("counts.high").contains("the expression: int where bool is needed"));
+        assert!(invalid("findings.exists(f, f.age() > 1)").contains("unknown function age"));
+    }
+
+    #[test]
+    fn an_age_that_is_none_makes_the_policy_invalid() {
+        for age in ["59m", "9999h", "3d", ""] {
+            let status = status(&policy(&format!("{{maxEvidenceAge: '{age}'}}")), now()).unwrap();
+            assert_eq!(
+                (status.hash, find(&status.conditions, "Ready").unwrap().reason.as_str()),
+                (None, INVALID),
+                "{age}"
+            );
+        }
+    }
+
+    #[test]
     fn the_message_says_what_the_mode_means_and_where_a_policy_does_nothing() {
         let message = |spec| readiness(&policy(spec).spec).message;
         assert!(message("{mode: DryRun, maxCvss: '0'}").starts_with("Mode DryRun"));
         assert!(!message("{maxCvss: '0'}").contains("no limit"));
         assert!(!message("{maxVulnerabilities: {low: 0}}").contains("no limit"));
         assert!(!message("{deniedPackages: [telnet]}").contains("no limit"));
+        assert!(!message("{rules: [{name: a, expression: 'true', message: m}]}").contains("no limit"));
+        assert!(!message("{maxEvidenceAge: 1h}").contains("no limit"));
+        assert!(!message("{allowedSources: {git: [a.io]}}").contains("no limit"));
+        assert!(message("{allowedSources: {}}").contains("no limit"));
         assert!(message("{}").contains("no limit"));
         assert!(message("{maxVulnerabilities: {}}").contains("no limit"));
     }

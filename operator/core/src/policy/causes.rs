@@ -30,6 +30,14 @@ pub(super) fn sentence(text: &str) -> String {
     cut(&text.chars().map(printable).collect::<String>())
 }
 
+/// A line that a platform administrator wrote, in its own alphabet: without control characters, and not too long.
+pub(super) fn line(text: &str) -> String {
+    cut(&text
+        .chars()
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect::<String>())
+}
+
 fn and_more(count: usize) -> String {
     if count == 0 {
         String::new()

@@ -1,6 +1,9 @@
 //! What is known about an image when it is judged, and what is missing.
 
+use jiff::Timestamp;
+
 use crate::scan::{DatabaseInfo, Package, Report, Sbom};
+use crate::step::BuildFacts;
 
 /// What is known about an image when it is judged.
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,6 +21,14 @@ pub struct Evidence<'a> {
     /// What went wrong while evidence was gathered, in plain words, as in `the scanner's report does not parse`. Any
     /// makes the verdict Unknown.
     pub faults: &'a [String],
+    /// Platform of the image where it is one of an index, else empty.
+    pub platform: &'a str,
+    /// Name and version of the scanner.
+    pub scanner: &'a str,
+    /// How the image was made; none where nothing is known of it.
+    pub build: Option<&'a BuildFacts>,
+    /// When it is judged.
+    pub now: Timestamp,
 }
 
 impl Evidence<'_> {

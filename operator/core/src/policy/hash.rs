@@ -97,6 +97,15 @@ mod tests {
             "deniedPackages: [MIT]",
             "deniedPackages: [a, b]",
             "sbom: Optional",
+            "rules: [{name: a, expression: 'true', message: m}]",
+            "rules: [{name: b, expression: 'true', message: m}]",
+            "rules: [{name: a, expression: 'false', message: m}]",
+            "rules: [{name: a, expression: 'true', message: n}]",
+            "allowedSources: {}",
+            "allowedSources: {bases: [a.io]}",
+            "allowedSources: {git: [a.io]}",
+            "maxEvidenceAge: 24h",
+            "maxEvidenceAge: 25h",
         ];
         let hashes: std::collections::BTreeSet<String> = variants.iter().map(|text| hash(&spec(text))).collect();
         assert_eq!(hashes.len(), variants.len());

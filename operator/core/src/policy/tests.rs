@@ -1,6 +1,7 @@
 //! Verdicts, rule by rule.
 
 mod properties;
+mod terms;
 
 use imagefactory_crds::build::{Judgement, SeverityCounts, Verdict};
 
@@ -43,6 +44,7 @@ fn complete<'a>(report: &'a Report, sbom: &'a Sbom) -> Evidence<'a> {
         database: Some(database()),
         java_database: true,
         faults: &[],
+        ..Evidence::default()
     }
 }
 

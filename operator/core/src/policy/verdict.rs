@@ -6,7 +6,8 @@ use imagefactory_crds::ImagePolicySpec;
 use imagefactory_crds::build::{Judgement, PolicyVerdict, Verdict};
 use imagefactory_crds::image_policy::{Mode, SbomRequirement};
 
-use super::{Evidence, causes, denied, limits};
+use super::rules::{self, Facts, Inventory};
+use super::{Evidence, age, causes, denied, limits, sources};
 use crate::scan::Score;
 use crate::step::AppliedPolicy;
 
@@ -20,9 +21,13 @@ const MAX_POLICIES: usize = 4;
 #[must_use]
 pub fn judge(evidence: &Evidence<'_>, policies: &[AppliedPolicy]) -> Verdict {
     let gaps = evidence.gaps();
+    // Rules are asked only where there is whole evidence to ask.
+    let asks = gaps.is_empty() && policies.iter().any(|policy| !policy.spec.rules.is_empty());
+    let inventory = asks.then(|| Inventory::of(*evidence));
+    let facts = inventory.as_ref().map(Inventory::facts);
     let mut judged: Vec<PolicyVerdict> = policies
         .iter()
-        .map(|policy| judge_by(policy, evidence, &gaps))
+        .map(|policy| judge_by(policy, evidence, &gaps, facts.as_ref()))
         .collect();
     let result = judged
         .iter()
@@ -54,7 +59,12 @@ pub fn shrink(mut verdict: Verdict, max_bytes: usize) -> Verdict {
     verdict
 }
 
-fn judge_by(policy: &AppliedPolicy, evidence: &Evidence<'_>, gaps: &[String]) -> PolicyVerdict {
+fn judge_by(
+    policy: &AppliedPolicy,
+    evidence: &Evidence<'_>,
+    gaps: &[String],
+    facts: Option<&Facts<'_>>,
+) -> PolicyVerdict {
     let allowed_score = policy.spec.max_cvss.as_ref().map(|score| score.parse::<Score>());
     let mut unknown: Vec<String> = gaps.iter().map(|gap| causes::sentence(gap)).collect();
     if policy.spec.sbom == SbomRequirement::Required && evidence.sbom.is_some_and(|sbom| sbom.packages() == 0) {
@@ -64,7 +74,14 @@ fn judge_by(policy: &AppliedPolicy, evidence: &Evidence<'_>, gaps: &[String]) ->
     if matches!(allowed_score, Some(Err(_))) {
         unknown.push("maxCvss of the policy is not a CVSS score".to_owned());
     }
-    let broken = broken_rules(&policy.spec, evidence, allowed_score.and_then(Result::ok));
+    unknown.extend(age::too_old(&policy.spec, evidence));
+    let sources = sources::judge(&policy.spec, evidence.build);
+    unknown.extend(sources.unknown.iter().map(|why| causes::sentence(why)));
+    let asked = facts.map_or_else(Asked::default, |facts| ask(&policy.spec, facts));
+    unknown.extend(asked.unknown);
+    let mut broken = sources.broken;
+    broken.extend(asked.broken);
+    broken.extend(broken_rules(&policy.spec, evidence, allowed_score.and_then(Result::ok)));
     let result = match (unknown.is_empty(), broken.is_empty()) {
         (false, _) => Judgement::Unknown,
         (true, false) => Judgement::Fail,
@@ -82,7 +99,37 @@ fn judge_by(policy: &AppliedPolicy, evidence: &Evidence<'_>, gaps: &[String]) ->
     }
 }
 
-/// Every rule that the evidence breaks, worst first: severities, score, packages, licences.
+/// What the rules of a policy say.
+#[derive(Default)]
+struct Asked {
+    unknown: Vec<String>,
+    broken: Vec<String>,
+}
+
+/// Asks every rule. One that is no rule, or has no answer, is never a pass.
+fn ask(policy: &ImagePolicySpec, facts: &Facts<'_>) -> Asked {
+    let mut asked = Asked::default();
+    for rule in &policy.rules {
+        let name = causes::word(&rule.name);
+        match rules::compile(&rule.expression).map(|compiled| compiled.holds(facts)) {
+            Ok(Ok(true)) => {}
+            Ok(Ok(false)) => asked
+                .broken
+                .push(causes::line(&format!("rule {name}: {}", rule.message))),
+            Ok(Err(error)) => {
+                let why = format!("rule {name} has no answer for this image: {error}");
+                asked.unknown.push(causes::sentence(&why));
+            }
+            Err(error) => {
+                let why = format!("rule {name} is not valid: {error}");
+                asked.unknown.push(causes::sentence(&why));
+            }
+        }
+    }
+    asked
+}
+
+/// Every limit that the evidence breaks, worst first: severities, score, packages, licences.
 fn broken_rules(policy: &ImagePolicySpec, evidence: &Evidence<'_>, allowed_score: Option<Score>) -> Vec<String> {
     let mut broken = Vec::new();
     if let Some(report) = evidence.report {

@@ -24,6 +24,12 @@ impl Score {
         if tenths > Self::MAX.0 { Self::MAX } else { Self(tenths) }
     }
 
+    /// The score as a number with a fraction, for rules.
+    #[must_use]
+    pub fn as_f64(self) -> f64 {
+        f64::from(self.0) / 10.0
+    }
+
     /// Whether it says anything: databases write 0 where they have no score.
     #[must_use]
     pub fn is_zero(self) -> bool {

@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::rbac::v1::{RoleBinding, Subject};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
 use super::amount::same;
@@ -40,7 +40,7 @@ fn apply_if(differs: bool) -> Drift {
 
 impl Wanted for Namespace {
     fn drift(&self, actual: &Self) -> Drift {
-        apply_if(!is_marked(&self.metadata, &actual.metadata) || !is_owned(&self.metadata, &actual.metadata))
+        apply_if(!is_marked(&self.metadata, &actual.metadata) || !is_annotated(&self.metadata, &actual.metadata))
     }
 }
 
@@ -128,15 +128,11 @@ fn is_marked(wanted: &ObjectMeta, actual: &ObjectMeta) -> bool {
         .all(|(key, value)| there.and_then(|labels| labels.get(key)) == Some(value))
 }
 
-/// Whether every owner that is wanted owns it. What else stands in the reference is nobody's harm.
-fn is_owned(wanted: &ObjectMeta, actual: &ObjectMeta) -> bool {
-    let there = actual.owner_references.as_deref().unwrap_or_default();
-    let names = |owner: &OwnerReference| {
-        there
-            .iter()
-            .any(|other| other.uid == owner.uid && other.controller == owner.controller)
-    };
-    wanted.owner_references.iter().flatten().all(names)
+/// Whether every annotation that is wanted is there.
+fn is_annotated(wanted: &ObjectMeta, actual: &ObjectMeta) -> bool {
+    let there = actual.annotations.as_ref();
+    let mut wanted = wanted.annotations.iter().flatten();
+    wanted.all(|(key, value)| there.and_then(|annotations| annotations.get(key)) == Some(value))
 }
 
 /// Subjects in a fixed order, with what the API server fills in.

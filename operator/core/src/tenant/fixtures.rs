@@ -33,7 +33,11 @@ pub(crate) fn tenant() -> Tenant {
         "
         apiVersion: imagefactory.dev/v1alpha1
         kind: Tenant
-        metadata: {name: acme, uid: 11111111-2222-3333-4444-555555555555, generation: 3}
+        metadata:
+          name: acme
+          uid: 11111111-2222-3333-4444-555555555555
+          generation: 3
+          finalizers: [imagefactory.dev/tenant]
         spec:
           owners:
             - {kind: User, name: alice@example.com}

@@ -3,6 +3,7 @@
 //! [`plan::plan`] compares what [`objects`] wants with what was [`observed`] and returns steps;
 //! [`status::status`] says in the Tenant what came of them.
 
+pub mod deletion;
 pub mod home;
 pub mod objects;
 pub mod observed;
@@ -12,6 +13,7 @@ pub mod resync;
 pub mod status;
 pub mod step;
 pub mod subjects;
+pub mod usage;
 
 pub(crate) mod amount;
 mod drift;

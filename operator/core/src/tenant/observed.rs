@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, LimitRange, Namespace, ResourceQuota
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 
+use super::deletion::Remains;
 use super::objects::role_bindings::OPERATOR;
 use super::readiness::GRACE;
 use crate::settings::Settings;
@@ -44,6 +45,8 @@ pub struct Observed {
     pub has_policy: bool,
     /// What only the operator's rights in the namespace let it read.
     pub inside: Inside,
+    /// What is left of a tenant that is being deleted; looked for only then.
+    pub remains: Remains,
 }
 
 /// Objects that are read by name at each look. Nobody watches them: a watch for each kind over all namespaces would

@@ -1,9 +1,11 @@
 //! What to do about a Tenant: refuse, wait, or put its namespace right.
 
 use imagefactory_crds::Tenant;
+use imagefactory_crds::names::ANNOTATION_TENANT_UID;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 
+use super::deletion::{Deletion, delete, is_held};
 use super::home::{is_terminating, tenant_of};
 use super::objects::{
     ca_config_map, limit_range, namespace, network_policies, resource_quota, role_bindings, service_account,
@@ -16,8 +18,12 @@ use super::subjects::{Refused, Rules, admit};
 /// What to do about a Tenant.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TenantPlan {
-    /// Nothing: it is being deleted, and its namespace goes after it.
+    /// Nothing: it is being deleted, and nothing of ours holds it.
     Leave,
+    /// Take away what is left of it, in order: it is being deleted.
+    Delete(Deletion),
+    /// Put our finalizer on it, and look again.
+    Hold(Vec<Step>),
     /// Nothing, until a person acts.
     Refuse(Refusal),
     /// Nothing yet.
@@ -38,7 +44,7 @@ pub enum Refusal {
 pub enum Waiting {
     /// The tenant's namespace is going away.
     NamespaceTerminating,
-    /// The namespace belongs to an earlier Tenant of the same name, and goes after it.
+    /// The namespace was made for an earlier Tenant of the same name, which did not take it along.
     NamespaceOfFormerTenant,
 }
 
@@ -58,8 +64,11 @@ pub struct Convergence {
 #[must_use]
 pub fn plan(situation: Situation<'_>) -> TenantPlan {
     let tenant = situation.tenant;
-    if tenant.metadata.deletion_timestamp.is_some() {
-        return TenantPlan::Leave;
+    match (tenant.metadata.deletion_timestamp.is_some(), is_held(tenant)) {
+        (true, false) => return TenantPlan::Leave,
+        (true, true) => return TenantPlan::Delete(delete(situation)),
+        (false, false) => return TenantPlan::Hold(vec![Step::Hold(Box::new(tenant.clone()))]),
+        (false, true) => {}
     }
     match &situation.observed.namespace {
         None => {}
@@ -75,11 +84,23 @@ pub fn plan(situation: Situation<'_>) -> TenantPlan {
     TenantPlan::Converge(converge(situation))
 }
 
+impl TenantPlan {
+    /// The writes, in order.
+    #[must_use]
+    pub fn steps(&self) -> &[Step] {
+        match self {
+            Self::Leave | Self::Refuse(_) | Self::Wait(_) => &[],
+            Self::Hold(steps) => steps,
+            Self::Delete(deletion) => &deletion.steps,
+            Self::Converge(convergence) => &convergence.steps,
+        }
+    }
+}
+
 fn is_of_former_tenant(found: &Namespace, tenant: &Tenant) -> bool {
-    let owners = found.metadata.owner_references.iter().flatten();
-    owners
-        .filter(|owner| owner.kind == "Tenant")
-        .any(|owner| Some(&owner.uid) != tenant.metadata.uid.as_ref())
+    let annotations = found.metadata.annotations.as_ref();
+    let made_for = annotations.and_then(|annotations| annotations.get(ANNOTATION_TENANT_UID));
+    made_for.is_some_and(|uid| Some(uid) != tenant.metadata.uid.as_ref())
 }
 
 fn converge(situation: Situation<'_>) -> Convergence {

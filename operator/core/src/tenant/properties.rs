@@ -102,7 +102,7 @@ const DAMAGES: &[fn(&mut Observed)] = &[
     },
     |o| {
         if let Some(namespace) = &mut o.namespace {
-            namespace.metadata.owner_references = None;
+            namespace.metadata.annotations = None;
         }
     },
 ];

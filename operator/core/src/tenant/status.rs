@@ -8,6 +8,8 @@ use imagefactory_crds::TenantStatus;
 use imagefactory_crds::entitlement::effective;
 use imagefactory_crds::names::tenant_namespace;
 
+use super::deletion;
+use super::home::tenant_of;
 use super::observed::{Situation, policy_of};
 use super::plan::{Convergence, Refusal, TenantPlan, Waiting};
 use super::readiness::{Readiness, Standing, Trouble, lacking};
@@ -21,12 +23,14 @@ pub const SUSPENDED: &str = "Suspended";
 pub const PREPARING: &str = "Preparing";
 /// Reason: a namespace of the tenant's name exists and is not ours.
 pub const NAMESPACE_NOT_OURS: &str = "NamespaceNotOurs";
+/// Reason: the namespace was made for an earlier Tenant of the name.
+pub const NAMESPACE_OF_FORMER_TENANT: &str = "NamespaceOfFormerTenant";
 /// Reason: the namespace is going away.
 pub const NAMESPACE_TERMINATING: &str = "NamespaceTerminating";
 /// Reason: the ImagePolicy that applies does not exist.
 pub const POLICY_NOT_FOUND: &str = "PolicyNotFound";
 
-/// The status that says where the tenant stands; none for one that is being deleted.
+/// The status that says where the tenant stands. What it uses stays as it was: that is counted elsewhere.
 #[must_use]
 pub fn status(situation: Situation<'_>, plan: &TenantPlan, readiness: &Readiness) -> TenantStatus {
     let Situation {
@@ -41,17 +45,32 @@ pub fn status(situation: Situation<'_>, plan: &TenantPlan, readiness: &Readiness
     TenantStatus {
         observed_generation: tenant.metadata.generation.unwrap_or_default(),
         conditions: readiness.conditions(before, &tenant.metadata, now),
-        namespace: matches!(plan, TenantPlan::Converge(_)).then(|| namespace.as_str().into()),
+        namespace: has_namespace(situation, plan).then(|| namespace.as_str().into()),
         capabilities: effective(tenant.spec.capabilities.as_ref(), settings.onboarding),
+        usage: tenant.status.as_ref().and_then(|status| status.usage.clone()),
     }
 }
 
-/// Where the tenant stands after a plan was carried out, or was not because of `trouble`. None for one that is being
-/// deleted: nothing is said of it any more.
+fn has_namespace(situation: Situation<'_>, plan: &TenantPlan) -> bool {
+    let found = situation.observed.namespace.as_ref();
+    match plan {
+        TenantPlan::Converge(_) => true,
+        TenantPlan::Delete(_) => found.is_some_and(|found| tenant_of(found) == Some(situation.name())),
+        TenantPlan::Leave | TenantPlan::Hold(_) | TenantPlan::Refuse(_) | TenantPlan::Wait(_) => false,
+    }
+}
+
+/// Where the tenant stands after a plan was carried out, or was not because of `trouble`. None where nothing is said of
+/// it: it goes, or it is looked at again at once.
 #[must_use]
 pub fn readiness(situation: Situation<'_>, plan: &TenantPlan, trouble: Option<&Trouble>) -> Option<Readiness> {
     Some(match plan {
-        TenantPlan::Leave => return None,
+        TenantPlan::Leave | TenantPlan::Hold(_) => return None,
+        TenantPlan::Delete(deletion) => match (trouble, deletion.waits) {
+            (Some(trouble), _) => Readiness::from(trouble),
+            (None, Some(waits)) => deletion::readiness(situation, waits),
+            (None, None) => return None,
+        },
         TenantPlan::Refuse(Refusal::NamespaceNotOurs) => namespace_not_ours(situation.name()),
         TenantPlan::Wait(waiting) => namespace_goes_away(situation.name(), *waiting),
         TenantPlan::Converge(convergence) => trouble.map_or_else(|| in_place(situation, convergence), Readiness::from),
@@ -72,16 +91,19 @@ fn namespace_not_ours(name: &str) -> Readiness {
 
 fn namespace_goes_away(name: &str, waiting: Waiting) -> Readiness {
     let namespace = tenant_namespace(name);
-    let message = match waiting {
+    match waiting {
         Waiting::NamespaceTerminating => {
-            format!("Namespace {namespace} is being deleted; a new one is made when it is gone.")
+            let message = format!("Namespace {namespace} is being deleted; a new one is made when it is gone.");
+            Readiness::new(Standing::Retrying, NAMESPACE_TERMINATING, message)
         }
-        Waiting::NamespaceOfFormerTenant => format!(
-            "Namespace {namespace} belongs to an earlier Tenant of this name and is deleted with it; a new one is made \
-             when it is gone."
-        ),
-    };
-    Readiness::new(Standing::Retrying, NAMESPACE_TERMINATING, message)
+        Waiting::NamespaceOfFormerTenant => {
+            let message = format!(
+                "Namespace {namespace} was made for an earlier Tenant of this name, which did not take it along. See \
+                 that nobody needs what it holds and delete it; a new one is made when it is gone."
+            );
+            Readiness::new(Standing::Stalled, NAMESPACE_OF_FORMER_TENANT, message)
+        }
+    }
 }
 
 fn in_place(situation: Situation<'_>, convergence: &Convergence) -> Readiness {

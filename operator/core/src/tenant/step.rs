@@ -1,7 +1,8 @@
 //! What is to be done in a tenant's namespace, as data. The operator has one arm for each step and knows nothing
 //! about why.
 
-use imagefactory_crds::TenantSettings;
+use imagefactory_crds::{Tenant, TenantSettings};
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, LimitRange, Namespace, ResourceQuota, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::rbac::v1::RoleBinding;
@@ -14,6 +15,12 @@ use super::objects::is_ours;
 /// One write.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
+    /// Put our finalizer on the Tenant: before anything is made for it.
+    Hold(Box<Tenant>),
+    /// Take our finalizer off the Tenant, as it was observed: after everything is gone.
+    LetGo(Box<Tenant>),
+    /// Delete this very job, as it was observed, with its pods.
+    DeleteJob(Box<Job>),
     /// Create the namespace. A plain create and never an apply: one that is there already is not adopted.
     CreateNamespace(Box<Namespace>),
     /// Apply the object.

@@ -15,7 +15,7 @@ pub const SUBJECT_NOT_ALLOWED: &str = "SubjectNotAllowed";
 
 /// Greatest length of a subject's name.
 const MAX_NAME: usize = 253;
-/// Left-out subjects that a message names; the rest it counts.
+/// Items that a message names; the rest it counts.
 const NAMED: usize = 5;
 
 /// What holds for the subjects of one tenant.
@@ -132,29 +132,34 @@ fn to_rbac(subject: &Subject) -> RbacSubject {
 /// Says who was left out. Names are quoted with everything unprintable escaped.
 #[must_use]
 pub fn describe(refused: &[Refused]) -> String {
-    let named: Vec<_> = refused
-        .iter()
-        .take(NAMED)
-        .map(|refused| {
-            let Subject { kind, name, namespace } = &refused.subject;
-            let place = namespace
-                .as_ref()
-                .map(|namespace| format!(" of namespace {:?}", namespace.as_str()));
-            format!(
-                "{kind:?} {:?}{} {}",
-                name.as_str(),
-                place.unwrap_or_default(),
-                refused.why
-            )
-        })
-        .collect();
-    let rest = refused.len().saturating_sub(NAMED);
+    enumerate(
+        refused
+            .iter()
+            .map(|refused| format!("{} {}", named(&refused.subject), refused.why)),
+    )
+}
+
+/// Who a subject is. Names are quoted with everything unprintable escaped.
+#[must_use]
+pub fn named(subject: &Subject) -> String {
+    let Subject { kind, name, namespace } = subject;
+    let place = namespace
+        .as_ref()
+        .map(|namespace| format!(" of namespace {:?}", namespace.as_str()));
+    format!("{kind:?} {:?}{}", name.as_str(), place.unwrap_or_default())
+}
+
+/// The first few items, and the number of the others.
+#[must_use]
+pub fn enumerate(items: impl ExactSizeIterator<Item = String>) -> String {
+    let rest = items.len().saturating_sub(NAMED);
+    let first: Vec<_> = items.take(NAMED).collect();
     let more = if rest > 0 {
         format!("; {rest} more")
     } else {
         String::new()
     };
-    format!("{}{more}", named.join("; "))
+    format!("{}{more}", first.join("; "))
 }
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ impl World {
         for step in steps {
             self.writes += 1;
             match step {
+                Step::Hold(_) | Step::LetGo(_) | Step::DeleteJob(_) => panic!("is for other tests: {step:?}"),
                 Step::CreateNamespace(namespace) => {
                     assert_eq!(self.observed.namespace, None, "AlreadyExists");
                     let mut created = applied(None, &**namespace);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use imagefactory_crds::common::Subject;
-use imagefactory_crds::tenant_settings::RoleCount;
+use imagefactory_crds::tenant_settings::{CustomRole, Permission, RoleCount};
 use imagefactory_crds::{Tenant, TenantSettingsSpec};
 use k8s_openapi::api::rbac::v1::Subject as RbacSubject;
 
@@ -19,8 +19,12 @@ pub struct Membership {
     pub counts: Vec<RoleCount>,
     /// Members that were left out.
     pub refused: Vec<Refused>,
-    /// Roles that members have and that do not exist.
-    pub unknown_roles: BTreeSet<String>,
+    /// Members whose role does not exist, with that role. They hold nothing.
+    pub roleless: Vec<(Subject, String)>,
+    /// Custom roles and those of their permissions that the Tenant does not delegate. Nobody holds these by them.
+    pub undelegated: Vec<(String, Permission)>,
+    /// How many subjects hold a role, owners included, each counted once.
+    pub subjects: u32,
 }
 
 /// Works out who holds what. Members are checked against what the Tenant allows; who is not allowed holds nothing.
@@ -32,7 +36,11 @@ pub fn membership(spec: &TenantSettingsSpec, tenant: &Tenant) -> Membership {
         by_role.entry(member.role.as_str()).or_default().push(&member.subject);
     }
     let owners = admit(tenant.spec.owners.iter(), &rules).allowed;
-    let mut membership = Membership::default();
+    let mut everybody: BTreeSet<&Subject> = tenant.spec.owners.iter().collect();
+    let mut membership = Membership {
+        undelegated: undelegated(spec, tenant),
+        ..Membership::default()
+    };
     membership.count("Owner", owners.len());
     for built_in in ["Admin", "Member", "Viewer"] {
         membership.count(built_in, 0);
@@ -44,16 +52,18 @@ pub fn membership(spec: &TenantSettingsSpec, tenant: &Tenant) -> Membership {
     for (role, subjects) in by_role {
         let Admitted { allowed, refused } = admit(subjects.iter().copied(), &rules);
         membership.refused.extend(refused);
-        let given = roles_of(role, spec);
-        if given.is_empty() {
-            membership.unknown_roles.insert(role.to_owned());
+        let Some(given) = roles_of(role, spec) else {
+            let nobody = subjects.iter().map(|subject| ((*subject).clone(), role.to_owned()));
+            membership.roleless.extend(nobody);
             continue;
-        }
+        };
         membership.count(role, allowed.len());
-        for given in given {
+        everybody.extend(subjects.iter().copied());
+        for given in given.into_iter().filter(|given| is_delegated(*given, tenant)) {
             held.entry(given).or_default().extend(subjects.iter().copied());
         }
     }
+    membership.subjects = u32::try_from(admit(everybody.into_iter(), &rules).allowed.len()).unwrap_or(u32::MAX);
     let admitted = held
         .into_iter()
         .map(|(role, subjects)| (role, admit(subjects.into_iter(), &rules).allowed));
@@ -74,27 +84,47 @@ impl Membership {
     }
 }
 
-/// What a role gives. Owner is none of them: owners stand in the Tenant.
-fn roles_of(name: &str, spec: &TenantSettingsSpec) -> BTreeSet<MemberRole> {
+/// What a role gives; none for one that does not exist. Owner is such a one: owners stand in the Tenant.
+fn roles_of(name: &str, spec: &TenantSettingsSpec) -> Option<BTreeSet<MemberRole>> {
     match name {
-        "Admin" => BTreeSet::from([MemberRole::Admin]),
-        "Member" => BTreeSet::from([MemberRole::Member]),
-        "Viewer" => BTreeSet::from([MemberRole::Viewer]),
-        "Owner" => BTreeSet::new(),
+        "Admin" => Some(BTreeSet::from([MemberRole::Admin])),
+        "Member" => Some(BTreeSet::from([MemberRole::Member])),
+        "Viewer" => Some(BTreeSet::from([MemberRole::Viewer])),
         custom => {
-            let roles = spec.roles.iter().filter(|role| role.name.as_str() == custom);
-            roles
-                .flat_map(|role| &role.permissions)
-                .copied()
-                .map(MemberRole::Permission)
-                .collect()
+            let is_it = |role: &&CustomRole| role.name.as_str() == custom && !is_built_in(custom);
+            let mut roles = spec.roles.iter().filter(is_it).peekable();
+            roles.peek()?;
+            let permissions = roles.flat_map(|role| &role.permissions).copied();
+            Some(permissions.map(MemberRole::Permission).collect())
         }
     }
 }
 
+/// Whether a name is a built-in role's, in any case. The schema admits no custom role of such a name.
+fn is_built_in(name: &str) -> bool {
+    ["owner", "admin", "member", "viewer"].contains(&name.to_ascii_lowercase().as_str())
+}
+
+fn is_delegated(given: MemberRole, tenant: &Tenant) -> bool {
+    match given {
+        MemberRole::Permission(permission) => !permission.needs_delegation() || tenant.spec.delegate_approval,
+        MemberRole::Admin | MemberRole::Member | MemberRole::Viewer => true,
+    }
+}
+
+fn undelegated(spec: &TenantSettingsSpec, tenant: &Tenant) -> Vec<(String, Permission)> {
+    let asked = spec.roles.iter().flat_map(|role| {
+        let permissions = role.permissions.iter().copied();
+        permissions.map(|permission| (role.name.0.clone(), permission))
+    });
+    asked
+        .filter(|(_, permission)| !is_delegated(MemberRole::Permission(*permission), tenant))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use imagefactory_crds::tenant_settings::{CustomRole, Member, Permission};
+    use imagefactory_crds::tenant_settings::Member;
 
     use super::*;
     use crate::tenant::fixtures::{self, group, service_account, user};
@@ -119,6 +149,7 @@ mod tests {
     fn spec(members: Vec<Member>) -> TenantSettingsSpec {
         let role = |name: &str, permissions: &[Permission]| CustomRole {
             name: name.into(),
+            description: None,
             permissions: permissions.to_vec(),
         };
         let roles = vec![
@@ -198,6 +229,60 @@ mod tests {
         let members = ["Owner", "owner", "nobody", "cluster-admin", ""].map(|role| member(user("eve"), role));
         let membership = membership(&spec(members.to_vec()), &fixtures::tenant());
         assert_eq!(membership.holders, BTreeMap::new());
-        assert_eq!(membership.unknown_roles.len(), 5);
+        assert_eq!(membership.roleless.len(), 5);
+    }
+
+    #[test]
+    fn members_of_an_unknown_role_cost_the_others_nothing() {
+        let members = vec![
+            member(user("a"), "auditor"),
+            member(user("b"), "painter"),
+            member(user("c"), "Admin"),
+        ];
+        let membership = membership(&spec(members), &fixtures::tenant());
+        assert_eq!(membership.roleless, [(user("b"), "painter".to_owned())]);
+        assert_eq!(
+            holders(&membership, MemberRole::Permission(Permission::ViewProjects)),
+            ["a"]
+        );
+        assert_eq!(holders(&membership, MemberRole::Admin), ["c"]);
+        assert_eq!(membership.subjects, 5, "three owners, a and c");
+    }
+
+    #[test]
+    fn a_role_of_a_built_in_ones_name_gives_nothing_in_any_case() {
+        for name in ["owner", "Owner", "ADMIN", "member", "VieweR"] {
+            let mut spec = spec(vec![member(user("eve"), name)]);
+            spec.roles[0].name = name.into();
+            let membership = membership(&spec, &fixtures::tenant());
+            assert_eq!(membership.holders, BTreeMap::new(), "{name}");
+        }
+    }
+
+    #[test]
+    fn approving_and_releasing_are_bound_only_where_the_tenant_delegates_them() {
+        let mut spec = spec(vec![member(user("a"), "release")]);
+        spec.roles[0].permissions = Permission::ALL.to_vec();
+        let mut tenant = fixtures::tenant();
+        let approval = [Permission::ApproveQuarantine, Permission::ReleaseQuarantine];
+        let kept = membership(&spec, &tenant);
+        assert_eq!(
+            kept.undelegated,
+            approval.map(|permission| ("release".to_owned(), permission))
+        );
+        assert_eq!(
+            kept.holders.len(),
+            Permission::ALL.len() - 2,
+            "all the others are bound"
+        );
+        assert!(
+            approval
+                .iter()
+                .all(|permission| holders(&kept, MemberRole::Permission(*permission)).is_empty())
+        );
+        tenant.spec.delegate_approval = true;
+        let given = membership(&spec, &tenant);
+        assert_eq!(given.undelegated, []);
+        assert_eq!(given.holders.len(), Permission::ALL.len());
     }
 }

@@ -1,17 +1,21 @@
 //! What TenantSettings say of themselves.
 
 use imagefactory_crds::TenantSettingsStatus;
+use imagefactory_crds::common::Subject;
 use imagefactory_crds::entitlement::effective;
+use imagefactory_crds::tenant_settings::Permission;
 
 use super::membership::Membership;
 use super::plan::{SettingsPlan, Situation};
 use crate::tenant::home::homeless;
 use crate::tenant::readiness::{Readiness, Standing, Trouble};
 use crate::tenant::status::ACTIVE;
-use crate::tenant::subjects::{SUBJECT_NOT_ALLOWED, describe};
+use crate::tenant::subjects::{SUBJECT_NOT_ALLOWED, describe, enumerate, named};
 
 /// Reason: a member has a role that does not exist.
 pub const ROLE_NOT_FOUND: &str = "RoleNotFound";
+/// Reason: a custom role holds a permission that the Tenant does not delegate.
+pub const APPROVAL_NOT_DELEGATED: &str = "ApprovalNotDelegated";
 
 /// The status that says where the settings stand.
 #[must_use]
@@ -37,6 +41,7 @@ pub fn status(situation: Situation<'_>, plan: &SettingsPlan, readiness: &Readine
             SettingsPlan::Leave | SettingsPlan::Homeless => Vec::new(),
         },
         capabilities: capabilities.unwrap_or_default(),
+        usage: object.status.as_ref().and_then(|status| status.usage.clone()),
     }
 }
 
@@ -60,10 +65,22 @@ fn bound(membership: &Membership) -> Readiness {
         );
         return Readiness::new(Standing::Stalled, SUBJECT_NOT_ALLOWED, message);
     }
-    if let Some(role) = membership.unknown_roles.first() {
-        let message =
-            format!("Members with role {role:?} were left out: it is neither built in nor one of spec.roles.");
+    if !membership.roleless.is_empty() {
+        let who = |(subject, role): &(Subject, String)| format!("{} with role {role:?}", named(subject));
+        let message = format!(
+            "These members were left out: {}. A role is Admin, Member, Viewer or one of spec.roles.",
+            enumerate(membership.roleless.iter().map(who))
+        );
         return Readiness::new(Standing::Stalled, ROLE_NOT_FOUND, message);
+    }
+    if !membership.undelegated.is_empty() {
+        let which = |(role, permission): &(String, Permission)| format!("role {role:?} asks for {permission:?}");
+        let message = format!(
+            "Not delegated: {}. Who holds such a role holds the rest of it. Take it out of the role, or ask a platform \
+             administrator to set delegateApproval in the Tenant.",
+            enumerate(membership.undelegated.iter().map(which))
+        );
+        return Readiness::new(Standing::Stalled, APPROVAL_NOT_DELEGATED, message);
     }
     Readiness::new(Standing::Ready, ACTIVE, "The members' roles are in place.")
 }

@@ -33,6 +33,7 @@ impl Case {
         });
         let role = CustomRole {
             name: "release".into(),
+            description: None,
             permissions: vec![Permission::CreateBuilds, Permission::CancelBuilds],
         };
         let spec = TenantSettingsSpec {

@@ -93,6 +93,7 @@ async fn write_status(
         unseen.wrote(build);
         report::settled(situation, status, context);
         report::turned(situation.build, status, context);
+        report::used(situation.build, status, context);
         report::note(build, plan.note.as_ref(), context).await;
     }
     Ok(write)

@@ -18,6 +18,7 @@ use imagefactory_core::build::plan::Situation;
 use imagefactory_core::build::{plan, validate};
 use imagefactory_core::dispatch::Slot;
 use imagefactory_crds::Build;
+use kube::ResourceExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
@@ -31,6 +32,9 @@ pub(crate) use observe::references;
 
 /// How soon to look again at a build whose status was written and not shown yet, if the watch does not wake it.
 const UNSEEN: Duration = Duration::from_secs(2);
+
+/// How soon to look again at a build whose namespace goes away, should it stay after all.
+const LEAVING: Duration = Duration::from_secs(10);
 
 /// Runs the controller until `stop`.
 pub async fn run(context: Arc<Context>, hubs: Hubs, stop: CancellationToken) {
@@ -46,10 +50,21 @@ async fn reconcile(build: Arc<Build>, context: Arc<Context>, unseen: Arc<Unseen>
     if unseen.is_outdated(&build) {
         return Ok(Outcome::waiting().again_after(UNSEEN));
     }
+    let namespace = build.namespace().unwrap_or_default();
+    match pass(build, &context, &unseen).await {
+        // Nothing can be made in it any more, and the Build goes with it.
+        Err(error) if error.is_of_leaving_namespace(observe::goes_away(&namespace, &context)) => {
+            Ok(Outcome::waiting().again_after(LEAVING))
+        }
+        result => result,
+    }
+}
+
+async fn pass(build: Arc<Build>, context: &Context, unseen: &Unseen) -> Result<Outcome, BuildError> {
     let _pass = context.dispatcher.pass(&build);
     // Reads; only a pod that should be there and is not is asked for at the API server.
-    let observed = observe::observe(&build, &context).await?;
-    let found = observe::references(&build, &context);
+    let observed = observe::observe(&build, context).await?;
+    let found = observe::references(&build, context);
     let validated = validate(&build, found.references(), &context.settings);
     let situation = Situation {
         build: &build,
@@ -62,7 +77,7 @@ async fn reconcile(build: Arc<Build>, context: Arc<Context>, unseen: Arc<Unseen>
     // May start, or not yet: asked of memory.
     let slot = context.dispatcher.ask(&situation);
     let situation = Situation { slot, ..situation };
-    let plan = logs::complete(plan(situation), situation, &context);
+    let plan = logs::complete(plan(situation), situation, context);
     // Writes.
-    act::act(situation, plan, &context, &unseen).await
+    act::act(situation, plan, context, unseen).await
 }

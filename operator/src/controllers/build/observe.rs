@@ -7,7 +7,9 @@ use imagefactory_core::build::names::{Identity, Stage, stage_of};
 use imagefactory_core::build::observed::JobEnd;
 use imagefactory_core::build::status::is_settled;
 use imagefactory_core::build::{Earlier, JobView, Observed, PodView, References};
-use imagefactory_crds::names::{LABEL_BUILD_UID, LABEL_STAGE, TENANT_SETTINGS};
+use imagefactory_core::tenant::home::is_terminating;
+use imagefactory_crds::build::ResolvedSpec;
+use imagefactory_crds::names::{ANNOTATION_RESOLVED_SPEC, LABEL_BUILD_UID, LABEL_STAGE, TENANT_SETTINGS};
 use imagefactory_crds::{Build, ImagePolicySpec, Project, Tenant, TenantSettings};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
@@ -135,7 +137,11 @@ pub(crate) struct Found {
     tenant: Option<Arc<Tenant>>,
     tenant_settings: Option<Arc<TenantSettings>>,
     project: Option<Arc<Project>>,
+    rerun_of: Option<Arc<Build>>,
+    inputs_of: Option<Arc<Build>>,
+    begun_with: Option<ResolvedSpec>,
     policies: BTreeMap<String, ImagePolicySpec>,
+    is_leaving: bool,
 }
 
 impl Found {
@@ -145,8 +151,18 @@ impl Found {
             tenant_settings: self.tenant_settings.as_deref(),
             project: self.project.as_deref(),
             policies: &self.policies,
+            rerun_of: self.rerun_of.as_deref(),
+            inputs_of: self.inputs_of.as_deref(),
+            begun_with: self.begun_with.as_ref(),
+            is_leaving: self.is_leaving,
         }
     }
+}
+
+/// Whether a namespace is going away, as far as the watches know.
+pub(super) fn goes_away(namespace: &str, context: &Context) -> bool {
+    let found = context.stores.namespaces.get(&ObjectRef::new(namespace));
+    found.is_some_and(|found| is_terminating(&found))
 }
 
 /// Looks up what a build refers to.
@@ -155,7 +171,11 @@ pub(crate) fn references(build: &Build, context: &Context) -> Found {
     let namespace = build.namespace().unwrap_or_default();
     let tenant = imagefactory_crds::names::tenant_of_namespace(&namespace);
     let policies = stores.policies.state();
+    let (rerun_of, inputs_of) = rerun(build, context);
     Found {
+        rerun_of,
+        inputs_of,
+        begun_with: begun_with(build, context),
         tenant: tenant.and_then(|tenant| stores.tenants.get(&ObjectRef::new(tenant))),
         tenant_settings: stores
             .tenant_settings
@@ -167,8 +187,36 @@ pub(crate) fn references(build: &Build, context: &Context) -> Found {
             .iter()
             .map(|policy| (policy.name_any(), policy.spec.clone()))
             .collect(),
+        is_leaving: goes_away(&namespace, context),
     }
 }
 
+/// The Build that a rerun names, and the one whose spec holds what is not repeated in a record.
+fn rerun(build: &Build, context: &Context) -> (Option<Arc<Build>>, Option<Arc<Build>>) {
+    let Some(of) = &build.spec.rerun_of else {
+        return (None, None);
+    };
+    let namespace = build.namespace().unwrap_or_default();
+    let find = |name: &str| context.stores.builds.get(&ObjectRef::new(name).within(&namespace));
+    let first = find(&of.name);
+    let record = |build: &Build| build.status.as_ref()?.resolved_spec.clone();
+    let recorded = record(build).or_else(|| record(first.as_ref()?));
+    let holder = recorded.and_then(|recorded| find(recorded.inputs_of.as_ref()?));
+    (first, holder)
+}
+
+/// What the build's pod says that it was made for. Asked only while the status does not say it.
+fn begun_with(build: &Build, context: &Context) -> Option<ResolvedSpec> {
+    let status = build.status.as_ref();
+    if status.is_some_and(|status| status.resolved_spec.is_some()) || is_settled(status) {
+        return None;
+    }
+    let identity = Identity::of(build)?;
+    let name = ObjectRef::new(&identity.object_name(Stage::Build)).within(&identity.namespace);
+    let pod = context.stores.pods.get(&name)?;
+    let is_ours = pod.labels().get(LABEL_BUILD_UID) == Some(&identity.uid);
+    let text = pod.annotations().get(ANNOTATION_RESOLVED_SPEC).filter(|_| is_ours)?;
+    serde_json::from_str(text).ok()
+}
 #[cfg(test)]
 mod tests;

@@ -31,7 +31,11 @@ pub(super) fn settled(situation: Situation<'_>, status: &BuildStatus, context: &
         (Phase::Failed, Some(failure)) => failure.class.as_str(),
         (phase, _) => phase.as_str(),
     };
-    let method = build.spec.method.unwrap_or_default().as_str();
+    let recorded = status
+        .resolved_spec
+        .as_ref()
+        .and_then(|resolved| resolved.inputs.method);
+    let method = recorded.or(build.spec.method).unwrap_or_default().as_str();
     let took = status.start_time.as_ref().zip(status.completion_time.as_ref());
     let took = took.and_then(|(start, end)| Duration::try_from(end.0.duration_since(start.0)).ok());
     let tenant = names::tenant_of_namespace(&namespace).unwrap_or_default();
@@ -66,6 +70,18 @@ pub(super) fn turned(build: &Build, status: &BuildStatus, context: &Context) {
         }
         _ => {}
     }
+}
+
+/// Counts what an attempt used, when the status that tells it was just written.
+pub(super) fn used(build: &Build, status: &BuildStatus, context: &Context) {
+    let before = build.status.as_ref().and_then(|status| status.usage);
+    let Some(usage) = status.usage.filter(|usage| before != Some(*usage)) else {
+        return;
+    };
+    let namespace = build.namespace().unwrap_or_default();
+    let tenant = names::tenant_of_namespace(&namespace).unwrap_or_default();
+    let method = build.spec.method.unwrap_or_default().as_str();
+    context.metrics.build_used(tenant, method, usage.cpu_seconds);
 }
 
 fn claims_more(before: Option<&BuildStatus>, now: &BuildStatus) -> bool {

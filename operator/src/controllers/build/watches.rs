@@ -8,20 +8,22 @@ use imagefactory_crds::{Build, Project, Tenant};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
 
+use crate::controllers::tenant::digest;
 use crate::runner::Wiring;
-use crate::watches::Hubs;
+use crate::watches::{Hubs, News};
 
 /// A build is woken by itself, by its pods and jobs, and, while it is not settled, by its project and its tenant.
 pub(super) fn wiring(hubs: &Hubs) -> Wiring<Build> {
     let builds = hubs.builds.store();
     let (of_tenant, of_project) = (builds.clone(), builds);
+    let news = News::of(hubs.tenants.store(), digest);
     Wiring::new("build", &hubs.builds)
         .concurrency(16)
         .also_on(hubs.pods.leads_to(|pod| build_of(&*pod)))
         .also_on(hubs.jobs.leads_to(|job| build_of(&*job)))
         .also_on(
             hubs.tenants
-                .leads_to(move |tenant| builds_of_tenant(&tenant, &of_tenant)),
+                .leads_to(move |tenant| builds_to_tell(&tenant, &news, &of_tenant)),
         )
         .also_on(
             hubs.projects
@@ -36,7 +38,11 @@ fn build_of<K: Resource>(object: &K) -> Option<ObjectRef<Build>> {
     Some(ObjectRef::new(build).within(&tenant_namespace(tenant)))
 }
 
-fn builds_of_tenant(tenant: &Tenant, builds: &Store<Build>) -> Vec<ObjectRef<Build>> {
+/// Builds of a tenant, where more has changed of it than what it uses.
+fn builds_to_tell(tenant: &Tenant, news: &News<Tenant>, builds: &Store<Build>) -> Vec<ObjectRef<Build>> {
+    if !news.is_news(tenant) {
+        return Vec::new();
+    }
     let namespace = tenant_namespace(&tenant.name_any());
     unsettled(builds, |build| {
         build.metadata.namespace.as_deref() == Some(namespace.as_str())

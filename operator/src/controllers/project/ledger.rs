@@ -1,4 +1,4 @@
-//! When each project was counted last. It is lost with the process, and then everything is counted once.
+//! When each project, or tenant, was counted last. It is lost with the process, and then everything is counted once.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -11,11 +11,11 @@ type Key = (String, String);
 
 /// When each project was counted last. Holds only those that were counted in the last seconds.
 #[derive(Default)]
-pub(super) struct Ledger(Mutex<HashMap<Key, Timestamp>>);
+pub(in crate::controllers) struct Ledger(Mutex<HashMap<Key, Timestamp>>);
 
 impl Ledger {
     /// Whether it is time to count this project. If it is, it is noted as counted now.
-    pub(super) fn take_turn(&self, project: Key, now: Timestamp) -> Due {
+    pub(in crate::controllers) fn take_turn(&self, project: Key, now: Timestamp) -> Due {
         let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let turn = due(counted.get(&project).copied(), now);
         if turn == Due::Now {

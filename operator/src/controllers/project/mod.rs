@@ -23,7 +23,7 @@ use crate::apply::Write;
 use crate::context::Context;
 use crate::runner::{self, Outcome};
 use crate::watches::Hubs;
-use ledger::Ledger;
+pub(in crate::controllers) use ledger::Ledger;
 
 pub use error::ProjectError;
 

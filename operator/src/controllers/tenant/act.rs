@@ -2,6 +2,7 @@
 
 use imagefactory_core::tenant::readiness::Trouble;
 use imagefactory_core::tenant::{Object, Step};
+use imagefactory_crds::names::FINALIZER_TENANT;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::rbac::v1::RoleBinding;
@@ -58,6 +59,17 @@ async fn perform(step: &Step, client: &Client) -> Result<Acted, ApplyError> {
                 Created::Existing => Ok(Acted::Nothing),
             }
         }
+        Step::Hold(tenant) => {
+            let write = apply::add_finalizer(&Api::all(client.clone()), &**tenant, FINALIZER_TENANT).await?;
+            Ok(acted_by(write))
+        }
+        Step::LetGo(tenant) => {
+            let write = apply::remove_finalizer(&Api::all(client.clone()), &**tenant, FINALIZER_TENANT).await?;
+            Ok(acted_by(write))
+        }
+        Step::DeleteJob(job) => Ok(acted_by(
+            apply::delete_if_present(&api_of(&**job, client), &**job).await?,
+        )),
         Step::Apply(object) => apply_object(object, client).await,
         Step::Delete(object) => delete_object(object, client).await,
     }
@@ -78,8 +90,7 @@ async fn apply_object(object: &Object, client: &Client) -> Result<Acted, ApplyEr
 
 async fn delete_object(object: &Object, client: &Client) -> Result<Acted, ApplyError> {
     let write = match object {
-        // Garbage collection deletes a tenant's namespace; nothing here ever does.
-        Object::Namespace(_) => return Ok(Acted::Nothing),
+        Object::Namespace(object) => apply::delete_if_present(&Api::all(client.clone()), object).await?,
         Object::RoleBinding(object) => apply::delete_if_present(&api_of(object, client), object).await?,
         Object::ResourceQuota(object) => apply::delete_if_present(&api_of(object, client), object).await?,
         Object::LimitRange(object) => apply::delete_if_present(&api_of(object, client), object).await?,
@@ -87,11 +98,15 @@ async fn delete_object(object: &Object, client: &Client) -> Result<Acted, ApplyE
         Object::ServiceAccount(object) => apply::delete_if_present(&api_of(object, client), object).await?,
         Object::ConfigMap(object) => apply::delete_if_present(&api_of(object, client), object).await?,
     };
-    Ok(if write == Write::Written {
-        Acted::Written
-    } else {
-        Acted::Nothing
-    })
+    Ok(acted_by(write))
+}
+
+fn acted_by(write: Write) -> Acted {
+    match write {
+        Write::Written => Acted::Written,
+        Write::Unchanged | Write::Gone => Acted::Nothing,
+        Write::Outdated => Acted::Overtaken,
+    }
 }
 
 /// The object carries the uid that was observed, so a namespace that has taken its place is not touched.

@@ -90,17 +90,13 @@ impl Mock {
     fn answer(&mut self, request: &str, body: Value) -> (u16, Value) {
         self.log.lock().unwrap().push((request.to_owned(), body.clone()));
         if let Some(code) = self.refusals.remove(request) {
-            let (code, mut status) = failure(code);
-            if code == 409 && request.starts_with("PATCH") {
-                status["reason"] = "Conflict".into();
-            }
-            return (code, status);
+            return failure(request, code);
         }
         let (verb, path) = request.split_once(' ').unwrap();
         let held = self.objects.get(path.trim_end_matches("/status"));
         match (verb, held) {
             ("GET" | "DELETE", Some(object)) => (200, object.clone()),
-            ("GET" | "DELETE", None) => failure(404),
+            ("GET" | "DELETE", None) => failure(request, 404),
             // The answer to a status is the whole object.
             ("PATCH", Some(object)) if path.ends_with("/status") => (200, object.clone()),
             _ => (200, body),
@@ -108,11 +104,12 @@ impl Mock {
     }
 }
 
-fn failure(code: u16) -> (u16, Value) {
+fn failure(request: &str, code: u16) -> (u16, Value) {
     let reason = match code {
         403 => "Forbidden",
         404 => "NotFound",
-        409 => "AlreadyExists",
+        409 if request.starts_with("POST ") => "AlreadyExists",
+        409 => "Conflict",
         422 => "Invalid",
         _ => "InternalError",
     };
@@ -144,6 +141,11 @@ impl Server {
             .into_iter()
             .filter(|request| !request.starts_with("GET "))
             .collect()
+    }
+
+    /// What it was sent, in order.
+    pub(in crate::controllers) fn bodies(&self) -> Vec<Value> {
+        self.log.lock().unwrap().iter().map(|(_, body)| body.clone()).collect()
     }
 
     /// The status that was written last.

@@ -1,14 +1,15 @@
 //! Tenants: observe → plan → act → status.
 //!
 //! What a tenant's namespace holds and what to do about it, `imagefactory_core::tenant` decides. This module reads what
-//! the decision needs, carries it out, and says what came of it. A Tenant that is being deleted is left alone: garbage
-//! collection takes its namespace after it.
+//! the decision needs, carries it out, and says what came of it. A Tenant that is being deleted keeps our finalizer until
+//! nothing of it is left.
 
 pub(in crate::controllers) mod act;
 mod error;
 pub(in crate::controllers) mod halt;
 pub(in crate::controllers) mod home;
 mod observe;
+mod remains;
 mod status;
 mod watches;
 
@@ -16,10 +17,12 @@ mod watches;
 pub(in crate::controllers) mod mock;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_deletion;
 
 use std::sync::Arc;
 
-use imagefactory_core::tenant::{Situation, TenantPlan, plan};
+use imagefactory_core::tenant::{Situation, plan};
 use imagefactory_crds::Tenant;
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +31,7 @@ use crate::runner::{self, Outcome};
 use crate::watches::Hubs;
 
 pub use error::TenantError;
+pub(crate) use watches::digest;
 
 /// Runs the controller until `stop`.
 pub async fn run(context: Arc<Context>, hubs: Hubs, stop: CancellationToken) {
@@ -47,10 +51,6 @@ async fn reconcile(tenant: Arc<Tenant>, context: Arc<Context>) -> Result<Outcome
     };
     let plan = plan(situation);
     // Writes.
-    let steps = match &plan {
-        TenantPlan::Converge(convergence) => convergence.steps.as_slice(),
-        TenantPlan::Leave | TenantPlan::Refuse(_) | TenantPlan::Wait(_) => &[],
-    };
-    let acted = act::carry_out(steps, &context.client).await;
+    let acted = act::carry_out(plan.steps(), &context.client).await;
     status::report(situation, &plan, acted, &context).await
 }

@@ -5,6 +5,7 @@
 
 use std::fmt::Debug;
 
+use imagefactory_core::tenant::deletion::{Remains, is_held};
 use imagefactory_core::tenant::home::{is_terminating, tenant_of};
 use imagefactory_core::tenant::objects::{
     ca_config_map, limit_range, network_policies, resource_quota, role_bindings, service_account,
@@ -18,13 +19,15 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
-use super::TenantError;
+use super::{TenantError, remains};
 use crate::context::Context;
 
 /// What is there of a tenant. None while the API server does not know yet that the operator may look.
 pub(super) async fn observe(tenant: &Tenant, context: &Context) -> Result<Option<Observed>, TenantError> {
-    if tenant.metadata.deletion_timestamp.is_some() {
-        return Ok(Some(Observed::default()));
+    match (tenant.metadata.deletion_timestamp.is_some(), is_held(tenant)) {
+        (true, true) => return remains::observe(tenant, context).await.map(Some),
+        (_, false) => return Ok(Some(Observed::default())),
+        (false, true) => {}
     }
     let mut observed = outside(tenant, context).await?;
     if !may_look_inside(tenant, &observed) {
@@ -57,11 +60,12 @@ async fn outside(tenant: &Tenant, context: &Context) -> Result<Observed, TenantE
         has_policy: policy.is_some_and(|policy| stores.policies.get(&ObjectRef::new(policy)).is_some()),
         namespace: find_namespace(&namespace, context).await?,
         inside: Inside::default(),
+        remains: Remains::default(),
     })
 }
 
 /// The namespace. One that is not in the store is asked for: a stranger's does not carry our label and is not watched.
-async fn find_namespace(name: &str, context: &Context) -> Result<Option<Namespace>, TenantError> {
+pub(super) async fn find_namespace(name: &str, context: &Context) -> Result<Option<Namespace>, TenantError> {
     if let Some(found) = context.stores.namespaces.get(&ObjectRef::new(name)) {
         return Ok(Some((*found).clone()));
     }
@@ -100,7 +104,7 @@ where
     read(&Api::<K>::namespaced(context.client.clone(), namespace), name).await
 }
 
-async fn read<K>(api: &Api<K>, name: &str) -> Result<Option<K>, TenantError>
+pub(super) async fn read<K>(api: &Api<K>, name: &str) -> Result<Option<K>, TenantError>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
 {

@@ -49,20 +49,32 @@ pub(super) async fn report(
         Ok(_) | Err(_) => None,
     };
     let Some(readiness) = readiness(situation, plan, trouble.as_ref()) else {
-        return Ok(Outcome::unchanged());
+        return silent(acted);
     };
     let (tenant, status) = (situation.tenant, status(situation, plan, &readiness));
     let tenants: Api<Tenant> = Api::all(context.client.clone());
     let written = halt::write_status(&tenants, tenant, tenant.status.as_ref(), &status, context).await;
     // What failed first is what counts.
     let acted = acted?;
-    let changed = acted == Acted::Written || written.map_err(TenantError::Status)? == Write::Written;
+    let written = written.map_err(TenantError::Status)?;
+    if written == Write::Outdated {
+        return Ok(Outcome::waiting().again_after(SOON));
+    }
+    let changed = acted == Acted::Written || written == Write::Written;
     let outcome = if changed {
         Outcome::changed()
     } else {
         Outcome::unchanged()
     };
     Ok(outcome.again_after(again(plan, &readiness, context)))
+}
+
+/// Nothing is said of a Tenant that goes, or that is woken by what was written.
+fn silent(acted: Result<Acted, TenantError>) -> Result<Outcome, TenantError> {
+    Ok(match acted? {
+        Acted::Written => Outcome::changed().again_after(LATER),
+        Acted::Nothing | Acted::Overtaken => Outcome::unchanged(),
+    })
 }
 
 fn again(plan: &TenantPlan, readiness: &Readiness, context: &Context) -> Duration {

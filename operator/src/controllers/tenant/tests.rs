@@ -36,6 +36,7 @@ fn tenant() -> Tenant {
     );
     tenant.metadata.uid = Some("tenant-uid".to_owned());
     tenant.metadata.generation = Some(1);
+    tenant.metadata.finalizers = Some(vec!["imagefactory.dev/tenant".to_owned()]);
     tenant
 }
 
@@ -242,9 +243,27 @@ async fn a_binding_of_another_role_that_no_watch_showed_gives_way() {
 }
 
 #[tokio::test]
-async fn a_tenant_that_is_being_deleted_costs_nothing() {
+async fn our_finalizer_comes_first_and_alone() {
+    let server = Mock::default().holds(TENANT, &tenant()).start(&Hubs::default());
+    let mut new = tenant();
+    new.metadata.finalizers = None;
+    let outcome = reconcile(Arc::new(new), server.context.clone()).await.unwrap();
+    assert_eq!(server.requests(), [format!("PATCH {TENANT}")]);
+    assert_eq!(
+        outcome,
+        Outcome::changed().again_after(std::time::Duration::from_secs(5))
+    );
+    let body = server.bodies().remove(0);
+    let metadata = serde_json::json!({"name": "acme", "uid": "tenant-uid", "finalizers": ["imagefactory.dev/tenant"]});
+    assert_eq!(body["metadata"], metadata);
+    assert!(body.get("spec").is_none() && body.get("status").is_none(), "{body}");
+}
+
+#[tokio::test]
+async fn a_tenant_that_is_being_deleted_and_that_we_do_not_hold_costs_nothing() {
     let server = Mock::default().start(&Hubs::default());
     let mut tenant = tenant();
+    tenant.metadata.finalizers = None;
     tenant.metadata.deletion_timestamp = Some(Time(now()));
     assert_eq!(
         reconcile(Arc::new(tenant), server.context.clone()).await.unwrap(),

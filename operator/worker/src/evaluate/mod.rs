@@ -52,7 +52,7 @@ pub async fn run(step: &EvaluateStep, places: &Places, roots: &Roots) -> Result<
         gathered.faults.extend(server.as_ref().err().cloned());
         verdicts.push(PlatformVerdict {
             platform: image.platform.clone(),
-            verdict: judge(step, image, &gathered, server.as_ref().ok()),
+            verdict: judge(step, image, &gathered, server.as_ref().ok(), Timestamp::now()),
         });
         let Some(pair) = gathered.of_this_image(&image.digest) else {
             continue;
@@ -106,7 +106,13 @@ fn images(step: &EvaluateStep) -> Result<Vec<Image>, StepFailure> {
     step.platforms.iter().map(image).collect()
 }
 
-fn judge(step: &EvaluateStep, image: &Image, gathered: &Gathered, server: Option<&ServerVersion>) -> Verdict {
+fn judge(
+    step: &EvaluateStep,
+    image: &Image,
+    gathered: &Gathered,
+    server: Option<&ServerVersion>,
+    now: Timestamp,
+) -> Verdict {
     let evidence = Evidence {
         digest: image.digest.as_str(),
         report: gathered.report.as_ref().map(|read| &read.content),
@@ -114,6 +120,10 @@ fn judge(step: &EvaluateStep, image: &Image, gathered: &Gathered, server: Option
         database: server.and_then(|server| server.database),
         java_database: step.java_database,
         faults: &gathered.faults,
+        platform: &image.platform,
+        scanner: server.map_or("", |server| server.version.as_str()),
+        build: step.build.as_ref(),
+        now,
     };
     let verdict = policy::judge(&evidence, &step.policies);
     for policy in &verdict.policies {

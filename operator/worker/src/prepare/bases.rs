@@ -142,9 +142,12 @@ fn listed(prefixes: &[String]) -> String {
     }
 }
 
-/// As many of them as a report has room for.
-pub(super) fn reported(images: &[Pinned]) -> Vec<BaseImage> {
-    fitting(images.iter().filter_map(Pinned::base).collect())
+/// As many of them as a report has room for, and how many there are beside them.
+pub(super) fn reported(images: &[Pinned]) -> (Vec<BaseImage>, Option<u32>) {
+    let bases = fitting(images.iter().filter_map(Pinned::base).collect());
+    // One that was not resolved is one that is not reported.
+    let more = images.len().saturating_sub(bases.len());
+    (bases, u32::try_from(more).ok().filter(|more| *more > 0))
 }
 
 fn fitting(mut bases: Vec<BaseImage>) -> Vec<BaseImage> {
@@ -189,6 +192,7 @@ mod tests {
             let report = Report::Done(Prepared {
                 commit: Some("a".repeat(64)),
                 bases,
+                more_bases: Some(u32::MAX),
             });
             assert!(
                 matches!(Report::decode(&report.encode()), Some(Report::<Prepared>::Done(_))),

@@ -97,9 +97,11 @@ async fn prepare(step: &PrepareStep, places: &Places) -> Result<Prepared, Prepar
         // What it does with the source is its own affair.
         Builder::Custom => drop(context(step, places)?),
     }
+    let (bases, more_bases) = bases::reported(&images);
     Ok(Prepared {
         commit,
-        bases: bases::reported(&images),
+        bases,
+        more_bases,
     })
 }
 

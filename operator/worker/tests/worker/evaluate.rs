@@ -2,10 +2,10 @@
 
 use axum::Router;
 use axum::routing::get;
-use imagefactory_core::step::{AppliedPolicy, EvaluateStep, Evaluated, MAX_REPORT, PushStep, Report};
+use imagefactory_core::step::{AppliedPolicy, BuildFacts, EvaluateStep, Evaluated, MAX_REPORT, PushStep, Report};
 use imagefactory_crds::ImagePolicySpec;
 use imagefactory_crds::build::{FailureClass, Judgement, PlatformImage};
-use imagefactory_crds::image_policy::SeverityLimits;
+use imagefactory_crds::image_policy::{PolicyRule, SeverityLimits};
 use imagefactory_worker::registry::{Digest, Reference};
 use imagefactory_worker::{evaluate, push};
 use serde_json::{Value, json};
@@ -53,6 +53,7 @@ impl Scene {
                 policies: vec![policy("none-critical", Some(0))],
                 server_url: format!("http://127.0.0.1:{port}"),
                 java_database: false,
+                build: None,
             },
             registry,
             pod,
@@ -433,4 +434,35 @@ async fn one_image_without_evidence_makes_the_whole_index_unknown() {
         let causes = &evaluated.verdict.policies[0].causes;
         assert!(causes[0].contains("linux/arm64"), "{why}: {causes:?}");
     }
+}
+
+#[tokio::test]
+async fn rules_and_ages_are_judged_by_what_the_step_says_of_the_build_and_by_the_clock() {
+    let mut scene = Scene::new().await;
+    let spec = &mut scene.step.policies[0].spec;
+    spec.rules = vec![PolicyRule {
+        name: "kaniko".into(),
+        expression: "build.method == 'kaniko' && findings.all(f, f.severity == 'LOW')".into(),
+        message: "By kaniko only.".into(),
+    }];
+    let unknown = scene.evaluate().await.verdict;
+    assert_eq!(unknown.result, Judgement::Unknown, "nothing is known of the build");
+    for (method, result) in [("kaniko", Judgement::Pass), ("buildx", Judgement::Fail)] {
+        scene.step.build = Some(BuildFacts {
+            method: method.to_owned(),
+            ..BuildFacts::default()
+        });
+        assert_eq!(scene.evaluate().await.verdict.result, result, "{method}");
+    }
+    scene.step.policies[0].spec.rules.clear();
+    scene.step.policies[0].spec.max_evidence_age = Some("1h".into());
+    let mut report = scene.report(&["LOW"]);
+    report["CreatedAt"] = json!("2020-01-01T00:00:00Z");
+    scene.pod.write("reports/0/report.json", report.to_string());
+    let verdict = scene.evaluate().await.verdict;
+    assert_eq!(
+        (verdict.result, verdict.publishable),
+        (Judgement::Unknown, false),
+        "{verdict:?}"
+    );
 }

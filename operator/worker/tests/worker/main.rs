@@ -10,6 +10,7 @@ mod binary;
 mod cache;
 mod credentials;
 mod evaluate;
+mod launch;
 mod publish;
 mod push;
 mod real_registry;

@@ -1,5 +1,6 @@
 //! The same steps against a real registry: the one that `REGISTRY`, `REGISTRY_CA`, `REGISTRY_USER` and
-//! `REGISTRY_PASSWORD` name, as `.cluster/env` sets them.
+//! `REGISTRY_PASSWORD` name, as `.cluster/env` sets them. `REGISTRY_REFERRERS` says how it lists referrers: `tag`, where
+//! nothing is said, or `api`.
 
 use std::collections::BTreeMap;
 use std::env::var;
@@ -251,4 +252,28 @@ async fn a_real_registry_keeps_a_cache() {
         std::fs::read(scene.pod.path("cache/in/k:1/blobs/sha256/layer")).unwrap(),
         vec![7; 100_000]
     );
+}
+
+/// What is attached is listed in the one way that this registry has, and in no other beside it.
+#[tokio::test]
+#[ignore = "needs a registry"]
+async fn a_real_registry_lists_evidence_by_its_api_or_else_by_the_tag() {
+    let mut scene = Scene::new();
+    scene.push.repository = format!("{}/builds/shop/listed", scene.push.credential_prefix);
+    let digest = scene.pod.layout_image(&[b"worker-test-listed"]);
+    push::run(&scene.push, &scene.pod.places, &scene.pod.roots())
+        .await
+        .unwrap();
+    let referrer = scene.attach(&digest).await;
+    let (client, at) = (scene.staging(), repository(&scene.push.repository));
+    assert_eq!(client.referrers(&at, &digest).await.unwrap(), [referrer]);
+    let by_tag = client.read_tag(&at, &digest.referrers_tag()).await.unwrap();
+    match var("REGISTRY_REFERRERS").as_deref().unwrap_or("tag") {
+        "api" => assert!(
+            by_tag.is_none(),
+            "the registry lists by its API, and there is a tag beside"
+        ),
+        "tag" => assert!(by_tag.is_some(), "the registry has no API, and there is no tag"),
+        other => panic!("REGISTRY_REFERRERS is {other}"),
+    }
 }

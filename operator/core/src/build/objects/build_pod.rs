@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use imagefactory_crds::build::{CacheMode, ClassName};
+use imagefactory_crds::names::ANNOTATION_RESOLVED_SPEC;
 use k8s_openapi::api::core::v1::{Container, KeyToPath, LocalObjectReference, Pod, PodSpec, Toleration, Volume};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
@@ -28,6 +29,7 @@ pub fn build_pod(build: &Validated, owner: Option<OwnerReference>, settings: &Se
             name: Some(build.identity.object_name(Stage::Build)),
             namespace: Some(build.identity.namespace.clone()),
             labels: Some(build.identity.labels(Stage::Build)),
+            annotations: record(build),
             owner_references: owner.map(|owner| vec![owner]),
             ..ObjectMeta::default()
         },
@@ -48,6 +50,12 @@ pub fn build_pod(build: &Validated, owner: Option<OwnerReference>, settings: &Se
         }),
         status: None,
     }
+}
+
+/// What the pod was made for, said by itself too: its maker may die before the status says it.
+fn record(build: &Validated) -> Option<BTreeMap<String, String>> {
+    let text = serde_json::to_string(&build.resolved).ok()?;
+    Some(BTreeMap::from([(ANNOTATION_RESOLVED_SPEC.to_owned(), text)]))
 }
 
 /// Where the build may run, and with whose credentials the kubelet pulls a custom builder.

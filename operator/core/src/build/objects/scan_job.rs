@@ -1,6 +1,6 @@
 //! The scan job, in the work namespace: `install` (ours), `scan` (the scanner, run by our program), `evaluate` (ours).
 
-use imagefactory_crds::build::StagedImage;
+use imagefactory_crds::build::{SourceStatus, StagedImage};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{
     Container, EnvVar, EnvVarSource, PersistentVolumeClaimVolumeSource, PodSecurityContext, PodSpec, SecretKeySelector,
@@ -11,6 +11,7 @@ use super::containers::{
     DOCKER_CONFIG_KEY, bare_step_container, base_pod_spec, empty_dir, job, mount, platform_ca, platform_credential,
     read_only, requirements, runtime_default, step_container, variable, with_mounts,
 };
+use crate::build::facts;
 use crate::build::names::Stage;
 use crate::build::validated::Validated;
 use crate::settings::Settings;
@@ -19,9 +20,9 @@ use crate::step::{EvaluateStep, ScanStep, paths};
 const CACHE: &str = "/cache";
 const DOCKER_CONFIG: &str = "/docker";
 
-/// Scans the staged digest and judges it.
+/// Scans the staged digest and judges it; `source` is what the build was made from, as far as it was recorded.
 #[must_use]
-pub fn scan_job(build: &Validated, staged: &StagedImage, settings: &Settings) -> Job {
+pub fn scan_job(build: &Validated, staged: &StagedImage, source: Option<&SourceStatus>, settings: &Settings) -> Job {
     let pod = PodSpec {
         security_context: Some(PodSecurityContext {
             run_as_non_root: Some(true),
@@ -30,7 +31,7 @@ pub fn scan_job(build: &Validated, staged: &StagedImage, settings: &Settings) ->
             ..PodSecurityContext::default()
         }),
         init_containers: Some(vec![install(settings), scan(staged, settings)]),
-        containers: vec![evaluate(build, staged, settings)],
+        containers: vec![evaluate(build, staged, source, settings)],
         active_deadline_seconds: Some(settings.builds.job_deadline_seconds),
         volumes: Some(volumes(build, settings)),
         ..base_pod_spec(settings)
@@ -103,7 +104,7 @@ fn digests(staged: &StagedImage) -> Vec<String> {
     }
 }
 
-fn evaluate(build: &Validated, staged: &StagedImage, settings: &Settings) -> Container {
+fn evaluate(build: &Validated, staged: &StagedImage, source: Option<&SourceStatus>, settings: &Settings) -> Container {
     let step = EvaluateStep {
         repository: staged.repository.clone(),
         digest: staged.digest.0.clone(),
@@ -112,6 +113,7 @@ fn evaluate(build: &Validated, staged: &StagedImage, settings: &Settings) -> Con
         policies: build.policies.clone(),
         server_url: settings.scan.server_url.clone(),
         java_database: settings.scan.java_database_claim.is_some(),
+        build: Some(facts::of(build, source)),
     };
     let mounts = vec![
         read_only(mount("reports", paths::REPORTS)),

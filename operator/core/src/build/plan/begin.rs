@@ -40,6 +40,12 @@ pub(super) fn gate<'a>(situation: &Situation<'a>) -> Result<&'a Validated, Box<P
 }
 
 fn waits_for_tenant(situation: &Situation<'_>, build: &Validated) -> Option<Plan> {
+    if build.leaving.is_some() {
+        return Some(situation.waits(
+            "TenantTerminating",
+            "The tenant is being deleted: nothing new starts in it.",
+        ));
+    }
     if build.suspended {
         return Some(situation.waits(
             "TenantSuspended",
@@ -109,6 +115,7 @@ fn start(situation: Situation<'_>, build: &Validated) -> Plan {
             then: vec![Action::CreateJob(Box::new(objects::scan_job(
                 build,
                 staged,
+                status.and_then(|status| status.source.as_ref()),
                 situation.settings,
             )))],
             again: Some(LATER),

@@ -1,6 +1,6 @@
 //! The stretch of the build pod: from its creation to the staged image.
 
-use imagefactory_crds::build::{Failure, FailureClass, Phase, SourceStatus, StagedImage};
+use imagefactory_crds::build::{BuildStatus, Failure, FailureClass, Method, Phase, SourceStatus, StagedImage};
 use jiff::SignedDuration;
 
 use super::{Action, Plan, SOON, Situation};
@@ -9,7 +9,8 @@ use crate::build::method_failure::of_method;
 use crate::build::objects;
 use crate::build::observed::{ContainerState, PodView};
 use crate::build::status::Cause;
-use crate::step::{Prepared, Pushed, Report};
+use crate::build::validated::Validated;
+use crate::step::{Prepared, Pushed, Report, usage};
 
 /// The pod is there, or was.
 pub(super) fn build(situation: Situation<'_>) -> Plan {
@@ -20,14 +21,27 @@ pub(super) fn build(situation: Situation<'_>) -> Plan {
         };
     };
     match (situation.stop(), pod.has_ended()) {
-        (Some(stop), true) => situation.stops_as(&stop),
+        (Some(stop), true) => telling_usage(situation, pod, situation.stops_as(&stop)),
         (Some(_), false) => Plan {
             actions: end_pod(pod).into_iter().collect(),
             again: Some(SOON),
             ..Plan::default()
         },
-        (None, true) => built(situation, pod),
+        (None, true) => telling_usage(situation, pod, built(situation, pod)),
         (None, false) => in_progress(situation, pod),
+    }
+}
+
+/// What the builder used goes along with the status of its attempt's end, which is written anyway.
+fn telling_usage(situation: Situation<'_>, pod: &PodView, plan: Plan) -> Plan {
+    // A custom builder is not started by us: what it says there is its own.
+    let is_ours = |build: &Validated| build.method != Method::Custom;
+    let message = pod.termination_message(BUILDER);
+    let message = message.filter(|_| situation.validated.as_ref().is_ok_and(is_ours));
+    let usage = message.and_then(usage::read);
+    Plan {
+        status: plan.status.map(|status| BuildStatus { usage, ..status }),
+        ..plan
     }
 }
 
@@ -132,7 +146,7 @@ fn built(situation: Situation<'_>, pod: &PodView) -> Plan {
                 platforms: pushed.platforms,
             };
             let status = situation.draft().with(|status| {
-                status.source = source;
+                status.source = source.clone();
                 status.staged = Some(staged.clone());
                 status.stage_attempts.get_or_insert_default().scan = Some(1);
             });
@@ -148,6 +162,7 @@ fn built(situation: Situation<'_>, pod: &PodView) -> Plan {
                 then: vec![Action::CreateJob(Box::new(objects::scan_job(
                     build,
                     &staged,
+                    source.as_ref(),
                     situation.settings,
                 )))],
                 again: Some(situation.until_deadline()),
@@ -159,7 +174,15 @@ fn built(situation: Situation<'_>, pod: &PodView) -> Plan {
 
 fn prepared(pod: &PodView) -> Option<SourceStatus> {
     match pod.termination_message("prepare").and_then(Report::<Prepared>::decode) {
-        Some(Report::Done(Prepared { commit, bases })) => Some(SourceStatus { commit, bases }),
+        Some(Report::Done(Prepared {
+            commit,
+            bases,
+            more_bases,
+        })) => Some(SourceStatus {
+            commit,
+            bases,
+            more_bases,
+        }),
         Some(Report::Failed(_)) | None => None,
     }
 }

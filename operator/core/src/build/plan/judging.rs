@@ -12,6 +12,7 @@ use crate::build::objects;
 use crate::build::observed::{ContainerState, JobEnd, JobView, PodView};
 use crate::build::status::Cause;
 use crate::build::validated::Validated;
+use crate::policy::scan_too_old;
 use crate::step::{Evaluated, Published, Report};
 
 /// The image is staged and being judged.
@@ -32,7 +33,12 @@ pub(super) fn scan(situation: Situation<'_>, staged: &StagedImage) -> Plan {
         Err(refusal) => return situation.refuses(refusal),
     };
     let Some(job) = job else {
-        let job = objects::scan_job(build, staged, situation.settings);
+        let source = situation
+            .build
+            .status
+            .as_ref()
+            .and_then(|status| status.source.as_ref());
+        let job = objects::scan_job(build, staged, source, situation.settings);
         return Plan {
             actions: vec![Action::CreateJob(Box::new(job))],
             again: Some(SOON),
@@ -142,6 +148,9 @@ pub(super) fn publish(situation: Situation<'_>, staged: &StagedImage, verdict: &
         (Err(refusal), _) => return situation.refuses(refusal),
     };
     let Some(job) = job else {
+        if let Some(why) = too_old(&situation, build) {
+            return situation.unknown(stale(&why));
+        }
         let referrers = situation.draft().evidence();
         let job = objects::publish_job(build, situation.owner(), staged, &referrers, situation.settings);
         return Plan {
@@ -204,6 +213,22 @@ fn succeeded(situation: Situation<'_>, build: &Validated, staged: &StagedImage, 
         })),
         ..Plan::default()
     }
+}
+
+/// Why the evidence is too old for an image to be published on. Nothing is published yet: whoever waited for hours, or
+/// tries again after hours, must not publish what today's database may know better.
+fn too_old(situation: &Situation<'_>, build: &Validated) -> Option<String> {
+    let scan = situation.build.status.as_ref()?.scan.as_ref()?;
+    scan_too_old(&build.policies, scan.scan_time.0, situation.now)
+}
+
+pub(super) fn stale(why: &str) -> Failure {
+    blank(
+        FailureClass::Scan,
+        "EvidenceTooOld",
+        format!("{why}."),
+        "Create a new Build: its image is scanned anew.",
+    )
 }
 
 enum Outcome<T> {

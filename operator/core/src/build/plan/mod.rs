@@ -22,7 +22,7 @@ use k8s_openapi::api::core::v1::Pod;
 use crate::build::failure::blank;
 use crate::build::observed::JobView;
 use crate::build::status::is_settled;
-use crate::build::validated::Validated;
+use crate::build::validated::{Leaving, Validated};
 use crate::dispatch::Slot;
 
 /// How long a missing object may still turn up: things that were applied together arrive one by one.
@@ -106,6 +106,14 @@ pub fn plan(situation: Situation<'_>) -> Plan {
     }
     if is_settled(status) {
         return settled(situation);
+    }
+    // Its pod is being killed, nothing can be made beside it, and the Build is about to go.
+    let is_leaving = |build: &Validated| build.leaving == Some(Leaving::Namespace);
+    if situation.validated.as_ref().is_ok_and(is_leaving) {
+        return Plan {
+            again: Some(LATER),
+            ..Plan::default()
+        };
     }
     let staged = status.and_then(|status| status.staged.as_ref());
     let verdict = status.and_then(|status| status.verdict.as_ref());

@@ -49,8 +49,16 @@ impl Situation<'_> {
     pub(super) fn draft(&self) -> Draft {
         match self.our_pod() {
             Some(pod) if !self.is_recorded() => self.started_draft(&pod.name),
-            _ => Draft::on(self.build.status.as_ref(), self.generation(), self.now),
+            _ => self.taken_on(),
         }
+    }
+
+    /// A draft that holds what the build runs: with the first status that is written once that is known.
+    fn taken_on(&self) -> Draft {
+        let resolved = self.validated.as_ref().ok().map(|build| &build.resolved);
+        Draft::on(self.build.status.as_ref(), self.generation(), self.now).with(|status| {
+            status.resolved_spec = status.resolved_spec.take().or_else(|| resolved.cloned());
+        })
     }
 
     /// A draft that records the start of a pod.
@@ -64,7 +72,7 @@ impl Situation<'_> {
         let pod = self.our_pod().filter(|_| stage == Stage::Build);
         let start = pod.and_then(|pod| pod.created).unwrap_or(self.now);
         let attempt = Identity::of(self.build).map_or(1, |identity| identity.attempt_of(stage));
-        Draft::on(self.build.status.as_ref(), self.generation(), self.now).begun(stage, attempt, start)
+        self.taken_on().begun(stage, attempt, start)
     }
 
     /// Whether the status knows of the pod that is looked at: not of the next attempt's, whose maker died.

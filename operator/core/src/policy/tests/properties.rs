@@ -2,7 +2,10 @@
 
 use imagefactory_crds::ImagePolicySpec;
 use imagefactory_crds::build::Judgement;
-use imagefactory_crds::image_policy::{CvssScore, DeniedPackage, LicenceName, Mode, SbomRequirement, SeverityLimits};
+use imagefactory_crds::image_policy::{
+    CvssScore, DeniedPackage, LicenceName, Mode, PolicyRule, SbomRequirement, SeverityLimits,
+};
+use jiff::Timestamp;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -125,6 +128,7 @@ fn policies() -> impl Strategy<Value = AppliedPolicy> {
                     } else {
                         SbomRequirement::Optional
                     },
+                    ..ImagePolicySpec::default()
                 };
                 AppliedPolicy {
                     name: "p".to_owned(),
@@ -263,6 +267,37 @@ proptest! {
         let strict = judge(&complete(&report, &sbom), &[stricter(policy, part)]);
         prop_assert!(badness(&strict) >= badness(&loose));
         prop_assert!(loose.publishable || !strict.publishable);
+    }
+
+    #[test]
+    fn another_rule_never_makes_a_verdict_better_and_one_without_an_answer_makes_it_unknown(report in reports(), sbom in sboms(), mut policy in policies(), which in 0usize..7) {
+        let before = judge(&complete(&report, &sbom), std::slice::from_ref(&policy));
+        let expressions = [
+            "true", "false", "counts.total < 3",
+            "1 / (counts.total - counts.total) == 1 || true", "findings[99].id == ''", "!findings.foo", "build.method == 'kaniko' || true",
+        ];
+        policy.spec.rules.push(PolicyRule { name: "a".into(), expression: expressions[which].into(), message: "m".into() });
+        let after = judge(&complete(&report, &sbom), &[policy]);
+        prop_assert!(badness(&after) >= badness(&before));
+        prop_assert!(before.publishable || !after.publishable);
+        prop_assert!(which < 3 || (after.result, after.publishable) == (Judgement::Unknown, false));
+        prop_assert!(which != 1 || after.result != Judgement::Pass);
+    }
+
+    #[test]
+    fn older_evidence_never_makes_a_verdict_better(mut report in reports(), sbom in sboms(), mut policy in policies(), scanned in 0i64..200, now in 0i64..200, later in 0i64..200) {
+        let hour = |hours: i64| Timestamp::from_second(1_790_000_000 + hours * 3600).unwrap();
+        policy.spec.max_evidence_age = Some("72h".into());
+        report.created_at = Some(hour(scanned));
+        let at = |now: i64| {
+            let database = Some(DatabaseInfo { version: 2, updated_at: hour(0) });
+            judge(&Evidence { now: hour(now), database, ..complete(&report, &sbom) }, std::slice::from_ref(&policy))
+        };
+        let (fresh, stale) = (at(scanned + now), at(scanned + now + later));
+        prop_assert!(badness(&stale) >= badness(&fresh));
+        if scanned > 72 || now > 72 {
+            prop_assert_eq!((fresh.result, fresh.publishable), (Judgement::Unknown, false));
+        }
     }
 
     #[test]

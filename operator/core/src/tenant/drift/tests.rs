@@ -23,7 +23,7 @@ fn check<K: Wanted + Clone>(wanted: &K, changes: &[Change<K>]) {
 }
 
 #[test]
-fn a_namespace_drifts_by_our_labels_and_its_owner_alone() {
+fn a_namespace_drifts_by_our_labels_and_our_annotation_alone() {
     check(
         &namespace::namespace(&fixtures::tenant()),
         &[
@@ -37,8 +37,8 @@ fn a_namespace_drifts_by_our_labels_and_its_owner_alone() {
                     .unwrap()
                     .remove("pod-security.kubernetes.io/warn");
             }),
-            ("the owner was removed", Drift::Apply, |n| {
-                n.metadata.owner_references = None;
+            ("the annotation was removed", Drift::Apply, |n| {
+                n.metadata.annotations = None;
             }),
             ("Kubernetes' own label", Drift::None, |n| {
                 label(&mut n.metadata, "kubernetes.io/metadata.name", "tenant-acme");
@@ -46,8 +46,9 @@ fn a_namespace_drifts_by_our_labels_and_its_owner_alone() {
             ("a stranger's label", Drift::None, |n| {
                 label(&mut n.metadata, "team", "a");
             }),
-            ("a detail of the reference", Drift::None, |n| {
-                n.metadata.owner_references.as_mut().unwrap()[0].block_owner_deletion = Some(false);
+            ("a stranger's annotation", Drift::None, |n| {
+                let annotations = n.metadata.annotations.get_or_insert_default();
+                annotations.insert("team".to_owned(), "a".to_owned());
             }),
         ],
     );

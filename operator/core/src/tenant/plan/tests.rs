@@ -38,6 +38,7 @@ fn describe(plan: &TenantPlan) -> Vec<String> {
         Step::CreateSettings(object) => format!("create TenantSettings {}", object.metadata.name.as_deref().unwrap()),
         Step::Apply(object) => format!("apply {} {}", kind(object), object.name()),
         Step::Delete(object) => format!("delete {} {}", kind(object), object.name()),
+        other => format!("{other:?}"),
     });
     steps
         .chain(convergence.unfinished.then(|| "look again".to_owned()))
@@ -110,10 +111,10 @@ fn the_namespace_of_an_earlier_tenant_of_the_name_is_waited_for() {
 }
 
 #[test]
-fn a_namespace_of_ours_whose_owner_was_removed_gets_it_back() {
+fn a_namespace_of_ours_whose_annotation_was_removed_gets_it_back() {
     let (tenant, settings) = (fixtures::tenant(), fixtures::settings());
     let mut world = converged(&tenant, &settings);
-    world.observed.namespace.as_mut().unwrap().metadata.owner_references = None;
+    world.observed.namespace.as_mut().unwrap().metadata.annotations = None;
     assert_eq!(
         describe(&plan_for(&tenant, &world, &settings)),
         ["apply Namespace tenant-acme"]
@@ -121,8 +122,9 @@ fn a_namespace_of_ours_whose_owner_was_removed_gets_it_back() {
 }
 
 #[test]
-fn a_tenant_that_is_being_deleted_is_left_alone() {
+fn a_tenant_that_is_being_deleted_and_that_we_do_not_hold_is_left_alone() {
     let (mut tenant, settings) = (fixtures::tenant(), fixtures::settings());
+    tenant.metadata.finalizers = Some(vec!["somebody.example/else".to_owned()]);
     tenant.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
     assert_eq!(plan_for(&tenant, &World::default(), &settings), TenantPlan::Leave);
 }
@@ -206,4 +208,16 @@ fn a_limit_that_the_tenant_gives_up_is_gone_afterwards() {
         plan_for(&tenant, &world, &settings),
         TenantPlan::Converge(Convergence::default())
     );
+}
+
+#[test]
+fn our_finalizer_comes_before_everything_else() {
+    let (mut tenant, settings) = (fixtures::tenant(), fixtures::settings());
+    for finalizers in [None, Some(vec!["somebody.example/else".to_owned()])] {
+        tenant.metadata.finalizers = finalizers;
+        for world in [World::default(), converged(&fixtures::tenant(), &settings)] {
+            let plan = plan_for(&tenant, &world, &settings);
+            assert_eq!(plan.steps(), [Step::Hold(Box::new(tenant.clone()))]);
+        }
+    }
 }

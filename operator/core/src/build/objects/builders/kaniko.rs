@@ -1,4 +1,5 @@
-//! Kaniko. Its arguments are a list, never a shell's line.
+//! Kaniko, started by our own program, which passes on all that it says and how it ends, and tells what it used. Its
+//! arguments are a list, never a shell's line.
 
 use imagefactory_crds::build::CacheMode;
 use k8s_openapi::api::core::v1::{Container, SecurityContext};
@@ -9,10 +10,18 @@ use crate::build::validated::Validated;
 use crate::settings::Settings;
 use crate::step::paths;
 
+/// Where every image of Kaniko has its program.
+const EXECUTOR: &str = "/kaniko/executor";
+
 /// Kaniko's container: root of the pod's own user namespace, the runtime's own seccomp profile.
 pub(super) fn container(build: &Validated, settings: &Settings) -> Container {
     Container {
         image: Some(settings.images.kaniko.clone()),
+        command: Some(vec![
+            format!("{}/{}", paths::PREPARED, paths::LAUNCHER),
+            "launch".to_owned(),
+            EXECUTOR.to_owned(),
+        ]),
         args: Some(arguments(build)),
         security_context: Some(SecurityContext {
             run_as_user: Some(0),

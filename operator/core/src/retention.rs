@@ -1,0 +1,123 @@
+//! Which finished builds are removed (docs/decisions/0020). Pure: who removes them, asks for nothing but what it sees.
+//!
+//! What is not seen makes it remove less and never more: a build that is due among some is due among all. So a watch
+//! that lags, and a process that dies between two removals, cost nothing but time.
+
+use std::collections::HashSet;
+
+use imagefactory_crds::conditions::{ConditionStatus, SUCCEEDED, find};
+use imagefactory_crds::retention::Retention;
+use imagefactory_crds::{Build, Project, TenantSettings};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+/// Most builds that are removed in one pass, of all tenants together.
+pub const IN_A_PASS: usize = 500;
+
+/// What the API server appends to `metadata.generateName`: five of these.
+const SUFFIX: usize = 5;
+const ALPHABET: &str = "bcdfghjklmnpqrstvwxz2456789";
+
+/// A build that has ended, as far as its removal goes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Finished {
+    /// When it ended.
+    pub ended: Timestamp,
+    /// Its name.
+    pub name: String,
+    /// Whether it ended well.
+    pub succeeded: bool,
+    /// Whether its name was generated, so that nobody applies it by name.
+    pub generated: bool,
+}
+
+impl Finished {
+    /// What is to be known of a build; none of one that has not ended, or is being deleted.
+    #[must_use]
+    pub fn of(build: &Build) -> Option<Self> {
+        let status = build.status.as_ref()?;
+        let result = find(&status.conditions, SUCCEEDED)?.status.as_str();
+        if build.metadata.deletion_timestamp.is_some() || result == ConditionStatus::Unknown.as_str() {
+            return None;
+        }
+        Some(Self {
+            ended: status.completion_time.as_ref()?.0,
+            name: build.metadata.name.clone()?,
+            succeeded: result == ConditionStatus::True.as_str(),
+            generated: is_generated(&build.metadata),
+        })
+    }
+}
+
+/// Whether the API server made the name. A manifest that names a build, as every Git controller's does, is told from one
+/// that leaves it to the API server; who names one as if it were generated, means it.
+fn is_generated(metadata: &ObjectMeta) -> bool {
+    let prefix = metadata.generate_name.as_deref().unwrap_or_default();
+    let suffix = metadata.name.as_deref().and_then(|name| name.strip_prefix(prefix));
+    let is_made = |suffix: &str| suffix.len() == SUFFIX && suffix.chars().all(|letter| ALPHABET.contains(letter));
+    !prefix.is_empty() && suffix.is_some_and(is_made)
+}
+
+/// What limits the finished builds of a project.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    max_age: Option<SignedDuration>,
+    max_builds: Option<usize>,
+    include_applied: bool,
+}
+
+impl Limits {
+    /// What holds for a project: its own word, else the tenant's, else the platform's. None where everything is kept:
+    /// because nobody says otherwise, because the project is archived, or because who has the word is not seen.
+    #[must_use]
+    pub fn of(
+        project: Option<&Project>,
+        tenant_settings: Option<&TenantSettings>,
+        platform: &Retention,
+    ) -> Option<Self> {
+        let project = project.filter(|project| !project.spec.archived)?;
+        let retention = match &project.spec.retention {
+            Some(own) => own,
+            None => tenant_settings?.spec.retention.as_ref().unwrap_or(platform),
+        };
+        Self::from_retention(retention)
+    }
+
+    fn from_retention(retention: &Retention) -> Option<Self> {
+        let limits = Self {
+            max_age: retention.max_age.as_ref().and_then(|age| age.parse().ok()),
+            max_builds: retention.max_builds.and_then(|most| usize::try_from(most).ok()),
+            include_applied: retention.include_applied,
+        };
+        (limits.max_age.is_some() || limits.max_builds.is_some()).then_some(limits)
+    }
+}
+
+/// The builds of one project that are to go, oldest first. The newest successful one never is: what a project last built
+/// well, and the way there, stays to be looked at.
+#[must_use]
+pub fn due(mut finished: Vec<Finished>, limits: &Limits, now: Timestamp) -> Vec<Finished> {
+    finished.sort_unstable();
+    let newest_success = finished.iter().rposition(|build| build.succeeded);
+    let countable = |build: &Finished| build.generated || limits.include_applied;
+    let newest: HashSet<usize> = (0..finished.len())
+        .rev()
+        .filter(|index| finished.get(*index).is_some_and(countable))
+        .take(limits.max_builds.unwrap_or(usize::MAX))
+        .collect();
+    let is_old = |build: &Finished| {
+        limits
+            .max_age
+            .is_some_and(|most| now.duration_since(build.ended) >= most)
+    };
+    finished
+        .into_iter()
+        .enumerate()
+        .filter(|(index, build)| countable(build) && Some(*index) != newest_success)
+        .filter(|(index, build)| is_old(build) || !newest.contains(index))
+        .map(|(_, build)| build)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,121 @@
+//! What builds rest on goes away while they stand in every stage, and comes back: every build comes to its right end,
+//! once.
+//!
+//! Runs alone: it takes servers of the cluster away from everybody.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that can't go on ends and says why"
+)]
+
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use imagefactory_crds::Build;
+use imagefactory_crds::build::FailureClass;
+use imagefactory_tests::building::{failure_of, phase_of, reason_of, status_of, told};
+use imagefactory_tests::busy::{Busy, figure, times};
+use imagefactory_tests::wait::until;
+use k8s_openapi::api::core::v1::Service;
+use kube::Api;
+use kube::api::ListParams;
+use tokio::sync::Mutex;
+use tokio::time::sleep;
+
+static ALONE: Mutex<()> = Mutex::const_new(());
+
+/// Waits until the API server's own Service leads to it, as pods reach it.
+async fn service_answers(busy: &Busy) {
+    let services = Api::<Service>::namespaced(busy.tenant.client(), "default");
+    let service = services.get("kubernetes").await.expect("the API server has a Service");
+    let address = service.spec.and_then(|spec| spec.cluster_ip).unwrap();
+    let address: SocketAddr = format!("{address}:443").parse().unwrap();
+    let began = std::time::Instant::now();
+    until("the API server answers at its Service's address", 90, async || {
+        TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok()
+    })
+    .await;
+    figure(&format!("the API server's Service answers after {:?}", began.elapsed()));
+}
+
+#[tokio::test]
+#[ignore = "needs the cluster of `make cluster`"]
+async fn etcd_pauses_the_api_server_is_killed_and_the_kubelet_is_away_and_every_build_is_done_once() {
+    let _alone = ALONE.lock().await;
+    for round in 0..times("IMAGEFACTORY_FAULT_ROUNDS", 1) {
+        let mut busy = Busy::start("servers").await;
+        let cluster = busy.tenant.cluster.clone();
+        figure(&format!("round {round}: etcd stands still for 10 s"));
+        let frozen = cluster.server("etcd").freeze();
+        sleep(Duration::from_secs(10)).await;
+        drop(frozen);
+        busy.spread().await;
+        // Killed, it leaves its Service as it is; asked to end, it takes itself out of it.
+        let is_killed = round % 2 == 0;
+        figure(if is_killed {
+            "the API server is killed"
+        } else {
+            "the API server is asked to end"
+        });
+        let down = if is_killed {
+            cluster.take_down("kube-apiserver")
+        } else {
+            cluster.shut_down("kube-apiserver")
+        };
+        sleep(Duration::from_secs(5)).await;
+        drop(down);
+        service_answers(&busy).await;
+        busy.spread().await;
+        figure("the kubelet stands still");
+        let frozen = cluster.server("kubelet").freeze();
+        sleep(Duration::from_secs(times("IMAGEFACTORY_KUBELET_AWAY", 15).into())).await;
+        drop(frozen);
+        busy.ends_well().await;
+    }
+}
+
+/// Builds that wait for their next attempt.
+async fn waiting(busy: &Busy) -> Vec<Build> {
+    let builds = busy.tenant.api::<Build>().list(&ListParams::default()).await;
+    let mut builds = builds.expect("listing builds").items;
+    builds.retain(|build| {
+        build
+            .status
+            .as_ref()
+            .is_some_and(|status| status.next_attempt_at.is_some())
+    });
+    builds
+}
+
+#[tokio::test]
+#[ignore = "needs the cluster of `make cluster`"]
+async fn a_registry_that_goes_away_and_comes_back_costs_attempts_and_no_build() {
+    let _alone = ALONE.lock().await;
+    let busy = Busy::start("registry").await;
+    let down = busy.tenant.cluster.take_down("registry");
+    let found = until("a build waits for its next attempt to push", 120, async || {
+        let found = waiting(&busy).await;
+        let pushes = |build: &Build| failure_of(build).class == FailureClass::Publish;
+        found.iter().any(pushes).then_some(found)
+    })
+    .await;
+    drop(down);
+    for build in &found {
+        figure(&told(build));
+        assert!(
+            ["Publish", "Scan", "Infrastructure"].contains(&reason_of(build)),
+            "{}",
+            told(build)
+        );
+        assert!(!["Failed", "Succeeded"].contains(&phase_of(build)));
+        assert!(!status_of(build).retries.is_empty());
+    }
+    busy.ends_well().await;
+    for build in found {
+        let name = build.metadata.name.unwrap();
+        let status = busy.tenant.build(&name).await.status.unwrap();
+        assert!(!status.retries.is_empty(), "{name} says what it was tried again for");
+        assert!(status.failure.is_none() && status.next_attempt_at.is_none());
+    }
+}
