@@ -45,6 +45,7 @@ bounded_strings! {
         name = "Namespace",
         type_ = "string",
         json_path = ".status.namespace",
+        priority = 1,
         description = "The tenant's namespace."
     ),
     printcolumn(

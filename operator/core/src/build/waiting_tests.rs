@@ -208,7 +208,7 @@ fn a_second_start_that_was_not_recorded_is_made_up_for() {
 #[test]
 fn the_timeout_bounds_all_attempts_together_and_no_wait() {
     let mut world = evicted();
-    world.build.spec.timeout = Some("2m".into());
+    world.says(|spec| spec.timeout = Some("2m".into()));
     world.now = at(10_000);
     world.step();
     assert_eq!(world.status().attempts, Some(2), "waiting used nothing up");
