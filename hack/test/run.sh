@@ -13,7 +13,7 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$HERE/count.sh"
 
 # Tests against the cluster that run at a time. Each may be a build, and most of a build is waiting.
-THREADS=${TEST_THREADS:-4}
+THREADS=${TEST_THREADS:-6}
 REPORTS=$CACHE_DIR/log/test
 FAILED_STEPS=()
 # Compiled dependencies outlive the checkout, as the tools do: a fresh clone compiles the product alone.

@@ -24,7 +24,7 @@ pub struct Builder {
 pub struct Built {
     /// Exit code of each container that built, in order.
     pub codes: Vec<i64>,
-    /// Their logs.
+    /// Their logs, without what our program says at their end of the time and memory that they used.
     pub logs: Vec<String>,
     /// What was found in the layout.
     pub found: String,
@@ -86,7 +86,7 @@ impl Builder {
                 .cloned()
                 .unwrap_or_default();
             codes.push(status["state"]["terminated"]["exitCode"].as_i64().unwrap_or(-1));
-            logs.push(self.log(name, &build));
+            logs.push(without_usage(&self.log(name, &build)));
         }
         Built {
             codes,
@@ -225,4 +225,14 @@ impl Drop for Builder {
             .kubectl
             .run(&["delete", "namespace", &self.namespace, "--wait=false"]);
     }
+}
+
+/// What a program prints last may have no line of its own, and the usage then stands behind it.
+fn without_usage(log: &str) -> String {
+    let (mut log, used) = log.rsplit_once("imagefactory: used ").unwrap_or_default();
+    assert!(used.contains(" ms of CPU, "), "what was used is told: {log}{used}");
+    if !log.ends_with('\n') {
+        log = &log[..log.rfind('\n').map_or(0, |end| end + 1)];
+    }
+    log.to_owned()
 }
