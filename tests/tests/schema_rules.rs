@@ -35,7 +35,7 @@ const HOSTILE: [&str; 12] = [
 
 /// Texts for people or for programs that are given them as they are: what they may hold of the above. That it comes
 /// out as it went in is shown by the tests of published images.
-const FREE: [(&str, &[&str]); 14] = [
+const FREE: [(&str, &[&str]); 17] = [
     ("/spec/buildArgs/*/value", &ONE_LINE),
     ("/spec/labels/*/value", &ONE_LINE),
     ("/spec/recipe/env/*/value", &ONE_LINE),
@@ -47,6 +47,10 @@ const FREE: [(&str, &[&str]); 14] = [
     ("/spec/displayName", &ONE_LINE),
     ("/spec/capabilities/changeReason", &ONE_LINE),
     ("/spec/description", &SEVERAL_LINES),
+    ("/spec/roles/*/description", &SEVERAL_LINES),
+    // Read by a parser and an evaluator of ours, as conditions.
+    ("/spec/rules/*/expression", &SEVERAL_LINES),
+    ("/spec/rules/*/message", &ONE_LINE),
     ("/spec/source/inline/files/*/content", &SEVERAL_LINES),
     // Names of users: whatever the API server's authentication gives.
     ("/spec/owners/*/name", &NOT_AN_OPTION),
@@ -113,9 +117,11 @@ async fn every_text_field_refuses_what_breaks_out_of_paths_arguments_lines_and_s
             if ["/apiVersion", "/kind"].contains(&general.as_str()) || general.ends_with("/kind") {
                 continue;
             }
+            // A template says what a Build says.
+            let of_build = general.replacen("/spec/templates/*/", "/spec/", 1);
             let free = FREE
                 .iter()
-                .find(|(path, _)| *path == general)
+                .find(|(path, _)| *path == of_build)
                 .map_or(&[][..], |(_, allowed)| *allowed);
             for hostile in HOSTILE {
                 let mut tried = object.clone();
@@ -165,6 +171,7 @@ async fn no_reference_reaches_out_of_its_namespace_or_at_the_factorys_own_names(
         let references = texts(&object).into_iter().filter(|(_, path)| {
             path.ends_with("Ref/name")
                 || [
+                    "/spec/rerunOf/name",
                     "/spec/pullSecrets/*/name",
                     "/spec/caBundle/name",
                     "/spec/source/configMap/name",

@@ -21,6 +21,17 @@ pub fn samples() -> Vec<Sample> {
     samples.push(sample("builds", "Build", &recipe()));
     samples.push(sample("builds", "Build", &several_platforms()));
     samples.push(sample("builds", "Build", &custom()));
+    samples.push(sample(
+        "builds",
+        "Build",
+        &json!({"projectRef": {"name": "app"}, "templateRef": {"name": "release"}}),
+    ));
+    samples.push(sample(
+        "builds",
+        "Build",
+        &json!({"projectRef": {"name": "app"}, "rerunOf": {"name": "first"}}),
+    ));
+    samples.push(sample("projects", "Project", &templates()));
     samples.extend(
         sources()
             .into_iter()
@@ -120,9 +131,24 @@ fn custom() -> Value {
     })
 }
 
+/// A project with a template of each kind: a Build's inputs, and a repository for what comes of them.
+fn templates() -> Value {
+    let mut builds: Vec<_> = sources().iter().map(build).collect();
+    builds.extend([recipe(), several_platforms(), custom()]);
+    let templates = builds.into_iter().enumerate().map(|(number, mut template)| {
+        template.as_object_mut().unwrap().remove("projectRef");
+        template["name"] = json!(format!("template-{number}"));
+        template["description"] = json!("Text");
+        template["output"] = json!({"repository": "registry.example.com/a/b", "pushSecretRef": {"name": "push"}});
+        template
+    });
+    json!({"templates": templates.collect::<Vec<_>>()})
+}
+
 fn project(source: &Value) -> Value {
     json!({"displayName": "Name", "description": "Text", "source": source,
-        "buildDefaults": {"timeout": "30m", "resources": resources(), "placement": placement()}, "policyRef": {"name": "strict"}})
+        "buildDefaults": {"timeout": "30m", "resources": resources(), "placement": placement()}, "policyRef": {"name": "strict"},
+        "retention": {"maxAge": "720h"}})
 }
 
 fn settings() -> Value {
@@ -130,7 +156,8 @@ fn settings() -> Value {
         "displayName": "Name", "logoUrl": "https://example.com/logo.png", "timeZone": "Europe/Zurich",
         "language": "de-CH", "contactEmail": "a@example.com", "supportEmail": "b@example.com",
         "members": [{"subject": {"kind": "ServiceAccount", "name": "ci", "namespace": "ci"}, "role": "mine"}],
-        "roles": [{"name": "mine", "permissions": ["ViewProjects"]}],
+        "roles": [{"name": "mine", "description": "Text", "permissions": ["ViewProjects"]}],
+        "retention": {"maxAge": "720h"},
         "buildDefaults": {"timeout": "30m", "resources": resources(), "placement": placement()},
     })
 }
@@ -148,7 +175,11 @@ fn tenant() -> Value {
 }
 
 fn policy() -> Value {
-    json!({"maxCvss": "6.9", "deniedLicences": ["AGPL-3.0-only"], "deniedPackages": ["telnet"]})
+    json!({
+        "maxCvss": "6.9", "deniedLicences": ["AGPL-3.0-only"], "deniedPackages": ["telnet"], "maxEvidenceAge": "24h",
+        "allowedSources": {"bases": ["registry.example.com/hardened"], "git": ["git.example.com/team"]},
+        "rules": [{"name": "small", "expression": "size(findings) < 10", "message": "Fewer findings, please."}],
+    })
 }
 
 /// JSON pointers of all texts of a spec, with `*` for what is a place in a list in the second of each pair.
