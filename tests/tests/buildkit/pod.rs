@@ -232,7 +232,7 @@ fn without_usage(log: &str) -> String {
     let (mut log, used) = log.rsplit_once("imagefactory: used ").unwrap_or_default();
     assert!(used.contains(" ms of CPU, "), "what was used is told: {log}{used}");
     if !log.ends_with('\n') {
-        log = &log[..log.rfind('\n').map_or(0, |end| end + 1)];
+        log = log.rsplit_once('\n').map_or("", |(whole_lines, _)| whole_lines);
     }
     log.to_owned()
 }
