@@ -36,7 +36,7 @@ builds_table() {
             .items[] | .status as $s | ($s.scan.vulnerabilities // {}) as $v | [
                 .metadata.name, ($s.phase // "-"), ($s.output.digest // $s.staged.digest // "-")[0:19],
                 ($v.critical // "-"), ($v.high // "-"), ($v.medium // "-"), ($v.low // "-"), ($s.verdict.result // "-"),
-                ((($s.completionTime | time) // 0) - (($s.startTime | time) // 0))
+                (if $s.startTime and $s.completionTime then ($s.completionTime | time) - ($s.startTime | time) else "-" end)
             ] | @tsv'
     } | column -t -s "$(printf '\t')" | sed 's/^/  /'
 }
