@@ -12,10 +12,13 @@
 #[macro_use]
 mod strings;
 
+pub mod admission;
+pub mod audit;
 pub mod build;
 pub mod common;
 pub mod conditions;
 pub mod crd;
+pub mod denial;
 pub mod entitlement;
 pub mod image_policy;
 pub mod names;
