@@ -43,7 +43,7 @@ pub struct Hubs {
     pub tenant_settings: Hub<TenantSettings>,
     /// All Projects.
     pub projects: Hub<Project>,
-    /// All Builds.
+    /// All Builds; those that have ended are trimmed, see [`trim`].
     pub builds: Hub<Build>,
     /// All ImagePolicies.
     pub policies: Hub<ImagePolicy>,
@@ -66,7 +66,7 @@ pub struct Stores {
     pub tenant_settings: Store<TenantSettings>,
     /// All Projects.
     pub projects: Store<Project>,
-    /// All Builds.
+    /// All Builds; those that have ended are trimmed, see [`trim`].
     pub builds: Store<Build>,
     /// All ImagePolicies.
     pub policies: Store<ImagePolicy>,
@@ -169,7 +169,7 @@ impl Hubs {
         tasks.spawn(watch(
             client,
             self.builds.clone(),
-            Selection::all(trim::object),
+            Selection::all(trim::build),
             metrics.clone(),
         ));
         tasks.spawn(watch(

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
-use imagefactory_crds::Project;
+use imagefactory_crds::{Build, Project};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::core::DeserializeGuard;
@@ -286,4 +286,54 @@ fn a_job_keeps_its_deadline_and_its_status() {
         })
     );
     assert_eq!(kept["status"]["succeeded"], 1);
+}
+
+fn build(succeeded: &str) -> Value {
+    json!({
+        "apiVersion": "imagefactory.dev/v1alpha1", "kind": "Build",
+        "metadata": {
+            "name": "b", "namespace": "tenant-acme", "uid": "u", "resourceVersion": "7", "generation": 1,
+            "annotations": {"a": "b"}, "labels": {"c": "d"},
+        },
+        "spec": {"projectRef": {"name": "web"}, "source": {"git": {"url": "https://git.example.com/a"}}, "cancelled": false},
+        "status": {
+            "observedGeneration": 1, "phase": "Succeeded",
+            "conditions": [{
+                "type": "Succeeded", "status": succeeded, "reason": "Published", "message": "Published x.",
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }],
+            "staged": {"repository": "r/acme", "digest": "sha256:aa", "size": 1},
+            "verdict": {"result": "Pass", "publishable": true},
+        },
+    })
+}
+
+#[test]
+fn a_build_stays_whole_until_it_has_ended() {
+    let mut going_on: Build = object(build("Unknown"));
+    trim::build(&mut going_on);
+    assert_eq!(going_on, object(build("Unknown")), "it is not trimmed");
+}
+
+#[test]
+fn of_an_ended_build_is_kept_whose_it_is_and_how_it_ended() {
+    let mut ended: Build = object(build("True"));
+    trim::build(&mut ended);
+    let kept = serde_json::to_value(ended).unwrap();
+    assert_eq!(
+        kept["metadata"],
+        json!({"name": "b", "namespace": "tenant-acme", "uid": "u", "resourceVersion": "7", "generation": 1})
+    );
+    assert_eq!(kept["spec"], json!({"projectRef": {"name": "web"}, "cancelled": false}));
+    assert_eq!(
+        kept["status"],
+        json!({
+            "observedGeneration": 1, "phase": "Succeeded",
+            "conditions": [{
+                "type": "Succeeded", "status": "True", "reason": "Published", "message": "",
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }],
+            "staged": {"repository": "r/acme", "digest": "sha256:aa", "size": 1},
+        })
+    );
 }

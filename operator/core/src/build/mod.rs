@@ -39,4 +39,5 @@ mod waiting_tests;
 
 pub use observed::{ContainerState, ContainerView, Earlier, JobView, Observed, PodView};
 pub use plan::{Action, Note, Plan, plan};
+pub use spec::is_to_begin;
 pub use validated::{References, Refusal, Validated, validate};

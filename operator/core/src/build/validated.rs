@@ -153,6 +153,12 @@ impl Refusal {
         }
     }
 
+    /// The build has ended: what it would run is nobody's question any more, and is not asked.
+    #[must_use]
+    pub fn of_ended() -> Self {
+        Self::denial("Ended", "The build has ended.", "")
+    }
+
     /// The project is archived: nothing new starts in it.
     #[must_use]
     pub fn archived(project: &str) -> Self {

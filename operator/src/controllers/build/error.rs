@@ -7,9 +7,9 @@ use crate::runner::ErrorCategory;
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// The API server could not be asked for something that no watch had shown.
-    #[error("could not read the pod {name}")]
+    #[error("could not read {name}")]
     Observe {
-        /// Pod.
+        /// Pod or Build.
         name: String,
         /// What the client said.
         source: Box<kube::Error>,

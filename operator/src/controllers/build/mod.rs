@@ -4,6 +4,7 @@
 //! out, and reports.
 
 mod act;
+mod ended;
 mod error;
 mod logs;
 mod observe;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use imagefactory_core::build::plan::Situation;
+use imagefactory_core::build::status::is_settled;
 use imagefactory_core::build::{plan, validate};
 use imagefactory_core::dispatch::Slot;
 use imagefactory_crds::Build;
@@ -62,9 +64,13 @@ async fn reconcile(build: Arc<Build>, context: Arc<Context>, unseen: Arc<Unseen>
 
 async fn pass(build: Arc<Build>, context: &Context, unseen: &Unseen) -> Result<Outcome, BuildError> {
     let _pass = context.dispatcher.pass(&build);
-    // Reads; only a pod that should be there and is not is asked for at the API server.
+    // Reads; only a pod that should be there and is not is asked for at the API server, and what a rerun runs.
     let observed = observe::observe(&build, context).await?;
-    let found = observe::references(&build, context);
+    if is_settled(build.status.as_ref()) {
+        return ended::pass(&build, &observed, context, unseen).await;
+    }
+    let mut found = observe::references(&build, context);
+    observe::read_inputs(&mut found, &build, context).await?;
     let validated = validate(&build, found.references(), &context.settings);
     let situation = Situation {
         build: &build,

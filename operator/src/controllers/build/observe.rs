@@ -6,7 +6,7 @@ use std::sync::Arc;
 use imagefactory_core::build::names::{Identity, Stage, stage_of};
 use imagefactory_core::build::observed::JobEnd;
 use imagefactory_core::build::status::is_settled;
-use imagefactory_core::build::{Earlier, JobView, Observed, PodView, References};
+use imagefactory_core::build::{Earlier, JobView, Observed, PodView, References, is_to_begin};
 use imagefactory_core::tenant::home::is_terminating;
 use imagefactory_crds::build::ResolvedSpec;
 use imagefactory_crds::names::{ANNOTATION_RESOLVED_SPEC, LABEL_BUILD_UID, LABEL_STAGE, TENANT_SETTINGS};
@@ -203,6 +203,40 @@ fn rerun(build: &Build, context: &Context) -> (Option<Arc<Build>>, Option<Arc<Bu
     let recorded = record(build).or_else(|| record(first.as_ref()?));
     let holder = recorded.and_then(|recorded| find(recorded.inputs_of.as_ref()?));
     (first, holder)
+}
+
+/// Replaces what the stores keep of the Builds that a rerun takes its inputs from by the whole of them, where an attempt is
+/// yet to be begun.
+pub(super) async fn read_inputs(found: &mut Found, build: &Build, context: &Context) -> Result<(), BuildError> {
+    if build.spec.rerun_of.is_none() || !is_to_begin(build) {
+        return Ok(());
+    }
+    if let Some(first) = found.rerun_of.take() {
+        found.rerun_of = whole(&first, context).await?.map(Arc::new);
+    }
+    let record = |build: &Build| build.status.as_ref()?.resolved_spec.clone();
+    let recorded = record(build).or_else(|| record(found.rerun_of.as_deref()?));
+    let Some(holder) = recorded.and_then(|recorded| recorded.inputs_of) else {
+        return Ok(());
+    };
+    let namespace = build.namespace().unwrap_or_default();
+    let holder = context.stores.builds.get(&ObjectRef::new(&holder).within(&namespace));
+    found.inputs_of = match holder {
+        Some(holder) => whole(&holder, context).await?.map(Arc::new),
+        None => None,
+    };
+    Ok(())
+}
+
+/// The Build as the API server has it; none if it is gone, or another has its name.
+pub(super) async fn whole(build: &Build, context: &Context) -> Result<Option<Build>, BuildError> {
+    let name = build.name_any();
+    let builds: Api<Build> = Api::namespaced(context.client.clone(), &build.namespace().unwrap_or_default());
+    let found = builds.get_opt(&name).await.map_err(|source| BuildError::Observe {
+        name,
+        source: Box::new(source),
+    })?;
+    Ok(found.filter(|found| found.uid() == build.uid()))
 }
 
 /// What the build's pod says that it was made for. Asked only while the status does not say it.

@@ -18,6 +18,8 @@ mod rerun_tests;
 #[cfg(test)]
 mod tests;
 
+pub use record::is_to_begin;
+
 use imagefactory_crds::build::{BuildInputs, BuildTemplate, FailureClass, LongField, Output, ResolvedSpec};
 use imagefactory_crds::common::ObjectName;
 use imagefactory_crds::{Build, BuildSpec, Project};

@@ -97,8 +97,10 @@ fn as_made_now(holder: &Build, origin: Origin<'_>) -> Option<BuildInputs> {
     Some(inputs_of(holder, template, origin))
 }
 
-/// Whether an attempt to build is yet to be begun: only that needs the inputs whole.
-pub(super) fn is_to_begin(build: &Build) -> bool {
+/// Whether an attempt to build is yet to be begun: only that needs the inputs whole, a rerun's those of the Build that it
+/// names.
+#[must_use]
+pub fn is_to_begin(build: &Build) -> bool {
     let status = build.status.as_ref();
     let waits = status.is_none_or(|status| status.attempts.is_none() || status.next_attempt_at.is_some());
     waits && stage_of(status) == Stage::Build
