@@ -77,12 +77,14 @@ impl Book {
         true
     }
 
-    /// Says what became of a log. Returns the build to wake, if somebody waited for this one.
+    /// Says what became of a log. Returns the build to wake: if somebody waited for this one, or if nobody did any more,
+    /// since it could not be read, and now it is safe after all.
     pub(super) fn set(&mut self, container: &EndedContainer, state: State) -> Option<ObjectRef<Build>> {
         let record = self.0.get_mut(&container.origin.build_uid)?;
         let entry = record.entries.iter_mut().find(|entry| entry.is(container))?;
+        let is_late = entry.state == State::Unreadable && matches!(state, State::Kept(_));
         entry.state = state;
-        let wakes = record.awaited && !record.entries.iter().any(Entry::is_pending);
+        let wakes = (record.awaited || is_late) && !record.entries.iter().any(Entry::is_pending);
         record.awaited &= !wakes;
         wakes.then(|| record.build.clone())
     }

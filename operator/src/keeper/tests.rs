@@ -220,6 +220,7 @@ async fn while_the_store_fails_builds_do_not_wait_and_pods_do_and_the_log_is_kep
 #[tokio::test(start_paused = true)]
 async fn a_log_that_cannot_be_read_does_not_hold_back_its_build_and_is_tried_again() {
     let mut world = World::new();
+    let mut woken = world.context.keeper.woken();
     let seen = world.see_pod(&pod("one", &["push"]));
     world
         .server
@@ -234,6 +235,8 @@ async fn a_log_that_cannot_be_read_does_not_hold_back_its_build_and_is_tried_aga
     assert!(!world.context.keeper.is_safe(&seen, None));
     world.log_is_asked_for().await.text("late");
     world.until(|world| world.context.keeper.is_safe(&seen, None)).await;
+    let woken = woken.next().await.unwrap();
+    assert_eq!(woken.name, "hello", "and its build may say so, though nobody waited");
 }
 
 #[tokio::test(start_paused = true)]
