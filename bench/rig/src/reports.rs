@@ -3,6 +3,7 @@
 //! The operator believes a report only if it speaks of the digest and the policies that were asked for, so each is made
 //! from the step that stands in the container's environment, by the types that the worker uses.
 
+use imagefactory_core::digest::sha256;
 use imagefactory_core::step::{
     EvaluateStep, Evaluated, Prepared, PublishStep, Published, Pushed, Report, STEP_VARIABLE,
 };
@@ -11,8 +12,6 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Container;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::de::DeserializeOwned;
-use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
 
 /// The termination message of a container that did its work. None for those whose message nobody reads.
 #[must_use]
@@ -28,7 +27,7 @@ pub fn of(container: &Container, seed: &str) -> Option<String> {
         ),
         "push" => Some(
             Report::Done(Pushed {
-                digest: digest(seed),
+                digest: sha256(seed),
                 size: 30_000_000,
                 platforms: Vec::new(),
             })
@@ -64,8 +63,8 @@ fn evaluated(step: EvaluateStep) -> Evaluated {
             vulnerabilities: SeverityCounts::default(),
             packages: 120,
             referrers: Some(ReferrerDigests {
-                sbom: digest(&format!("{}/sbom", step.digest)).as_str().into(),
-                report: digest(&format!("{}/report", step.digest)).as_str().into(),
+                sbom: sha256(format!("{}/sbom", step.digest)).as_str().into(),
+                report: sha256(format!("{}/report", step.digest)).as_str().into(),
             }),
             platforms: Vec::new(),
         }),
@@ -76,16 +75,6 @@ fn evaluated(step: EvaluateStep) -> Evaluated {
             policies: policies.collect(),
         },
     }
-}
-
-fn digest(seed: &str) -> String {
-    Sha256::digest(seed)
-        .iter()
-        .fold("sha256:".to_owned(), |mut text, byte| {
-            // Writing into a String can't fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }
 
 #[cfg(test)]

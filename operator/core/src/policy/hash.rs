@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use imagefactory_crds::ImagePolicySpec;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
+
+use crate::digest::sha256;
 
 /// `sha256:` and the hash of the spec's canonical JSON: keys in order, no white space, defaults filled in. It does not
 /// depend on the order of fields; the order of lists is part of the policy.
@@ -14,13 +15,7 @@ pub fn hash(spec: &ImagePolicySpec) -> String {
     let value = serde_json::to_value(spec).unwrap_or(Value::Null);
     let mut text = String::new();
     write_canonical(&mut text, &value);
-    Sha256::digest(text)
-        .iter()
-        .fold("sha256:".to_owned(), |mut hash, byte| {
-            // Writing into a String can't fail.
-            let _ = write!(hash, "{byte:02x}");
-            hash
-        })
+    sha256(text)
 }
 
 /// Keys are put in order here, because a dependency's feature decides whether `serde_json` does so.

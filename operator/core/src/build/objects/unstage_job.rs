@@ -8,6 +8,8 @@ use k8s_openapi::api::core::v1::{PodSecurityContext, PodSpec, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use sha2::{Digest, Sha256};
 
+use crate::digest::hex;
+
 use super::containers::{
     DOCKER_CONFIG_KEY, base_pod_spec, empty_dir, mount, platform_ca, platform_credential, read_only, runtime_default,
     step_container, with_mounts,
@@ -84,13 +86,8 @@ fn name(batch: &Batch) -> String {
         hasher.update(image.path.as_bytes());
         hasher.update([0]);
     }
-    let hash: String = hasher
-        .finalize()
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("{UNSTAGE}-{hash}")
+    let hash = hex(&hasher.finalize());
+    format!("{UNSTAGE}-{hash:.16}")
 }
 
 /// What a job removes, as it was told; empty for a job that is none of these.

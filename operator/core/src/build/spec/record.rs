@@ -4,16 +4,14 @@
 //! A field that is too long is referred to: it stands in the Build's spec, which does not change, or in the project's
 //! template, which may. Its digest tells. What is no more as it was is never run in its place.
 
-use std::fmt::Write as _;
-
 use imagefactory_crds::Build;
 use imagefactory_crds::build::{BuildInputs, LongField, ReferredField, ResolvedSpec};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use super::{Origin, inputs_of, mistaken, rerun, template_of};
 use crate::build::names::{Stage, stage_of};
 use crate::build::validated::Refusal;
+use crate::digest::sha256;
 
 /// Most bytes of a record as JSON. With everything else that a status may hold, it stays under 10 kB.
 pub(super) const MAX_RECORD: usize = 3000;
@@ -48,7 +46,7 @@ fn refer(record: &mut ResolvedSpec, field: LongField) {
     if let Some(text) = text(&record.inputs, field) {
         record.referred.push(ReferredField {
             field,
-            digest: digest(&text).as_str().into(),
+            digest: sha256(&text).as_str().into(),
         });
         copy(&mut record.inputs, &BuildInputs::default(), field);
     }
@@ -72,7 +70,7 @@ pub(super) fn restore(build: &Build, record: &ResolvedSpec, origin: Origin<'_>) 
             rerun::pin(&mut found, holder.and_then(|holder| holder.status.as_ref()));
         }
         wanted.retain(|referred| {
-            let is_it = text(&found, referred.field).is_some_and(|text| digest(&text) == referred.digest.0);
+            let is_it = text(&found, referred.field).is_some_and(|text| sha256(&text) == referred.digest.0);
             if is_it {
                 copy(&mut inputs, &found, referred.field);
             }
@@ -162,14 +160,4 @@ fn list<T: Serialize>(list: &[T]) -> Option<String> {
 /// Structs of strings, numbers and lists have no value that JSON can't hold, and their fields an order.
 fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
-}
-
-fn digest(text: &str) -> String {
-    Sha256::digest(text)
-        .iter()
-        .fold("sha256:".to_owned(), |mut digest, byte| {
-            // Writing into a String can't fail.
-            let _ = write!(digest, "{byte:02x}");
-            digest
-        })
 }
