@@ -3,6 +3,7 @@
 use imagefactory_crds::Build;
 
 use crate::building::status_of;
+use crate::cluster::Cluster;
 use crate::tenant::TestTenant;
 
 /// What a build of [`crate::dockerfile::talks`] says.
@@ -15,20 +16,30 @@ impl TestTenant {
     /// Where none is kept, or the store can't be read.
     #[must_use]
     pub fn kept_logs(&self, build: &str) -> String {
-        let installation = &self.cluster.installation;
-        let deployment = format!("deploy/{}", installation.operator);
-        let name = format!("{}/{build}", self.namespace);
+        self.cluster.kept_logs(&format!("{}/{build}", self.namespace))
+    }
+}
+
+impl Cluster {
+    /// Every kept log of a run, each under its name. A run is `<namespace>/<build>`, or `<tenant>/<project>/<uid>` where
+    /// the Build is gone.
+    ///
+    /// # Panics
+    /// Where none is kept, or the store can't be read.
+    #[must_use]
+    pub fn kept_logs(&self, run: &str) -> String {
+        let deployment = format!("deploy/{}", self.installation.operator);
         let operator = [
             "exec",
             "-n",
-            &installation.namespace,
+            &self.installation.namespace,
             &deployment,
             "--",
             "/operator",
             "logs",
-            &name,
+            run,
         ];
-        self.cluster.kubectl().run(&operator).expect_ok()
+        self.kubectl().run(&operator).expect_ok()
     }
 }
 

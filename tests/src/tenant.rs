@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, unique};
 use crate::dump;
+use crate::kubectl::Answer;
 use crate::wait::until;
 
 /// Field manager of what tests apply.
@@ -116,6 +117,15 @@ impl TestTenant {
         api.patch(&self.name, &PatchParams::default(), &Patch::Merge(&change))
             .await
             .expect("changing the Tenant")
+    }
+
+    /// Has kubectl change the TenantSettings by a merge patch.
+    #[must_use]
+    pub fn patch_settings(&self, spec: &Value) -> Answer {
+        let change = json!({"spec": spec}).to_string();
+        let name = [names::TENANT_SETTINGS, "-n", &self.namespace];
+        let patch = [&["patch", "tset"], &name[..], &["--type=merge", "-p", &change]].concat();
+        self.cluster.kubectl().run(&patch)
     }
 
     /// Makes a Project.

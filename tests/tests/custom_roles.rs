@@ -51,18 +51,7 @@ fn member(name: &str, role: &str) -> Value {
 
 /// Writes members and roles and waits until the operator has seen them; what it says of them.
 async fn write(tenant: &TestTenant, spec: Value) -> Condition {
-    let change = json!({"spec": spec}).to_string();
-    let arguments = [
-        "patch",
-        "tset",
-        "settings",
-        "-n",
-        &tenant.namespace,
-        "--type=merge",
-        "-p",
-        &change,
-    ];
-    let _ = tenant.cluster.kubectl().run(&arguments).expect_ok();
+    let _ = tenant.patch_settings(&spec).expect_ok();
     let settings = tenant.api::<TenantSettings>();
     until("the settings were seen", 30, async || {
         let found = settings.get("settings").await.unwrap();
@@ -194,18 +183,7 @@ async fn a_role_that_does_not_exist_and_one_of_a_built_in_name_are_refused_where
             "Duplicate value",
         ),
     ] {
-        let change = json!({"spec": spec}).to_string();
-        let arguments = [
-            "patch",
-            "tset",
-            "settings",
-            "-n",
-            &tenant.namespace,
-            "--type=merge",
-            "-p",
-            &change,
-        ];
-        let answer = tenant.cluster.kubectl().run(&arguments);
+        let answer = tenant.patch_settings(&spec);
         assert!(!answer.ok && answer.stderr.contains(words), "{spec}: {}", answer.stderr);
     }
 }

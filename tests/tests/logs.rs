@@ -21,24 +21,6 @@ fn names(build: &Build) -> Vec<String> {
         .collect()
 }
 
-/// What the platform's administrators read of a build when its pods are gone.
-fn kept(tenant: &TestTenant, build: &str) -> String {
-    let installation = &tenant.cluster.installation;
-    let deployment = format!("deploy/{}", installation.operator);
-    let name = format!("{}/{build}", tenant.namespace);
-    let command = [
-        "exec",
-        "-n",
-        &installation.namespace,
-        &deployment,
-        "--",
-        "/operator",
-        "logs",
-        &name,
-    ];
-    tenant.cluster.kubectl().run(&command).expect_ok()
-}
-
 #[tokio::test]
 #[ignore = "needs the cluster of `make cluster`"]
 async fn a_good_build_says_where_its_logs_are_in_the_write_that_says_its_end() {
@@ -67,7 +49,7 @@ async fn a_good_build_says_where_its_logs_are_in_the_write_that_says_its_end() {
         .kubectl()
         .run(&["delete", "pod", &pod, "-n", namespace])
         .expect_ok();
-    let text = kept(&tenant, "kept");
+    let text = tenant.kept_logs("kept");
     assert!(text.contains("said 42 aloud"), "{text}");
     for name in expected {
         assert!(text.contains(&format!("==> {name}.log ")), "{name} in {text}");
@@ -103,7 +85,7 @@ async fn the_logs_of_a_build_that_failed_or_was_cancelled_are_kept() {
                 .then_some(())
         })
         .await;
-        assert!(kept(&tenant, build).contains(said), "{build}");
+        assert!(tenant.kept_logs(build).contains(said), "{build}");
     }
 }
 

@@ -143,20 +143,8 @@ async fn a_build_goes_last_and_leaves_its_logs_its_image_and_the_newest_success(
     })
     .await;
 
-    let installation = &tenant.cluster.installation;
-    let deployment = format!("deploy/{}", installation.operator);
-    let name = format!("{}/{PROJECT}/{}", tenant.name, first.uid().unwrap());
-    let command = [
-        "exec",
-        "-n",
-        &installation.namespace,
-        &deployment,
-        "--",
-        "/operator",
-        "logs",
-        &name,
-    ];
-    let logs = tenant.cluster.kubectl().run(&command).expect_ok();
+    let run = format!("{}/{PROJECT}/{}", tenant.name, first.uid().unwrap());
+    let logs = tenant.cluster.kept_logs(&run);
     assert!(logs.contains("==> 1/build-build.log "), "{logs}");
     let output = output_of(&first);
     let (repository, _) = tenant.default_output(&first.name_any());

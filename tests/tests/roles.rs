@@ -64,20 +64,7 @@ fn person(role: &str, tenant: &TestTenant) -> String {
 
 /// Writes members and roles, and waits until they are in force.
 async fn settle(tenant: &TestTenant, spec: Value) -> TenantSettings {
-    let change = json!({"spec": spec}).to_string();
-    let kubectl = tenant.cluster.kubectl();
-    let _ = kubectl
-        .run(&[
-            "patch",
-            "tset",
-            "settings",
-            "-n",
-            &tenant.namespace,
-            "--type=merge",
-            "-p",
-            &change,
-        ])
-        .expect_ok();
+    let _ = tenant.patch_settings(&spec).expect_ok();
     let settings = tenant.api::<TenantSettings>();
     until("the settings are in force", 30, async || {
         let found = settings.get("settings").await.unwrap();
@@ -207,7 +194,6 @@ async fn a_custom_role_holds_its_permissions_and_losing_it_takes_them() {
 #[ignore = "needs the cluster of `make cluster`"]
 async fn nobody_becomes_owner_or_a_person_of_kubernetes_by_the_settings() {
     let tenant = TestTenant::create("forged").await;
-    let kubectl = tenant.cluster.kubectl();
     let user = json!({"kind": "User", "name": "eve"});
     let cases = [
         (
@@ -229,17 +215,7 @@ async fn nobody_becomes_owner_or_a_person_of_kubernetes_by_the_settings() {
         ),
     ];
     for (members, expected) in cases {
-        let change = json!({"spec": {"members": members}}).to_string();
-        let answer = kubectl.run(&[
-            "patch",
-            "tset",
-            "settings",
-            "-n",
-            &tenant.namespace,
-            "--type=merge",
-            "-p",
-            &change,
-        ]);
+        let answer = tenant.patch_settings(&json!({"members": members}));
         assert!(
             !answer.ok && answer.stderr.contains(expected),
             "{members}: {}",
@@ -252,21 +228,9 @@ async fn nobody_becomes_owner_or_a_person_of_kubernetes_by_the_settings() {
 #[ignore = "needs the cluster of `make cluster`"]
 async fn a_service_account_of_a_namespace_that_the_tenant_does_not_name_is_left_out() {
     let tenant = TestTenant::create("left-out").await;
-    let kubectl = tenant.cluster.kubectl();
     let foreign = json!({"kind": "ServiceAccount", "name": "default", "namespace": "default"});
-    let change = json!({"spec": {"members": [{"subject": foreign, "role": "Admin"}]}}).to_string();
-    let _ = kubectl
-        .run(&[
-            "patch",
-            "tset",
-            "settings",
-            "-n",
-            &tenant.namespace,
-            "--type=merge",
-            "-p",
-            &change,
-        ])
-        .expect_ok();
+    let foreign = json!({"members": [{"subject": foreign, "role": "Admin"}]});
+    let _ = tenant.patch_settings(&foreign).expect_ok();
     let settings = tenant.api::<TenantSettings>();
     let ready = until("the settings say why", 30, async || {
         let status = settings.get("settings").await.unwrap().status?;

@@ -55,20 +55,9 @@ async fn a_namespace_that_is_there_already_is_refused_and_never_adopted() {
 async fn settings_are_made_once_and_never_written_again() {
     let tenant = TestTenant::create("settings").await;
     let settings = tenant.api::<TenantSettings>();
-    let patch = json!({"spec": {"displayName": "Ours", "timeZone": "Europe/Zurich"}}).to_string();
     let kubectl = tenant.cluster.kubectl();
-    let _ = kubectl
-        .run(&[
-            "patch",
-            "tset",
-            "settings",
-            "-n",
-            &tenant.namespace,
-            "--type=merge",
-            "-p",
-            &patch,
-        ])
-        .expect_ok();
+    let ours = json!({"displayName": "Ours", "timeZone": "Europe/Zurich"});
+    let _ = tenant.patch_settings(&ours).expect_ok();
     let generation = settings.get("settings").await.unwrap().metadata.generation;
     tenant.patch(json!({"spec": {"suspended": true}})).await;
     stays("the settings keep what their owners wrote", 15, async || {

@@ -18,18 +18,8 @@ async fn tenant_with_people(purpose: &str) -> (TestTenant, String, String) {
     let tenant = TestTenant::create(purpose).await;
     let [admin, member] = ["admin", "member"].map(|role| format!("{role}-of-{}", tenant.name));
     let person = |name: &str, role: &str| json!({"subject": {"kind": "User", "name": name}, "role": role});
-    let change = json!({"spec": {"members": [person(&admin, "Admin"), person(&member, "Member")]}}).to_string();
-    let settings = [
-        "patch",
-        "tset",
-        "settings",
-        "--type=merge",
-        "-n",
-        &tenant.namespace,
-        "-p",
-        &change,
-    ];
-    let _ = tenant.cluster.kubectl().run(&settings).expect_ok();
+    let people = json!({"members": [person(&admin, "Admin"), person(&member, "Member")]});
+    let _ = tenant.patch_settings(&people).expect_ok();
     for (name, resource) in [(&admin, "secrets"), (&member, "builds.imagefactory.dev")] {
         until("the roles are in force", 30, async || {
             let client = tenant.client();
