@@ -3,8 +3,10 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::denial::Code;
+use crate::digest::{canonical, hex};
 use crate::entitlement::Capability;
 
 /// What an event tells.
@@ -112,6 +114,13 @@ pub struct AuditEvent {
     /// The same as it would be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Value>,
+    /// [`spec_hash`] of the whole spec as it was, of a change. Empty on create.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub before_hash: String,
+    /// [`spec_hash`] of the whole spec as it would be, or [`DELETED`]. A confirmation has it of what it saw, and confirms
+    /// the attempts on that object that have the same.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub after_hash: String,
     /// Sha256 in hex of what makes one write one: user, verb, uid (or namespace and name on create), and the new spec. An
     /// event with the key of one stored within [`WRITE_WINDOW_SECONDS`] is the same write asked for again, and is not
     /// stored. Empty: the id alone counts.
@@ -130,6 +139,15 @@ pub struct AuditEvent {
 pub const MAX_EVENT_BYTES: usize = 32 * 1024;
 /// Within how many seconds the same write is one.
 pub const WRITE_WINDOW_SECONDS: i64 = 10;
+
+/// `after_hash` of an object that goes.
+pub const DELETED: &str = "deleted";
+
+/// Sha256 in hex of a spec, or whatever stands for one: the same from the webhook's object and from the operator's.
+#[must_use]
+pub fn spec_hash(spec: &impl Serialize) -> String {
+    hex(&Sha256::digest(canonical(spec)))
+}
 
 fn once() -> u64 {
     1

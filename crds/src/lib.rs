@@ -19,6 +19,7 @@ pub mod common;
 pub mod conditions;
 pub mod crd;
 pub mod denial;
+pub mod digest;
 pub mod entitlement;
 pub mod image_policy;
 pub mod names;

@@ -3,11 +3,11 @@
 //! The operator believes a report only if it speaks of the digest and the policies that were asked for, so each is made
 //! from the step that stands in the container's environment, by the types that the worker uses.
 
-use imagefactory_core::digest::sha256;
 use imagefactory_core::step::{
     EvaluateStep, Evaluated, Prepared, PublishStep, Published, Pushed, Report, STEP_VARIABLE,
 };
 use imagefactory_crds::build::{Judgement, PolicyVerdict, ReferrerDigests, ScanStatus, SeverityCounts, Verdict};
+use imagefactory_crds::digest::sha256;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Container;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;

@@ -4,7 +4,6 @@
 //! dependency. The operator carries plans out, the worker runs the steps that [`step`] describes.
 
 pub mod build;
-pub mod digest;
 pub mod dispatch;
 pub mod image_policy;
 pub mod keeping;

@@ -1,60 +1,13 @@
 //! The hash that binds a verdict to the policy it came from.
 
-use std::fmt::Write as _;
-
 use imagefactory_crds::ImagePolicySpec;
-use serde_json::Value;
-
-use crate::digest::sha256;
+use imagefactory_crds::digest::{canonical, sha256};
 
 /// `sha256:` and the hash of the spec's canonical JSON: keys in order, no white space, defaults filled in. It does not
 /// depend on the order of fields; the order of lists is part of the policy.
 #[must_use]
 pub fn hash(spec: &ImagePolicySpec) -> String {
-    // A struct of strings, numbers and lists has no value that JSON can't hold.
-    let value = serde_json::to_value(spec).unwrap_or(Value::Null);
-    let mut text = String::new();
-    write_canonical(&mut text, &value);
-    sha256(text)
-}
-
-/// Keys are put in order here, because a dependency's feature decides whether `serde_json` does so.
-fn write_canonical(text: &mut String, value: &Value) {
-    match value {
-        Value::Object(map) => {
-            let mut keys: Vec<&String> = map.keys().collect();
-            keys.sort_unstable();
-            write_list(
-                text,
-                ['{', '}'],
-                keys.into_iter().filter_map(|key| map.get_key_value(key)),
-                |text, (key, value)| {
-                    let _ = write!(text, "{}:", Value::String(key.clone()));
-                    write_canonical(text, value);
-                },
-            );
-        }
-        Value::Array(list) => write_list(text, ['[', ']'], list.iter(), write_canonical),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            let _ = write!(text, "{value}");
-        }
-    }
-}
-
-fn write_list<T>(
-    text: &mut String,
-    [open, close]: [char; 2],
-    entries: impl Iterator<Item = T>,
-    entry: fn(&mut String, T),
-) {
-    text.push(open);
-    for (position, item) in entries.enumerate() {
-        if position > 0 {
-            text.push(',');
-        }
-        entry(text, item);
-    }
-    text.push(close);
+    sha256(canonical(spec))
 }
 
 #[cfg(test)]
@@ -104,16 +57,6 @@ mod tests {
         ];
         let hashes: std::collections::BTreeSet<String> = variants.iter().map(|text| hash(&spec(text))).collect();
         assert_eq!(hashes.len(), variants.len());
-    }
-
-    #[test]
-    fn the_canonical_text_has_keys_in_order_and_no_white_space() {
-        let mut text = String::new();
-        write_canonical(
-            &mut text,
-            &serde_json::json!({"b": [1, {"d": null, "c": "x\"\n"}], "a": true}),
-        );
-        assert_eq!(text, r#"{"a":true,"b":[1,{"c":"x\"\n","d":null}]}"#);
     }
 
     /// Stored verdicts name this hash: a change of it means that every policy seems to have changed.

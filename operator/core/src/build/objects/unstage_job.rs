@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{PodSecurityContext, PodSpec, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use sha2::{Digest, Sha256};
 
-use crate::digest::hex;
+use imagefactory_crds::digest::hex;
 
 use super::containers::{
     DOCKER_CONFIG_KEY, base_pod_spec, empty_dir, mount, platform_ca, platform_credential, read_only, runtime_default,

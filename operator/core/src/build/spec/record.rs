@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::{Origin, inputs_of, mistaken, rerun, template_of};
 use crate::build::names::{Stage, stage_of};
 use crate::build::validated::Refusal;
-use crate::digest::sha256;
+use imagefactory_crds::digest::sha256;
 
 /// Most bytes of a record as JSON. With everything else that a status may hold, it stays under 10 kB.
 pub(super) const MAX_RECORD: usize = 3000;
