@@ -131,11 +131,11 @@ fn changes() -> Vec<Row> {
     let mut stamped = build(json!({}));
     annotate(&mut stamped, "imagefactory.dev/requested-by", "mia");
     let forged = Subject::Build(update(&stamped, |new| {
-        annotate(new, "imagefactory.dev/requested-by", "olga")
+        annotate(new, "imagefactory.dev/requested-by", "olga");
     }));
     let door = acme();
     let ownerless = Subject::Tenant(update(door.tenant(), |new| {
-        new.spec.owners[0].name = "system:masters".into()
+        new.spec.owners[0].name = "system:masters".into();
     }));
     let unreasoned = Subject::Tenant(update(door.tenant(), |new| {
         new.spec.capabilities.as_mut().unwrap().quarantine_request = Some(true);

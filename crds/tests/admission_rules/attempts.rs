@@ -97,7 +97,7 @@ fn what_is_told_is_bounded_and_says_where_it_was_cut() {
         .map(|number| json!({"subject": {"kind": "User", "name": format!("{number}{}", "\"".repeat(200))}, "role": "Viewer"}))
         .collect();
     let write = update(&door.settings, |new| {
-        new.spec.members.extend(typed::<Vec<_>>(json!(members)))
+        new.spec.members.extend(typed::<Vec<_>>(json!(members)));
     });
     let attempt = door.asks(&platform(), Subject::TenantSettings(write)).attempt.unwrap();
     let after = attempt.after.unwrap();

@@ -75,7 +75,7 @@ fn a_role_that_somebody_holds_grows_only_by_what_its_editor_holds() {
     assert_eq!(grow("olga", Permission::ManageBilling), "let in");
     assert_eq!(grow("tess", Permission::CreateBuilds), "permission_denied");
     let own = grants(&door, &user("tess"), |spec| {
-        spec.roles[1].permissions.push(Permission::EditSettings)
+        spec.roles[1].permissions.push(Permission::EditSettings);
     });
     assert_eq!(own, "permission_denied", "nor in his own role");
 }
@@ -126,7 +126,7 @@ fn the_right_to_write_secrets_is_granted_by_those_who_have_it() {
         "every permission of an admin, but no Secrets"
     );
     let member = grants(&door, &user("tess"), |spec| {
-        spec.members.push(typed(eve("Member", &[])))
+        spec.members.push(typed(eve("Member", &[])));
     });
     assert_eq!(member, "let in");
 }
@@ -136,7 +136,7 @@ fn approving_comes_into_a_role_only_where_the_tenant_delegates_it() {
     let mut door = acme();
     let add = |door: &Door, by: &Requester| {
         grants(door, by, |spec| {
-            spec.roles[0].permissions.push(Permission::ApproveQuarantine)
+            spec.roles[0].permissions.push(Permission::ApproveQuarantine);
         })
     };
     assert_eq!(add(&door, &platform()), "permission_denied");

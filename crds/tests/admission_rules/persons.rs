@@ -29,7 +29,7 @@ fn delete_project() -> Subject {
 
 fn rename_tenant() -> Subject {
     Subject::TenantSettings(update(&acme().settings, |new| {
-        new.spec.display_name = Some("Acme".into())
+        new.spec.display_name = Some("Acme".into());
     }))
 }
 
@@ -198,7 +198,7 @@ fn membership_of_projects_limits_what_is_written() {
     }
     let edit = |name: &str| {
         Subject::Project(update(&project(name, json!({})), |new: &mut Project| {
-            new.spec.archived = true
+            new.spec.archived = true;
         }))
     };
     assert_eq!(door.says(&user("lisa"), edit("shop")), "let in");
