@@ -26,6 +26,7 @@ pub mod names;
 pub mod project;
 pub mod quantity;
 pub mod retention;
+pub mod subjects;
 pub mod tenant;
 pub mod tenant_settings;
 pub mod usage;

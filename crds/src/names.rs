@@ -35,6 +35,10 @@ pub const FIELD_MANAGER_CREDENTIALS: &str = "imagefactory.dev/credentials";
 pub const RESERVED_PREFIX: &str = "imagefactory-";
 /// The one TenantSettings of a tenant.
 pub const TENANT_SETTINGS: &str = "settings";
+/// Annotation: who asked, stamped by the webhook when the object is made (trust.md, Persons).
+pub const ANNOTATION_REQUESTED_BY: &str = "imagefactory.dev/requested-by";
+/// Annotation that confirms a destructive act: the name of the object, or of members, comma-separated.
+pub const ANNOTATION_CONFIRM: &str = "imagefactory.dev/confirm";
 
 /// Namespace of a tenant.
 #[must_use]

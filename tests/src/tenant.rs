@@ -57,7 +57,9 @@ impl TestTenant {
             name,
             cluster,
         };
-        let object = json!({"metadata": {"name": tenant.name}, "spec": whole});
+        // Confirmed from the beginning: it goes with the test.
+        let confirmed = json!({names::ANNOTATION_CONFIRM: tenant.name});
+        let object = json!({"metadata": {"name": tenant.name, "annotations": confirmed}, "spec": whole});
         let api = Api::<Tenant>::all(tenant.client());
         api.create(&PostParams::default(), &typed(object))
             .await

@@ -1,38 +1,41 @@
 //! The one entry: which rules a write is held to.
 
-use super::{Decision, Request, Subject, World, Write};
-use crate::denial::{Cause, Code, Denial};
-use crate::entitlement::{self, Capability};
+use super::case::Case;
+use super::standing::brief;
+use super::{Decision, Request, Subject, World, attempt, build, image_policy, project, settings, tenant};
+use crate::denial::{Cause, Denial};
 
-/// Decides about one write. Pure: the same request in the same world has the same answer.
+/// Decides about one write. Pure: the same request in the same world has the same answer. Of several reasons to refuse
+/// it the first is told: persons before entitlement (who holds nothing in a tenant learns nothing of it), entitlement
+/// before what the tenant could mend itself.
 #[must_use]
 pub fn decide(request: &Request, world: &World<'_>) -> Decision {
-    let denial = match &request.subject {
-        Subject::Build(Write::Create(_)) => capability(Capability::Build, world).err(),
-        _ => None,
+    let case = Case::of(request, world);
+    let verdict = match &request.subject {
+        Subject::Tenant(write) => tenant::decide(write, &case),
+        Subject::TenantSettings(write) => settings::decide(write, &case),
+        Subject::Project(write) => project::decide(write, &case),
+        Subject::Build(write) => build::decide(write, &case),
+        Subject::ImagePolicy(write) => image_policy::decide(write, &case),
     };
-    Decision {
-        denial,
-        ..Decision::default()
+    match verdict {
+        Ok(warnings) => Decision {
+            denial: None,
+            warnings,
+            attempt: attempt::of(&request.subject),
+        },
+        Err(denial) => Decision {
+            denial: Some(of_tenant(denial, case.tenant)),
+            ..Decision::default()
+        },
     }
 }
 
-/// Whether tenant and project have a capability.
-///
-/// # Errors
-/// The denial, in the words of product.md.
-pub fn capability(capability: Capability, world: &World<'_>) -> Result<(), Denial> {
-    let tenant = world.tenant;
-    let written = tenant.and_then(|tenant| tenant.spec.capabilities.as_ref());
-    if tenant.is_some() && entitlement::tenant_may(capability, written, world.onboarding) {
-        return Ok(());
+/// Every denial says of which tenant it is, where there is one.
+fn of_tenant(denial: Denial, tenant: &str) -> Denial {
+    if tenant.is_empty() || denial.causes.iter().any(|cause| cause.reason == "Tenant") {
+        denial
+    } else {
+        denial.because(Cause::of("Tenant", brief(tenant)))
     }
-    let message = format!("{} {}", capability.message_when_off(), entitlement::REMEDIATION);
-    let mut denial =
-        Denial::new(Code::TenantCapabilityNotEntitled, message).because(Cause::of("Capability", capability.key()));
-    if let Some(name) = tenant.and_then(|tenant| tenant.metadata.name.as_deref()) {
-        denial = denial.because(Cause::of("Tenant", name));
-    }
-    denial.capability = Some(capability);
-    Err(denial)
 }

@@ -5,13 +5,32 @@
 
 use jiff::Timestamp;
 
+use crate::build::AllowedPlacement;
 use crate::denial::Denial;
 use crate::entitlement::OnboardingPolicy;
 use crate::{Build, ImagePolicy, Project, Tenant, TenantSettings};
 
+mod attempt;
+mod build;
+mod case;
+mod confirm;
 mod decide;
+pub mod entitlement;
+mod grants;
+mod image_policy;
+mod project;
+pub mod rights;
+mod settings;
+mod stamp;
+mod standing;
+mod tenant;
+mod work;
 
+pub use attempt::MAX_SIDE_BYTES;
+pub use confirm::lists as confirmation_lists;
 pub use decide::decide;
+pub use stamp::{check as check_stamp, requested_by};
+pub use standing::{Need, Standing};
 
 /// Who asks, as the API server's authentication says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -113,6 +132,8 @@ pub struct World<'a> {
     pub projects: usize,
     /// The chart's onboarding policy.
     pub onboarding: OnboardingPolicy,
+    /// Placement that the chart's values allow to all; none where that is not told, and then the operator alone asks.
+    pub platform_placement: Option<&'a AllowedPlacement>,
     /// Who is who on the platform.
     pub persons: &'a Persons,
     /// Now.

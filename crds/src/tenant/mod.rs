@@ -172,6 +172,10 @@ pub struct Quota {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub weight: Option<u32>,
+    /// Projects that the tenant may have. One more is refused; those that exist stay where the limit is lowered. Absent: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 10000))]
+    pub projects: Option<u32>,
 }
 
 /// What the operator made of a Tenant.

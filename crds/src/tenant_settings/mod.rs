@@ -1,11 +1,15 @@
 //! TenantSettings: what owners and admins of a tenant say about it themselves.
 
+mod roles;
+
+pub use roles::{MemberRole, given_by, is_delegated};
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube_derive::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::{BuildDefaults, Description, DisplayText, Email, HttpsUrl, Subject};
+use crate::common::{BuildDefaults, Description, DisplayText, Email, HttpsUrl, ObjectName, Subject};
 use crate::conditions;
 use crate::entitlement::EffectiveCapability;
 use crate::retention::Retention;
@@ -110,13 +114,19 @@ pub struct TenantSettingsSpec {
 }
 
 /// A subject and its role.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(crates(kube_core = "kube_core"))]
 #[serde(rename_all = "camelCase")]
 pub struct Member {
     /// Who.
     pub subject: Subject,
     /// As what: Admin, Member, Viewer, or the name of one of `spec.roles`.
     pub role: RoleName,
+    /// Names of the projects that the role is for; empty for all, those included that are made later. It limits what the member may write (Builds of other projects and other projects themselves are out of reach), and what the member may grant; `kubectl get` shows the whole namespace.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub projects: Vec<ObjectName>,
 }
 
 /// A role of the tenant's own making.

@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test file takes what it needs")]
 #![allow(clippy::needless_pass_by_value, reason = "values written in place read better")]
 
+pub mod door;
 pub mod fixtures;
 pub mod structure;
 

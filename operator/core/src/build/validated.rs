@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 
+use imagefactory_crds::admission::entitlement::{self, Withheld};
 use imagefactory_crds::build::{
     BuildSecret, CacheMode, CustomBuilder, FailureClass, ImageLabel, LongField, Method, NamedValue, Placement, Proxy,
     RegistryMirror, ResolvedSpec, Source,
 };
 use imagefactory_crds::common::{DurationText, LocalRef, Resources};
-use imagefactory_crds::entitlement::{self, Capability};
 use imagefactory_crds::{Build, BuildSpec, ImagePolicySpec, Project, Tenant, TenantSettings, conditions, names};
 use jiff::SignedDuration;
 
@@ -162,11 +162,12 @@ impl Refusal {
     /// The project is archived: nothing new starts in it.
     #[must_use]
     pub fn archived(project: &str) -> Self {
-        Self::denial(
-            "project_archived",
-            &format!("Project {project} is archived; nothing new starts in it."),
-            "Set spec.archived of the Project to false, or build in another project.",
-        )
+        Self::withheld(entitlement::archived(project))
+    }
+
+    /// What the webhook would deny, in the same words.
+    fn withheld(withheld: Withheld) -> Self {
+        Self::denial(withheld.code.as_str(), &withheld.message, withheld.remediation)
     }
 
     pub(super) fn failure(class: FailureClass, reason: &'static str, message: String, next: &str) -> Self {
@@ -299,24 +300,7 @@ fn find_project<'a>(identity: &Identity, references: References<'a>) -> Result<&
 
 /// Entitlement: what the webhook asks too, asked again before a pod exists and before an image is published.
 fn check_entitlement(tenant: &Tenant, project: &Project, settings: &Settings) -> Result<(), Refusal> {
-    let capability = Capability::Build;
-    let of_tenant = entitlement::tenant_may(capability, tenant.spec.capabilities.as_ref(), settings.onboarding);
-    if !of_tenant {
-        let message = capability.message_when_off();
-        return Err(Refusal::denial(
-            entitlement::CODE_NOT_ENTITLED,
-            message,
-            entitlement::REMEDIATION,
-        ));
-    }
-    if !entitlement::project_leaves(capability, project.spec.capabilities.as_ref()) {
-        return Err(Refusal::denial(
-            entitlement::CODE_NOT_ENTITLED,
-            "Image build is turned off for this project.",
-            "Ask an owner or admin of the tenant to turn it on in the Project's spec.capabilities.",
-        ));
-    }
-    Ok(())
+    entitlement::may_build(Some(tenant), Some(project), settings.onboarding).map_err(Refusal::withheld)
 }
 
 /// The schema refuses reserved names too; this holds where the schema was not asked.

@@ -84,6 +84,7 @@ mod tests {
         let member = |name: &str, role: &str| Member {
             subject: user(name),
             role: role.into(),
+            projects: Vec::new(),
         };
         // An owner who is a member too, and a member with two roles, are one person each.
         let members = vec![

@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use imagefactory_crds::common::Subject;
-use imagefactory_crds::tenant_settings::{CustomRole, Permission, RoleCount};
+use imagefactory_crds::tenant_settings::{MemberRole, Permission, RoleCount, given_by, is_delegated};
 use imagefactory_crds::{Tenant, TenantSettingsSpec};
 use k8s_openapi::api::rbac::v1::Subject as RbacSubject;
 
-use crate::tenant::objects::role_bindings::MemberRole;
 use crate::tenant::subjects::{Admitted, Refused, Rules, admit};
 
 /// Who holds what.
@@ -52,7 +51,7 @@ pub fn membership(spec: &TenantSettingsSpec, tenant: &Tenant) -> Membership {
     for (role, subjects) in by_role {
         let Admitted { allowed, refused } = admit(subjects.iter().copied(), &rules);
         membership.refused.extend(refused);
-        let Some(given) = roles_of(role, spec) else {
+        let Some(given) = given_by(role, spec) else {
             let nobody = subjects.iter().map(|subject| ((*subject).clone(), role.to_owned()));
             membership.roleless.extend(nobody);
             continue;
@@ -84,34 +83,6 @@ impl Membership {
     }
 }
 
-/// What a role gives; none for one that does not exist. Owner is such a one: owners stand in the Tenant.
-fn roles_of(name: &str, spec: &TenantSettingsSpec) -> Option<BTreeSet<MemberRole>> {
-    match name {
-        "Admin" => Some(BTreeSet::from([MemberRole::Admin])),
-        "Member" => Some(BTreeSet::from([MemberRole::Member])),
-        "Viewer" => Some(BTreeSet::from([MemberRole::Viewer])),
-        custom => {
-            let is_it = |role: &&CustomRole| role.name.as_str() == custom && !is_built_in(custom);
-            let mut roles = spec.roles.iter().filter(is_it).peekable();
-            roles.peek()?;
-            let permissions = roles.flat_map(|role| &role.permissions).copied();
-            Some(permissions.map(MemberRole::Permission).collect())
-        }
-    }
-}
-
-/// Whether a name is a built-in role's, in any case. The schema admits no custom role of such a name.
-fn is_built_in(name: &str) -> bool {
-    ["owner", "admin", "member", "viewer"].contains(&name.to_ascii_lowercase().as_str())
-}
-
-fn is_delegated(given: MemberRole, tenant: &Tenant) -> bool {
-    match given {
-        MemberRole::Permission(permission) => !permission.needs_delegation() || tenant.spec.delegate_approval,
-        MemberRole::Admin | MemberRole::Member | MemberRole::Viewer => true,
-    }
-}
-
 fn undelegated(spec: &TenantSettingsSpec, tenant: &Tenant) -> Vec<(String, Permission)> {
     let asked = spec.roles.iter().flat_map(|role| {
         let permissions = role.permissions.iter().copied();
@@ -124,7 +95,7 @@ fn undelegated(spec: &TenantSettingsSpec, tenant: &Tenant) -> Vec<(String, Permi
 
 #[cfg(test)]
 mod tests {
-    use imagefactory_crds::tenant_settings::Member;
+    use imagefactory_crds::tenant_settings::{CustomRole, Member};
 
     use super::*;
     use crate::tenant::fixtures::{self, group, service_account, user};
@@ -133,6 +104,7 @@ mod tests {
         Member {
             subject,
             role: role.into(),
+            projects: Vec::new(),
         }
     }
 

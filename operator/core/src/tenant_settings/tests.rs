@@ -30,6 +30,7 @@ impl Case {
         let members = members.into_iter().map(|(subject, role)| Member {
             subject,
             role: role.into(),
+            projects: Vec::new(),
         });
         let role = CustomRole {
             name: "release".into(),

@@ -25,6 +25,7 @@ fn object() -> TenantSettings {
     let members = vec![Member {
         subject: user("bob"),
         role: "Admin".into(),
+        projects: Vec::new(),
     }];
     let mut object = TenantSettings::new(
         "settings",

@@ -3,7 +3,7 @@
 //! The roles are the chart's, so that an administrator reads in one place what they grant; the operator holds
 //! `bind` on those names and on no others.
 
-use imagefactory_crds::tenant_settings::Permission;
+pub use imagefactory_crds::tenant_settings::MemberRole;
 use k8s_openapi::api::rbac::v1::{RoleBinding, RoleRef, Subject};
 
 use super::metadata;
@@ -44,45 +44,6 @@ pub fn credentials(tenant: &str, settings: &Settings) -> RoleBinding {
 #[must_use]
 pub fn owner(tenant: &str, settings: &Settings, owners: Vec<Subject>) -> Option<RoleBinding> {
     (!owners.is_empty()).then(|| binding(tenant, OWNER, &role(settings, "owner"), owners))
-}
-
-/// A role that TenantSettings give.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum MemberRole {
-    /// The role Admin.
-    Admin,
-    /// The role Member.
-    Member,
-    /// The role Viewer.
-    Viewer,
-    /// A permission that a custom role holds.
-    Permission(Permission),
-}
-
-impl MemberRole {
-    /// Every role that TenantSettings can give.
-    pub fn all() -> impl Iterator<Item = Self> {
-        [Self::Admin, Self::Member, Self::Viewer]
-            .into_iter()
-            .chain(Permission::ALL.into_iter().map(Self::Permission))
-    }
-
-    /// The part of binding's and ClusterRole's names that is this role's own.
-    #[must_use]
-    pub fn suffix(self) -> String {
-        match self {
-            Self::Admin => "admin".to_owned(),
-            Self::Member => "member".to_owned(),
-            Self::Viewer => "viewer".to_owned(),
-            Self::Permission(permission) => format!("permission-{}", permission.slug()),
-        }
-    }
-
-    /// Name of its binding.
-    #[must_use]
-    pub fn binding_name(self) -> String {
-        format!("imagefactory-{}", self.suffix())
-    }
 }
 
 /// Binds who holds a role; none where nobody does.

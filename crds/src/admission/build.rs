@@ -1,0 +1,114 @@
+//! Builds: who may start, cancel and delete them, and what can't be asked for.
+
+use serde_json::Value;
+
+use super::case::{Case, Verdict};
+use super::standing::brief;
+use super::{Write, stamp, work};
+use crate::build::Method;
+use crate::build::support::first_unsupported;
+use crate::denial::{Cause, Code, Denial};
+use crate::entitlement::Capability;
+use crate::{Build, BuildSpec, Project};
+
+pub(super) fn decide(write: &Write<Build>, case: &Case<'_>) -> Verdict {
+    match write {
+        Write::Create(new) => create(new, case)?,
+        Write::Update { old, new } => update(old, new, case)?,
+        Write::Delete(old) => work::may_stop(case, "delete a build", &old.spec.project_ref.name)?,
+    }
+    stamp::check(write, case.user)?;
+    Ok(Vec::new())
+}
+
+fn create(new: &Build, case: &Case<'_>) -> Result<(), Denial> {
+    let project = &new.spec.project_ref.name;
+    work::may_start(case, "create a build", project, Capability::Build)?;
+    check_method(&new.spec, case.world.project)?;
+    check_placement(&new.spec, case)
+}
+
+fn update(old: &Build, new: &Build, case: &Case<'_>) -> Result<(), Denial> {
+    if old.spec == new.spec {
+        return Ok(());
+    }
+    if let Some(field) = first_changed(&old.spec, &new.spec) {
+        return Err(immutable(&field, "can't change after the Build was created"));
+    }
+    if old.spec.cancelled {
+        return Err(immutable(
+            "cancelled",
+            "can't be taken back: a cancelled build stays cancelled",
+        ));
+    }
+    work::may_stop(case, "cancel a build", &old.spec.project_ref.name)
+}
+
+fn immutable(field: &str, why: &str) -> Denial {
+    let path = format!("spec.{field}");
+    let message =
+        format!("{path} {why}. Create a new Build instead; only spec.cancelled can change, and only to true.");
+    Denial::new(Code::FieldImmutable, message).because(Cause::field(path, "can't change"))
+}
+
+/// The first field that differs, but for `cancelled`.
+fn first_changed(old: &BuildSpec, new: &BuildSpec) -> Option<String> {
+    let fields = |spec| match serde_json::to_value(spec) {
+        Ok(Value::Object(fields)) => fields,
+        _ => serde_json::Map::new(),
+    };
+    let (old, new) = (fields(old), fields(new));
+    let names = old.keys().chain(new.keys()).filter(|name| *name != "cancelled");
+    let mut changed = names.filter(|name| old.get(*name) != new.get(*name));
+    changed.next().cloned()
+}
+
+/// What the Build says itself, by its own or its template's method: more can only come to it from the template, and the
+/// operator looks at the whole. A rerun says nothing itself.
+fn check_method(spec: &BuildSpec, project: Option<&Project>) -> Result<(), Denial> {
+    let Some(method) = method_of(spec, project) else {
+        return Ok(());
+    };
+    first_unsupported(spec, method).map_or(Ok(()), |unsupported| {
+        let field = unsupported.field.split(' ').next().unwrap_or_default();
+        let message = format!(
+            "{} Leave the field out, or choose another method.",
+            unsupported.message(method)
+        );
+        Err(Denial::new(Code::FieldNotSupported, message)
+            .because(Cause::of("Method", method.as_str()))
+            .because(Cause::field(
+                field,
+                format!("can't be honoured by method {}", method.as_str()),
+            )))
+    })
+}
+
+/// The method that counts; none where it can't be told here.
+fn method_of(spec: &BuildSpec, project: Option<&Project>) -> Option<Method> {
+    if spec.rerun_of.is_some() {
+        return None;
+    }
+    let Some(wanted) = &spec.template_ref else {
+        return Some(spec.method.unwrap_or_default());
+    };
+    let template = project?.spec.templates.iter().find(|known| known.name == wanted.name)?;
+    Some(spec.method.or(template.inputs.method).unwrap_or_default())
+}
+
+fn check_placement(spec: &BuildSpec, case: &Case<'_>) -> Result<(), Denial> {
+    let (Some(placement), Some(platform)) = (&spec.placement, case.world.platform_placement) else {
+        return Ok(());
+    };
+    let mut allowed = vec![platform];
+    allowed.extend(case.world.tenant.and_then(|tenant| tenant.spec.placement.as_ref()));
+    placement.first_not_allowed(&allowed).map_or(Ok(()), |(field, value)| {
+        let path = format!("spec.placement.{field}");
+        let message = format!(
+            "{path} {} is not allowed in tenant {}. Leave it out, or ask a platform administrator to allow it in the Tenant.",
+            brief(&value),
+            case.tenant
+        );
+        Err(Denial::new(Code::InvalidObject, message).because(Cause::field(path, "is not allowed")))
+    })
+}

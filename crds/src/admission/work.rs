@@ -1,0 +1,23 @@
+//! Work that a tenant asks for (builds, and what else runs): who may start it, and who may stop or remove it.
+
+use super::case::Case;
+use super::entitlement::{may, not_archived, not_suspended};
+use super::rights::Right;
+use crate::denial::Denial;
+use crate::entitlement::Capability;
+use crate::tenant_settings::Permission;
+
+/// Refuses new work that the person, the tenant or the project may not have.
+pub(super) fn may_start(case: &Case<'_>, purpose: &str, project: &str, capability: Capability) -> Result<(), Denial> {
+    case.require(Right::Permission(Permission::CreateBuilds), purpose, Some(project))?;
+    let world = case.world;
+    may(capability, world.tenant, world.project, world.onboarding)?;
+    world.tenant.map_or(Ok(()), not_suspended)?;
+    world.project.map_or(Ok(()), not_archived)?;
+    Ok(())
+}
+
+/// Refuses to let somebody stop or remove work who may not.
+pub(super) fn may_stop(case: &Case<'_>, purpose: &str, project: &str) -> Result<(), Denial> {
+    case.require(Right::Permission(Permission::CancelBuilds), purpose, Some(project))
+}

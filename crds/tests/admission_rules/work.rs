@@ -1,0 +1,192 @@
+//! Builds and projects: what a tenant is entitled to, whoever asks; stamps; what a method honours.
+
+use imagefactory_crds::admission::Subject;
+use imagefactory_crds::entitlement::OnboardingPolicy;
+use serde_json::{Value, json};
+
+use crate::support::door::{acme, annotate, build, create, platform, project, typed, update, user};
+
+const STAMP: &str = "imagefactory.dev/requested-by";
+
+fn new(spec: Value) -> Subject {
+    Subject::Build(create(build(spec)))
+}
+
+#[test]
+fn entitlement_holds_for_administrators_of_the_platform_too() {
+    let mut door = acme();
+    door.tenant_mut().spec.suspended = true;
+    assert_eq!(door.says(&platform(), new(json!({}))), "tenant_suspended");
+    door.tenant_mut().spec.capabilities = None;
+    assert_eq!(door.says(&platform(), new(json!({}))), "tenant_capability_not_entitled");
+    door.tenant_mut().spec.suspended = false;
+    door.onboarding = OnboardingPolicy { build: true };
+    assert_eq!(door.says(&platform(), new(json!({}))), "let in");
+}
+
+#[test]
+fn what_runs_can_be_stopped_whatever_the_tenant_may() {
+    let mut door = acme();
+    door.tenant_mut().spec.suspended = true;
+    door.tenant_mut().spec.capabilities = None;
+    door.project = Some(project("shop", json!({"archived": true})));
+    let cancel = Subject::Build(update(&build(json!({})), |new| new.spec.cancelled = true));
+    assert_eq!(door.says(&user("adam"), cancel), "let in");
+}
+
+#[test]
+fn a_project_that_is_not_known_yet_takes_nothing_away() {
+    let mut door = acme();
+    door.project = None;
+    assert_eq!(
+        door.says(&user("mia"), new(json!({}))),
+        "let in",
+        "the operator waits for it"
+    );
+}
+
+#[test]
+fn a_template_s_method_counts_where_the_build_names_none() {
+    let mut door = acme();
+    let templates = json!([{"name": "multi", "method": "buildx"}, {"name": "plain"}]);
+    door.project = Some(project("shop", json!({"templates": templates})));
+    let by = |template: &str, more: Value| {
+        let mut spec = json!({"templateRef": {"name": template}, "platforms": ["linux/arm64"]});
+        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        door.says(&user("mia"), new(spec))
+    };
+    assert_eq!(by("multi", json!({})), "let in");
+    assert_eq!(by("plain", json!({})), "field_not_supported");
+    assert_eq!(by("multi", json!({"method": "kaniko"})), "field_not_supported");
+    assert_eq!(
+        by("unknown", json!({})),
+        "let in",
+        "the operator tells that there is none"
+    );
+    assert_eq!(
+        door.says(&user("mia"), new(json!({"rerunOf": {"name": "x"}}))),
+        "let in"
+    );
+}
+
+#[test]
+fn a_placement_is_let_in_that_the_platform_or_the_tenant_allows() {
+    let placed = || new(json!({"placement": {"runtimeClassName": "gvisor"}}));
+    let mut door = acme();
+    assert_eq!(door.says(&user("mia"), placed()), "invalid_object");
+    door.placement.runtime_class_names.push("gvisor".into());
+    assert_eq!(door.says(&user("mia"), placed()), "let in");
+    door.placement.runtime_class_names.clear();
+    door.tenant_mut().spec.placement = Some(typed(json!({"runtimeClassNames": ["gvisor"]})));
+    assert_eq!(door.says(&user("mia"), placed()), "let in");
+}
+
+#[test]
+fn every_field_of_a_build_but_cancelled_stays_as_it_is() {
+    let door = acme();
+    let old = build(json!({"target": "a"}));
+    for (field, value) in [
+        ("target", json!("b")),
+        ("target", Value::Null),
+        ("priority", json!(1)),
+        ("projectRef", json!({"name": "web"})),
+    ] {
+        let write = update(&old, |new| {
+            let mut spec = serde_json::to_value(&new.spec).unwrap();
+            spec[field] = value.clone();
+            spec["cancelled"] = json!(true);
+            new.spec = serde_json::from_value(spec).unwrap();
+        });
+        let denial = door.asks(&user("olga"), Subject::Build(write)).denial.unwrap();
+        assert_eq!(denial.code.as_str(), "field_immutable");
+        assert_eq!(denial.causes[0].field, format!("spec.{field}"));
+    }
+}
+
+#[test]
+fn who_asked_is_told_once_and_for_all() {
+    let door = acme();
+    let stamped = |name: &str| {
+        let mut object = build(json!({}));
+        annotate(&mut object, STAMP, name);
+        object
+    };
+    assert_eq!(
+        door.says(&user("mia"), Subject::Build(create(stamped("mia")))),
+        "let in"
+    );
+    assert_eq!(
+        door.says(&user("mia"), Subject::Build(create(stamped("olga")))),
+        "field_immutable"
+    );
+    let old = stamped("mia");
+    let changed =
+        |change: fn(&mut imagefactory_crds::Build)| door.says(&user("mia"), Subject::Build(update(&old, change)));
+    assert_eq!(changed(|new| annotate(new, "else", "x")), "let in");
+    assert_eq!(changed(|new| annotate(new, STAMP, "olga")), "field_immutable");
+    assert_eq!(changed(|new| new.metadata.annotations = None), "field_immutable");
+    let later = update(&build(json!({})), |new| annotate(new, STAMP, "mia"));
+    assert_eq!(door.says(&user("mia"), Subject::Build(later)), "field_immutable");
+}
+
+#[test]
+fn a_tenant_has_as_many_projects_as_its_quota_says() {
+    let mut door = acme();
+    let one_more = |door: &crate::support::door::Door| {
+        door.says(&user("olga"), Subject::Project(create(project("new", json!({})))))
+    };
+    door.projects = 2;
+    assert_eq!(one_more(&door), "let in");
+    door.projects = 3;
+    assert_eq!(one_more(&door), "quota_exceeded");
+    let edit = Subject::Project(update(&project("shop", json!({})), |new| new.spec.archived = true));
+    assert_eq!(
+        door.says(&user("olga"), edit),
+        "let in",
+        "those that exist are edited as before"
+    );
+    door.tenant_mut().spec.quota = None;
+    assert_eq!(one_more(&door), "let in");
+}
+
+#[test]
+fn turning_on_what_lets_outside_images_in_is_warned_of_once() {
+    let door = acme();
+    let turn_on = update(door.tenant(), |new| {
+        let written = new.spec.capabilities.as_mut().unwrap();
+        written.quarantine_request = Some(true);
+        written.change_reason = "ticket 7".into();
+    });
+    let on = turn_on.new_object().unwrap().clone();
+    let decision = door.asks(&platform(), Subject::Tenant(turn_on));
+    assert!(decision.denial.is_none() && decision.warnings[0].contains("quarantineRequest"));
+    let later = door.asks(
+        &platform(),
+        Subject::Tenant(update(&on, |new| new.spec.suspended = true)),
+    );
+    assert_eq!(later.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn a_project_that_would_turn_builds_on_is_told_that_it_can_t() {
+    let mut door = acme();
+    let ask = |door: &crate::support::door::Door| {
+        let object = project("new", json!({"capabilities": {"build": true}}));
+        door.asks(&user("olga"), Subject::Project(create(object))).warnings
+    };
+    assert_eq!(ask(&door), Vec::<String>::new());
+    door.tenant_mut().spec.capabilities = None;
+    assert!(ask(&door)[0].contains("changes nothing"));
+}
+
+#[test]
+fn an_owner_who_can_t_be_one_is_warned_of_in_at_most_120_characters() {
+    let door = acme();
+    let write = update(door.tenant(), |new| {
+        new.spec.owners.push(typed(
+            json!({"kind": "User", "name": format!("system:{}", "x".repeat(240))}),
+        ));
+    });
+    let warnings = door.asks(&platform(), Subject::Tenant(write)).warnings;
+    assert_eq!(warnings, ["spec.owners[1] belongs to Kubernetes: it is no owner"]);
+}
