@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::denial::Denial;
 use crate::entitlement::OnboardingPolicy;
-use crate::{Build, ImagePolicy, Project, Tenant, TenantSettings};
+use crate::{Build, ImagePolicy, Project, QuarantineRequest, SorRecord, Tenant, TenantSettings};
 
 mod decide;
 
@@ -71,6 +71,10 @@ pub enum Subject {
     Build(Write<Build>),
     /// To an ImagePolicy.
     ImagePolicy(Write<ImagePolicy>),
+    /// To a SorRecord.
+    SorRecord(Write<SorRecord>),
+    /// To a QuarantineRequest.
+    QuarantineRequest(Write<QuarantineRequest>),
 }
 
 /// One write that is asked for.
