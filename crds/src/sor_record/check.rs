@@ -246,7 +246,11 @@ mod tests {
             assert!(denial.message.contains("APP-1") || cause == NotRegistered::Missing);
             assert!(denial.message.ends_with(HOW_TO_REGISTER), "{}", denial.message);
             assert!(denial.message.chars().count() <= crate::conditions::MAX_MESSAGE);
-            let causes: Vec<_> = denial.causes.iter().map(|cause| (cause.reason, &*cause.message)).collect();
+            let causes: Vec<_> = denial
+                .causes
+                .iter()
+                .map(|cause| (cause.reason, &*cause.message))
+                .collect();
             assert_eq!(causes, [("Tenant", "acme"), ("SorRecord", "APP-1")]);
         }
         let nameless = NotRegistered::Missing.denial("acme", None);

@@ -103,14 +103,20 @@ mod tests {
     #[test]
     fn a_suspended_record_is_suspended_whatever_the_time() {
         for now in [0, 950, 2000] {
-            assert_eq!(lifecycle(&until(Some(1000), true), WINDOW, at(now)), Lifecycle::Suspended);
+            assert_eq!(
+                lifecycle(&until(Some(1000), true), WINDOW, at(now)),
+                Lifecycle::Suspended
+            );
         }
         assert_eq!(next_change(&until(Some(1000), true), WINDOW, at(0)), None);
     }
 
     #[test]
     fn a_record_without_an_end_stays_active() {
-        assert_eq!(lifecycle(&until(None, false), WINDOW, Timestamp::MAX), Lifecycle::Active);
+        assert_eq!(
+            lifecycle(&until(None, false), WINDOW, Timestamp::MAX),
+            Lifecycle::Active
+        );
         assert_eq!(next_change(&until(None, false), WINDOW, at(0)), None);
     }
 
@@ -119,10 +125,7 @@ mod tests {
         for state in Lifecycle::ALL {
             assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
         }
-        assert_eq!(
-            Lifecycle::ALL.map(Lifecycle::counts),
-            [true, true, false, false]
-        );
+        assert_eq!(Lifecycle::ALL.map(Lifecycle::counts), [true, true, false, false]);
     }
 
     proptest! {
