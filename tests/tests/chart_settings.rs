@@ -115,6 +115,7 @@ fn every_value_reaches_the_settings() {
     assert_eq!(settings.tenants.default_quota.pods, Some(6));
     assert_eq!(settings.tenants.egress.allow[0].ports, [5000, 5001]);
     assert_eq!(settings.tenants.resync_seconds, 5);
+    assert_eq!(settings.sor.expiring_window.as_str(), "48h");
     assert_eq!(settings.default_policy.as_deref(), Some("house-rules"));
     assert!(settings.onboarding.build);
     assert!(!settings.require_user_namespaces);

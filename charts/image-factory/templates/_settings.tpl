@@ -56,5 +56,7 @@ logs:
   retentionDays: {{ int64 .Values.logs.retentionDays }}
 tenants:
   {{- toYaml .Values.tenants | nindent 2 }}
+sor:
+  expiringWindow: {{ .Values.sor.expiringWindow }}
 requireUserNamespaces: {{ .Values.requireUserNamespaces }}
 {{- end -}}

@@ -38,6 +38,7 @@ pub(super) fn problems(settings: &Settings) -> Vec<Problem> {
     found.egress(settings);
     found.keeping(settings);
     found.retention(settings);
+    found.records(settings);
     found.0
 }
 
@@ -176,6 +177,16 @@ impl Checks {
             retention.max_builds.is_none_or(|most| (1..=10_000).contains(&most)),
             "builds.retention.maxBuilds",
             "from 1 to 10000",
+        );
+    }
+
+    fn records(&mut self, settings: &Settings) {
+        let window = settings.sor.expiring_window.parse::<SignedDuration>().ok();
+        let in_bounds = |window| (SignedDuration::ZERO..=SignedDuration::from_hours(8760)).contains(&window);
+        self.need(
+            window.is_some_and(in_bounds),
+            "sor.expiringWindow",
+            "a duration from 0s to 8760h, as in 720h",
         );
     }
 
