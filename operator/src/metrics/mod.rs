@@ -58,7 +58,7 @@ pub struct Metrics {
     cpu: Family<CpuLabels, Counter>,
     malformed: Family<KindLabels, Counter>,
     archive: archive::ArchiveFamilies,
-    sor_denials: quarantine::SorDenials,
+    sor: quarantine::SorFamilies,
 }
 
 impl Default for Metrics {
@@ -78,7 +78,7 @@ impl Default for Metrics {
             cpu: Family::default(),
             malformed: Family::default(),
             archive: archive::ArchiveFamilies::default(),
-            sor_denials: quarantine::SorDenials::default(),
+            sor: quarantine::SorFamilies::default(),
             registry: Mutex::default(),
         };
         metrics.register(&mut registry);
@@ -121,7 +121,7 @@ impl Metrics {
         );
         self.register_builds(registry);
         self.archive.register(registry);
-        quarantine::register(&self.sor_denials, registry);
+        self.sor.register(registry);
         registry.register_collector(Box::new(Silence(self.heartbeats.clone())));
     }
 

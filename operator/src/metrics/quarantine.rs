@@ -19,21 +19,43 @@ use prometheus_client::registry::Registry;
 
 use super::Metrics;
 
-/// Requests that failed for want of a registration.
-pub(super) type SorDenials = Family<CauseLabels, Counter>;
+/// What is counted of registrations.
+#[derive(Default)]
+pub(super) struct SorFamilies {
+    denials: Family<CauseLabels, Counter>,
+    fetches: Family<FetchLabels, Counter>,
+    rejected: Gauge,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct CauseLabels {
+struct FetchLabels {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CauseLabels {
     tenant: String,
     cause: &'static str,
 }
 
-pub(super) fn register(denials: &SorDenials, registry: &mut Registry) {
-    registry.register(
-        "quarantine_sor_denials",
-        "Quarantine requests that the operator failed for want of a registration, by tenant and cause",
-        denials.clone(),
-    );
+impl SorFamilies {
+    pub(super) fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "quarantine_sor_denials",
+            "Quarantine requests that the operator failed for want of a registration, by tenant and cause",
+            self.denials.clone(),
+        );
+        registry.register(
+            "sor_fetches",
+            "Fetches from the system of record, by outcome",
+            self.fetches.clone(),
+        );
+        registry.register(
+            "sor_records_rejected",
+            "Records of the last answer of the system of record that are bad and were not taken over",
+            self.rejected.clone(),
+        );
+    }
 }
 
 impl Metrics {
@@ -53,7 +75,17 @@ impl Metrics {
             tenant: tenant.to_owned(),
             cause: cause.as_str(),
         };
-        self.sor_denials.get_or_create(&labels).inc();
+        self.sor.denials.get_or_create(&labels).inc();
+    }
+
+    /// It was fetched from the system of record: `fetched`, `unmodified` or `failed`.
+    pub fn sor_fetched(&self, outcome: &'static str) {
+        self.sor.fetches.get_or_create(&FetchLabels { outcome }).inc();
+    }
+
+    /// So many records of the last answer are bad.
+    pub fn sor_rejected(&self, count: usize) {
+        self.sor.rejected.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 }
 
@@ -155,6 +187,8 @@ pub(super) mod tests {
         let hubs = shown();
         metrics.add_quarantine(hubs.quarantine_requests.store(), hubs.sor_records.store());
         metrics.registration_lacked("acme", NotRegistered::Expired);
+        metrics.sor_fetched("failed");
+        metrics.sor_rejected(2);
     }
 
     #[test]
@@ -168,6 +202,8 @@ pub(super) mod tests {
             "imagefactory_quarantine_requests_current{tenant=\"acme\",phase=\"Failed\"} 2",
             "imagefactory_sor_records_current{lifecycle=\"Expiring\"} 1",
             "imagefactory_sor_records_current{lifecycle=\"Active\"} 0",
+            "imagefactory_sor_fetches_total{outcome=\"failed\"} 1",
+            "imagefactory_sor_records_rejected 2",
             "imagefactory_quarantine_sor_denials_total{tenant=\"acme\",cause=\"expired\"} 1",
         ] {
             assert!(text.contains(line), "{line} in {text}");

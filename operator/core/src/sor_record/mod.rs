@@ -1,5 +1,7 @@
 //! SorRecord: where a record stands, whether it counts, and when to look again.
 
+pub mod fetch;
+pub mod listing;
 pub mod settings;
 
 #[cfg(test)]

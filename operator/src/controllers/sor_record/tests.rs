@@ -28,12 +28,17 @@ async fn a_record_gets_its_lifecycle_once_and_is_looked_at_again_when_it_changes
         .holds(RECORD, &record("app-1", 0))
         .start(&Hubs::default());
     let an_hour = Duration::from_secs(3600);
-    let outcome = reconcile(Arc::new(record("app-1", 0)), server.context.clone()).await;
+    let outcome = reconcile(
+        Arc::new(record("app-1", 0)),
+        server.context.clone(),
+        Confirmed::default(),
+    )
+    .await;
     assert_eq!(outcome.unwrap(), Outcome::changed().again_after(an_hour));
     assert_eq!(server.status()["lifecycle"], "Active");
     let mut known = record("app-1", 0);
     known.status = serde_json::from_value(server.status()).unwrap();
-    let outcome = reconcile(Arc::new(known), server.context.clone()).await;
+    let outcome = reconcile(Arc::new(known), server.context.clone(), Confirmed::default()).await;
     assert_eq!(outcome.unwrap(), Outcome::unchanged().again_after(an_hour));
     assert_eq!(server.writes(), [format!("PATCH {RECORD}/status")]);
 }
@@ -47,9 +52,13 @@ async fn of_two_records_with_one_id_the_younger_says_so_with_an_event() {
         .holds(RECORD, &record("app-1", 5))
         .holds(&RECORD.replace("app-1", "first"), &record("first", 0))
         .start(&hubs);
-    reconcile(Arc::new(record("app-1", 5)), server.context.clone())
-        .await
-        .unwrap();
+    reconcile(
+        Arc::new(record("app-1", 5)),
+        server.context.clone(),
+        Confirmed::default(),
+    )
+    .await
+    .unwrap();
     let expected = [
         format!("PATCH {RECORD}/status"),
         "POST /apis/events.k8s.io/v1/namespaces/default/events".to_owned(),
@@ -57,9 +66,13 @@ async fn of_two_records_with_one_id_the_younger_says_so_with_an_event() {
     assert_eq!(server.writes(), expected);
     assert_eq!(server.status()["conditions"][0]["reason"], "DuplicateRecord");
 
-    reconcile(Arc::new(record("first", 0)), server.context.clone())
-        .await
-        .unwrap();
+    reconcile(
+        Arc::new(record("first", 0)),
+        server.context.clone(),
+        Confirmed::default(),
+    )
+    .await
+    .unwrap();
     assert_eq!(server.status()["conditions"][0]["reason"], "Active");
 }
 
@@ -79,6 +92,11 @@ fn records_of_one_id_wake_each_other() {
 async fn a_record_that_was_overtaken_is_looked_at_again() {
     let request = format!("PATCH {RECORD}/status");
     let server = Mock::default().refuses(&request, 409).start(&Hubs::default());
-    let outcome = reconcile(Arc::new(record("app-1", 0)), server.context.clone()).await;
+    let outcome = reconcile(
+        Arc::new(record("app-1", 0)),
+        server.context.clone(),
+        Confirmed::default(),
+    )
+    .await;
     assert_eq!(outcome.unwrap(), Outcome::waiting().again_after(SOON));
 }
