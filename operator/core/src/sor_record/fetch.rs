@@ -49,7 +49,7 @@ pub fn plan(listing: &Listing, existing: &[&SorRecord]) -> FetchPlan {
         match known.remove(name.as_str()) {
             Some(there) if !is_ours(there) => plan.in_the_way.push(name),
             Some(there) if there.spec == *spec => plan.confirmed.push(name),
-            _ => plan.actions.push(Action::Apply(Box::new(object(name, spec)))),
+            _ => plan.actions.push(Action::Apply(Box::new(object(&name, spec)))),
         }
     }
     for id in listing.rejected.iter().filter_map(|rejected| rejected.id.as_deref()) {
@@ -92,8 +92,8 @@ fn is_ours(record: &SorRecord) -> bool {
     value.is_some_and(|source| source == SOURCE_HTTP)
 }
 
-fn object(name: String, spec: &SorRecordSpec) -> SorRecord {
-    let mut record = SorRecord::new(&name, spec.clone());
+fn object(name: &str, spec: &SorRecordSpec) -> SorRecord {
+    let mut record = SorRecord::new(name, spec.clone());
     let labels = [(LABEL_MANAGED_BY, MANAGED_BY), (LABEL_SOR_SOURCE, SOURCE_HTTP)];
     record.metadata.labels = Some(labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
     record

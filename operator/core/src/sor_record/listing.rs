@@ -164,13 +164,13 @@ mod tests {
 
     use super::*;
 
-    fn parsed(records: Value) -> Listing {
+    fn parsed(records: &Value) -> Listing {
         parse(json!({"records": records}).to_string().as_bytes()).unwrap()
     }
 
     #[test]
     fn a_record_has_an_id_and_may_have_the_rest() {
-        let listing = parsed(json!([
+        let listing = parsed(&json!([
             {"id": "APP-1"},
             {"id": "APP-2", "tenants": ["globex", "acme", "acme"], "product": "Shop", "technology": "Java",
              "justification": "Why\nnot.", "expiresAt": "2030-01-01T00:00:00.9Z", "suspended": true},
@@ -200,7 +200,7 @@ mod tests {
             (json!({"id": "APP-2", "suspended": "no"}), "invalid type"),
             (json!("APP-2"), "invalid type"),
         ] {
-            let listing = parsed(json!([{"id": "APP-1"}, bad, {"id": "APP-3"}]));
+            let listing = parsed(&json!([{"id": "APP-1"}, bad, {"id": "APP-3"}]));
             assert_eq!(listing.records.len(), 2, "{bad}");
             assert_eq!(listing.rejected[0].place, 1);
             let said = &listing.rejected[0].why;
@@ -210,10 +210,10 @@ mod tests {
 
     #[test]
     fn of_two_records_with_one_id_the_first_counts_good_or_bad() {
-        let listing = parsed(json!([{"id": "APP-1", "suspended": true}, {"id": "APP-1"}]));
+        let listing = parsed(&json!([{"id": "APP-1", "suspended": true}, {"id": "APP-1"}]));
         assert!(listing.records[0].suspended);
         assert_eq!(listing.rejected[0].id.as_deref(), Some("APP-1"));
-        let listing = parsed(json!([{"id": "APP-1", "oops": true}, {"id": "APP-1"}]));
+        let listing = parsed(&json!([{"id": "APP-1", "oops": true}, {"id": "APP-1"}]));
         assert_eq!((listing.records.len(), listing.rejected.len()), (0, 2));
     }
 
@@ -234,7 +234,7 @@ mod tests {
 
         #[test]
         fn no_id_gets_in_that_the_schema_would_refuse(id in ".{0,80}") {
-            let listing = parsed(json!([{"id": id}]));
+            let listing = parsed(&json!([{"id": id}]));
             let admitted = !id.is_empty() && id.len() <= 64 && !id.contains("..")
                 && id.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
                 && id.starts_with(|c: char| c.is_ascii_alphanumeric()) && id.ends_with(|c: char| c.is_ascii_alphanumeric());
