@@ -20,6 +20,8 @@ pub fn all() -> Result<Vec<(String, Value)>, serde_json::Error> {
         crate::Project::crd(),
         crate::Build::crd(),
         crate::ImagePolicy::crd(),
+        crate::SorRecord::crd(),
+        crate::QuarantineRequest::crd(),
     ]
     .into_iter()
     .map(|crd| finish(&crd))
@@ -34,8 +36,10 @@ fn finish(crd: &CustomResourceDefinition) -> Result<(String, Value), serde_json:
         unobserved_until_seen(schema);
         tidy(schema);
         restrict_name(schema, &kind);
-        if kind == "Build" {
-            freeze_spec_but(schema, "cancelled");
+        match kind.as_str() {
+            "Build" => freeze_spec_but(schema, "Build", "cancelled"),
+            "QuarantineRequest" => freeze_spec_but(schema, "QuarantineRequest", "withdrawn"),
+            _ => {}
         }
     }
     Ok((name, value))
@@ -75,6 +79,10 @@ fn restrict_name(schema: &mut Value, kind: &str) {
         "ImagePolicy" => (
             dns_label_of(63),
             "the name of an ImagePolicy is a DNS label of at most 63 characters",
+        ),
+        "SorRecord" => (
+            dns_label_of(63),
+            "the name of a SorRecord is a DNS label of at most 63 characters",
         ),
         _ => (dns_label_of(52), "the name is a DNS label of at most 52 characters"),
     };
@@ -132,7 +140,7 @@ fn bound_integer(object: &mut serde_json::Map<String, Value>) {
 }
 
 /// A rule for every property of the spec but one: it can't change after creation.
-fn freeze_spec_but(schema: &mut Value, mutable: &str) {
+fn freeze_spec_but(schema: &mut Value, kind: &str, mutable: &str) {
     let Some(spec) = schema.pointer_mut("/properties/spec").and_then(Value::as_object_mut) else {
         return;
     };
@@ -144,7 +152,7 @@ fn freeze_spec_but(schema: &mut Value, mutable: &str) {
     let rules = names.iter().map(|name| {
         json!({
             "rule": format!("has(self.{name}) == has(oldSelf.{name}) && (!has(self.{name}) || self.{name} == oldSelf.{name})"),
-            "message": format!("field_immutable: {name} can't change after the Build was created; create a new Build instead"),
+            "message": format!("field_immutable: {name} can't change after the {kind} was created; create a new {kind} instead"),
             "fieldPath": format!(".{name}"),
             "reason": "FieldValueForbidden",
         })

@@ -25,7 +25,9 @@ pub mod image_policy;
 pub mod names;
 pub mod project;
 pub mod quantity;
+pub mod quarantine_request;
 pub mod retention;
+pub mod sor_record;
 pub mod subjects;
 pub mod tenant;
 pub mod tenant_settings;
@@ -34,6 +36,8 @@ pub mod usage;
 pub use build::{Build, BuildSpec, BuildStatus};
 pub use image_policy::{ImagePolicy, ImagePolicySpec, ImagePolicyStatus};
 pub use project::{Project, ProjectSpec, ProjectStatus};
+pub use quarantine_request::{QuarantineRequest, QuarantineRequestSpec, QuarantineRequestStatus};
+pub use sor_record::{SorRecord, SorRecordSpec, SorRecordStatus};
 pub use tenant::{Tenant, TenantSpec, TenantStatus};
 pub use tenant_settings::{TenantSettings, TenantSettingsSpec, TenantSettingsStatus};
 

@@ -53,6 +53,8 @@ impl Example {
                 .map(|name| in_namespace("Project", name)),
             self.text("/spec/policyRef/name")
                 .map(|name| of_cluster("ImagePolicy", name)),
+            self.text("/spec/sorRecordId")
+                .map(|id| of_cluster("SorRecord", &id.to_lowercase())),
             self.text("/spec/source/configMap/name")
                 .map(|name| in_namespace("ConfigMap", name)),
             self.text("/spec/source/git/secretRef/name")

@@ -29,7 +29,27 @@ enum Refuses {
 }
 
 /// Fields that are free text, and why that does no harm.
-const FREE_TEXT: [(&str, Refuses, &str); 22] = [
+const FREE_TEXT: [(&str, Refuses, &str); 26] = [
+    (
+        "SorRecord.spec.product",
+        Refuses::ControlCharacters,
+        "text for people; never interpreted",
+    ),
+    (
+        "SorRecord.spec.technology",
+        Refuses::ControlCharacters,
+        "text for people; never interpreted",
+    ),
+    (
+        "SorRecord.spec.justification",
+        Refuses::NulOnly,
+        "text for people; never interpreted",
+    ),
+    (
+        "QuarantineRequest.spec.justification",
+        Refuses::NulOnly,
+        "text for those who approve; never interpreted",
+    ),
     (
         "Tenant.spec.owners[].name",
         Refuses::ControlCharacters,

@@ -1,4 +1,4 @@
--- Argo CD's health of every kind in imagefactory.dev: Tenant, TenantSettings, Project, Build, ImagePolicy.
+-- Argo CD's health of every kind in imagefactory.dev: Tenant, Project, Build, QuarantineRequest and all others.
 -- Healthy: it is what its spec asks for. Progressing: not seen yet, waits, works or tries again.
 -- Degraded: it failed, and nothing more happens without a change by a person.
 local status = obj.status or {}

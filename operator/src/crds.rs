@@ -44,6 +44,15 @@ mod tests {
             .map(|definition| definition["spec"]["names"]["kind"].as_str().unwrap().to_owned())
             .collect();
         kinds.sort();
-        assert_eq!(kinds, ["Build", "ImagePolicy", "Project", "Tenant", "TenantSettings"]);
+        let all = [
+            "Build",
+            "ImagePolicy",
+            "Project",
+            "QuarantineRequest",
+            "SorRecord",
+            "Tenant",
+            "TenantSettings",
+        ];
+        assert_eq!(kinds, all);
     }
 }

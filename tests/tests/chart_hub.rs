@@ -22,12 +22,14 @@ use serde_json::Value;
 const BEGIN: &str = "  # generated: written by UPDATE_CHART=1 cargo test -p imagefactory-tests --test chart_hub\n";
 const END: &str = "  # end of generated\n";
 /// One example for each kind, from `examples/`.
-const EXAMPLES: [(&str, &str); 5] = [
+const EXAMPLES: [(&str, &str); 7] = [
     ("00-policies.yaml", "ImagePolicy"),
     ("10-tenant.yaml", "Tenant"),
     ("20-settings.yaml", "TenantSettings"),
     ("30-project.yaml", "Project"),
     ("40-inline.yaml", "Build"),
+    ("50-quarantine.yaml", "SorRecord"),
+    ("50-quarantine.yaml", "QuarantineRequest"),
 ];
 
 fn needed() -> BTreeSet<String> {

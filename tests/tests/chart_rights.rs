@@ -28,6 +28,7 @@ image-factory-admin | events.events.k8s.io | get list watch
 image-factory-admin | pods | get list watch
 image-factory-admin | pods/log | get
 image-factory-admin | projects.imagefactory.dev | get list patch update watch
+image-factory-admin | quarantinerequests.imagefactory.dev | create delete get list patch update watch
 image-factory-admin | secrets | create
 image-factory-admin | tenantsettings.imagefactory.dev | get list patch update watch
 image-factory-credentials | tenants.imagefactory.dev | get list watch
@@ -38,6 +39,7 @@ image-factory-member | events.events.k8s.io | get list watch
 image-factory-member | pods | get list watch
 image-factory-member | pods/log | get
 image-factory-member | projects.imagefactory.dev | get list watch
+image-factory-member | quarantinerequests.imagefactory.dev | create get list watch
 image-factory-member | tenantsettings.imagefactory.dev | get list watch
 image-factory-operator | builds.imagefactory.dev | delete get list watch
 image-factory-operator | builds/status.imagefactory.dev | patch
@@ -49,7 +51,11 @@ image-factory-operator | namespaces | create delete get list patch watch
 image-factory-operator | pods | get list watch
 image-factory-operator | projects.imagefactory.dev | get list watch
 image-factory-operator | projects/status.imagefactory.dev | patch
+image-factory-operator | quarantinerequests.imagefactory.dev | get list watch
+image-factory-operator | quarantinerequests/status.imagefactory.dev | patch
 image-factory-operator | rolebindings.rbac.authorization.k8s.io | create delete get list patch watch
+image-factory-operator | sorrecords.imagefactory.dev | get list watch
+image-factory-operator | sorrecords/status.imagefactory.dev | patch
 image-factory-operator | tenants.imagefactory.dev | get list patch watch
 image-factory-operator | tenants/status.imagefactory.dev | patch
 image-factory-operator | tenantsettings.imagefactory.dev | create get list watch
@@ -67,10 +73,13 @@ image-factory-owner | events.events.k8s.io | get list watch
 image-factory-owner | pods | get list watch
 image-factory-owner | pods/log | get
 image-factory-owner | projects.imagefactory.dev | create delete get list patch update watch
+image-factory-owner | quarantinerequests.imagefactory.dev | create delete get list patch update watch
 image-factory-owner | secrets | create
 image-factory-owner | tenantsettings.imagefactory.dev | get list patch update watch
 image-factory-permission-cancel-builds | builds.imagefactory.dev | delete patch update
+image-factory-permission-cancel-builds | quarantinerequests.imagefactory.dev | delete patch update
 image-factory-permission-create-builds | builds.imagefactory.dev | create
+image-factory-permission-create-builds | quarantinerequests.imagefactory.dev | create
 image-factory-permission-edit-settings | tenantsettings.imagefactory.dev | patch update
 image-factory-permission-manage-projects | projects.imagefactory.dev | patch update
 image-factory-permission-manage-team | tenantsettings.imagefactory.dev | patch update
@@ -80,8 +89,10 @@ image-factory-permission-view-projects | events.events.k8s.io | get list watch
 image-factory-permission-view-projects | pods | get list watch
 image-factory-permission-view-projects | pods/log | get
 image-factory-permission-view-projects | projects.imagefactory.dev | get list watch
+image-factory-permission-view-projects | quarantinerequests.imagefactory.dev | get list watch
 image-factory-permission-view-projects | tenantsettings.imagefactory.dev | get list watch
 image-factory-platform-admin | imagepolicies.imagefactory.dev | create delete get list patch update watch
+image-factory-platform-admin | sorrecords.imagefactory.dev | create delete get list patch update watch
 image-factory-platform-admin | tenants.imagefactory.dev | create delete get list patch update watch
 image-factory-tenant-credentials | secrets | create
 image-factory-tenant-credentials | secrets [imagefactory-staging] | patch
@@ -106,6 +117,7 @@ image-factory-viewer | events.events.k8s.io | get list watch
 image-factory-viewer | pods | get list watch
 image-factory-viewer | pods/log | get
 image-factory-viewer | projects.imagefactory.dev | get list watch
+image-factory-viewer | quarantinerequests.imagefactory.dev | get list watch
 image-factory-viewer | tenantsettings.imagefactory.dev | get list watch";
 
 #[test]

@@ -11,6 +11,7 @@ mod chart_support;
 
 use chart_support::{local, render};
 use imagefactory_core::settings::{CredentialScope, Settings};
+use imagefactory_core::sor_record::settings::Outage;
 use imagefactory_crds::retention::Retention;
 use imagefactory_tests::chart::Chart;
 use imagefactory_tests::chart::object::{find, list, of_kind, text};
@@ -115,6 +116,18 @@ fn every_value_reaches_the_settings() {
     assert_eq!(settings.tenants.default_quota.pods, Some(6));
     assert_eq!(settings.tenants.egress.allow[0].ports, [5000, 5001]);
     assert_eq!(settings.tenants.resync_seconds, 5);
+    assert_eq!(settings.sor.expiring_window.as_str(), "48h");
+    let sor = settings.sor.http.unwrap();
+    assert_eq!(
+        (sor.url.as_str(), sor.outage),
+        ("https://sor.example.com/api/records", Outage::LastKnownGood)
+    );
+    assert_eq!(sor.token_file.as_deref(), Some("/etc/image-factory-sor/token"));
+    assert_eq!(
+        [sor.interval, sor.timeout, sor.greatest_age].map(|text| text.0),
+        ["1m", "5s", "12h"]
+    );
+    assert!(sor.ca_bundle.is_some());
     assert_eq!(settings.default_policy.as_deref(), Some("house-rules"));
     assert!(settings.onboarding.build);
     assert!(!settings.require_user_namespaces);

@@ -61,6 +61,7 @@ fn a_value_out_of_bounds_is_refused() {
         "output.prefix=https://registry.example.com/images",
         "builds.defaultTimeout=soon",
         "builds.retention.maxAge=30d",
+        "sor.expiringWindow=30d",
         "builds.retention.maxBuilds=0",
         "builds.retention.includeApplied=perhaps",
         "requireUserNamespaces=maybe",

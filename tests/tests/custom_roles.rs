@@ -16,13 +16,28 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Value, json};
 
 /// Verb, resource, and the permissions that give it.
-const TABLE: [(&str, &str, &[Permission]); 14] = [
+const TABLE: [(&str, &str, &[Permission]); 17] = [
     ("get", "projects.imagefactory.dev", &[Permission::ViewProjects]),
     ("list", "builds.imagefactory.dev", &[Permission::ViewProjects]),
     ("get", "pods/log", &[Permission::ViewProjects]),
     ("create", "builds.imagefactory.dev", &[Permission::CreateBuilds]),
     ("patch", "builds.imagefactory.dev", &[Permission::CancelBuilds]),
     ("delete", "builds.imagefactory.dev", &[Permission::CancelBuilds]),
+    (
+        "get",
+        "quarantinerequests.imagefactory.dev",
+        &[Permission::ViewProjects],
+    ),
+    (
+        "create",
+        "quarantinerequests.imagefactory.dev",
+        &[Permission::CreateBuilds],
+    ),
+    (
+        "patch",
+        "quarantinerequests.imagefactory.dev",
+        &[Permission::CancelBuilds],
+    ),
     ("patch", "projects.imagefactory.dev", &[Permission::ManageProjects]),
     (
         "patch",

@@ -11,7 +11,8 @@
 
 use std::collections::BTreeMap;
 
-use imagefactory_crds::{Build, Tenant, conditions, names};
+use imagefactory_crds::quarantine_request::RequestPhase;
+use imagefactory_crds::{Build, QuarantineRequest, Tenant, conditions, names};
 use imagefactory_tests::building::{LONGEST, told};
 use imagefactory_tests::cluster::unique;
 use imagefactory_tests::tenant::take_away;
@@ -77,13 +78,19 @@ fn announced(text: &str) -> (String, String) {
     (phase.trim().to_owned(), reason.to_owned())
 }
 
-/// Tenants that go with the test.
-struct Gone(Cluster, Vec<String>);
+/// Tenants, and records of the system of record, that go with the test.
+struct Gone(Cluster, Vec<String>, Vec<String>);
 
 impl Drop for Gone {
     fn drop(&mut self) {
         for tenant in &self.1 {
             take_away(&self.0, tenant);
+        }
+        for record in &self.2 {
+            let _ = self
+                .0
+                .kubectl()
+                .run(&["delete", "sorrecord", record, "--ignore-not-found"]);
         }
     }
 }
@@ -123,7 +130,7 @@ async fn apply(cluster: &Cluster, file: &str, text: &str) {
 async fn every_example_is_applied_and_its_builds_end_as_their_comments_say() {
     let cluster = Cluster::connect().await;
     let (files, tenants) = examples(&cluster);
-    let _gone = Gone(cluster.clone(), tenants);
+    let _gone = Gone(cluster.clone(), tenants, names_of(&files, "SorRecord"));
     for (file, text) in &files {
         apply(&cluster, file, text).await;
     }
@@ -148,6 +155,35 @@ async fn every_example_is_applied_and_its_builds_end_as_their_comments_say() {
         builds += 1;
     }
     assert!(builds >= 3, "{builds} Builds");
+    requests_wait(&cluster, &files).await;
+}
+
+/// Names of the objects of a kind.
+fn names_of(files: &[(String, String)], kind: &str) -> Vec<String> {
+    let objects = files.iter().flat_map(|(_, text)| documents(text));
+    objects
+        .filter(|(_, object)| object["kind"] == kind)
+        .filter_map(|(_, object)| Some(object["metadata"]["name"].as_str()?.to_owned()))
+        .collect()
+}
+
+/// Every request of the examples is allowed, and waits.
+async fn requests_wait(cluster: &Cluster, files: &[(String, String)]) {
+    let mut requests = 0;
+    for (_, object) in files.iter().flat_map(|(_, text)| documents(text)) {
+        if object["kind"] != "QuarantineRequest" {
+            continue;
+        }
+        let text_of = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
+        let api = Api::<QuarantineRequest>::namespaced(cluster.client.clone(), &text_of("namespace"));
+        until(&format!("{} waits for approval", text_of("name")), 60, async || {
+            let status = api.get(&text_of("name")).await.ok()?.status?;
+            (status.phase == Some(RequestPhase::PendingApproval)).then_some(())
+        })
+        .await;
+        requests += 1;
+    }
+    assert!(requests >= 1, "no QuarantineRequest");
 }
 
 #[test]

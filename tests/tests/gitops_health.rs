@@ -75,7 +75,8 @@ const CONFIGURATION: [Moment; 4] = [
     moment("stalled", ["", "False", "", "True"], "Failed", "Degraded"),
 ];
 const TYPES: [&str; 4] = ["Succeeded", "Ready", "Reconciling", "Stalled"];
-const CONFIGURING_KINDS: [&str; 4] = ["Tenant", "TenantSettings", "Project", "ImagePolicy"];
+const CONFIGURING_KINDS: [&str; 5] = ["Tenant", "TenantSettings", "Project", "ImagePolicy", "SorRecord"];
+const RUNNING_KINDS: [&str; 2] = ["Build", "QuarantineRequest"];
 
 fn object(kind: &str, generation: i64, status: &Value) -> Value {
     json!({
@@ -94,7 +95,9 @@ fn status_of(moment: &Moment) -> Value {
 }
 
 fn all() -> impl Iterator<Item = (&'static str, Moment)> {
-    let runs = RUNS.into_iter().map(|moment| ("Build", moment));
+    let runs = RUNNING_KINDS
+        .into_iter()
+        .flat_map(|kind| RUNS.into_iter().map(move |moment| (kind, moment)));
     let others = CONFIGURING_KINDS
         .into_iter()
         .flat_map(|kind| CONFIGURATION.into_iter().map(move |moment| (kind, moment)));
@@ -169,7 +172,7 @@ fn argo_cd_shows_the_same_with_the_message_of_the_condition_that_decides() {
 fn what_was_not_seen_yet_or_was_changed_since_is_in_progress_for_both() {
     let script = script();
     let ready = status_of(&CONFIGURATION[0]);
-    for kind in ["Build", "Tenant", "TenantSettings", "Project", "ImagePolicy"] {
+    for kind in RUNNING_KINDS.into_iter().chain(CONFIGURING_KINDS) {
         for (generation, status) in [(1, json!({"observedGeneration": -1})), (4, ready.clone())] {
             let object = object(kind, generation, &status);
             assert_eq!(kstatus(&object), "InProgress", "{kind} {status}");

@@ -17,7 +17,9 @@ fn object(kind: &str, name: &str, spec: &Value) -> Value {
 
 /// Expects that the API server refuses the object with these words.
 async fn refuses(tenant: &TestTenant, object: &Value, words: &str) {
-    let is_cluster_wide = ["Tenant", "ImagePolicy"].iter().any(|kind| object["kind"] == *kind);
+    let is_cluster_wide = ["Tenant", "ImagePolicy", "SorRecord"]
+        .iter()
+        .any(|kind| object["kind"] == *kind);
     let namespace = (!is_cluster_wide).then_some(tenant.namespace.as_str());
     let answer = try_create(&tenant.client(), namespace, object).await;
     assert!(

@@ -13,7 +13,15 @@ use kube::Api;
 use kube::api::ListParams;
 use serde_json::Value;
 
-const PLURALS: [&str; 5] = ["builds", "imagepolicies", "projects", "tenants", "tenantsettings"];
+const PLURALS: [&str; 7] = [
+    "builds",
+    "imagepolicies",
+    "projects",
+    "quarantinerequests",
+    "sorrecords",
+    "tenants",
+    "tenantsettings",
+];
 
 #[tokio::test]
 #[ignore = "needs the cluster of `make cluster`"]

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 const ROLES: [&str; 4] = ["owner", "admin", "member", "viewer"];
 
 /// Verb, resource, and who of [`ROLES`] has it.
-const TABLE: [(&str, &str, [bool; 4]); 34] = [
+const TABLE: [(&str, &str, [bool; 4]); 41] = [
     ("get", "projects.imagefactory.dev", [true, true, true, true]),
     ("watch", "builds.imagefactory.dev", [true, true, true, true]),
     ("get", "tenantsettings.imagefactory.dev", [true, true, true, true]),
@@ -27,6 +27,23 @@ const TABLE: [(&str, &str, [bool; 4]); 34] = [
     ("create", "builds.imagefactory.dev", [true, true, true, false]),
     ("patch", "builds.imagefactory.dev", [true, true, false, false]),
     ("delete", "builds.imagefactory.dev", [true, true, false, false]),
+    ("get", "quarantinerequests.imagefactory.dev", [true, true, true, true]),
+    (
+        "create",
+        "quarantinerequests.imagefactory.dev",
+        [true, true, true, false],
+    ),
+    (
+        "patch",
+        "quarantinerequests.imagefactory.dev",
+        [true, true, false, false],
+    ),
+    (
+        "delete",
+        "quarantinerequests.imagefactory.dev",
+        [true, true, false, false],
+    ),
+    ("patch", "quarantinerequests.imagefactory.dev/status", [false; 4]),
     ("create", "projects.imagefactory.dev", [true, false, false, false]),
     ("delete", "projects.imagefactory.dev", [true, false, false, false]),
     ("patch", "projects.imagefactory.dev", [true, true, false, false]),
@@ -52,6 +69,8 @@ const TABLE: [(&str, &str, [bool; 4]); 34] = [
     ("create", "serviceaccounts/token", [false; 4]),
     ("get", "tenants.imagefactory.dev", [false; 4]),
     ("patch", "imagepolicies.imagefactory.dev", [false; 4]),
+    ("get", "sorrecords.imagefactory.dev", [false; 4]),
+    ("list", "sorrecords.imagefactory.dev", [false; 4]),
 ];
 
 fn person(role: &str, tenant: &TestTenant) -> String {

@@ -35,7 +35,7 @@ const HOSTILE: [&str; 12] = [
 
 /// Texts for people or for programs that are given them as they are: what they may hold of the above. That it comes
 /// out as it went in is shown by the tests of published images.
-const FREE: [(&str, &[&str]); 17] = [
+const FREE: [(&str, &[&str]); 20] = [
     ("/spec/buildArgs/*/value", &ONE_LINE),
     ("/spec/labels/*/value", &ONE_LINE),
     ("/spec/recipe/env/*/value", &ONE_LINE),
@@ -52,6 +52,9 @@ const FREE: [(&str, &[&str]); 17] = [
     ("/spec/rules/*/expression", &SEVERAL_LINES),
     ("/spec/rules/*/message", &ONE_LINE),
     ("/spec/source/inline/files/*/content", &SEVERAL_LINES),
+    ("/spec/product", &ONE_LINE),
+    ("/spec/technology", &ONE_LINE),
+    ("/spec/justification", &SEVERAL_LINES),
     // Names of users: whatever the API server's authentication gives.
     ("/spec/owners/*/name", &NOT_AN_OPTION),
     ("/spec/members/*/subject/name", &NOT_AN_OPTION),

@@ -56,5 +56,23 @@ logs:
   retentionDays: {{ int64 .Values.logs.retentionDays }}
 tenants:
   {{- toYaml .Values.tenants | nindent 2 }}
+sor:
+  expiringWindow: {{ .Values.sor.expiringWindow }}
+  {{- with .Values.sor.http }}
+  {{- if .url }}
+  http:
+    url: {{ .url | quote }}
+    interval: {{ .interval }}
+    timeout: {{ .timeout }}
+    outage: {{ .outage }}
+    greatestAge: {{ .greatestAge }}
+    {{- if .tokenSecret }}
+    tokenFile: /etc/image-factory-sor/token
+    {{- end }}
+    {{- with .caBundle }}
+    caBundle: {{ toJson . }}
+    {{- end }}
+  {{- end }}
+  {{- end }}
 requireUserNamespaces: {{ .Values.requireUserNamespaces }}
 {{- end -}}

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::build::AllowedPlacement;
 use crate::denial::Denial;
 use crate::entitlement::OnboardingPolicy;
-use crate::{Build, ImagePolicy, Project, Tenant, TenantSettings};
+use crate::{Build, ImagePolicy, Project, QuarantineRequest, SorRecord, Tenant, TenantSettings};
 
 mod attempt;
 mod build;
@@ -90,6 +90,10 @@ pub enum Subject {
     Build(Write<Build>),
     /// To an ImagePolicy.
     ImagePolicy(Write<ImagePolicy>),
+    /// To a SorRecord.
+    SorRecord(Write<SorRecord>),
+    /// To a QuarantineRequest.
+    QuarantineRequest(Write<QuarantineRequest>),
 }
 
 /// One write that is asked for.

@@ -61,6 +61,14 @@ pub fn rerun() -> Value {
     )
 }
 
+pub fn sor_record() -> Value {
+    read(include_str!("../fixtures/sorrecord.yaml"))
+}
+
+pub fn quarantine_request() -> Value {
+    read(include_str!("../fixtures/quarantinerequest.yaml"))
+}
+
 pub fn image_policy() -> Value {
     read(include_str!("../fixtures/imagepolicy.yaml"))
 }
@@ -86,6 +94,8 @@ pub fn all() -> Vec<Value> {
         tenant(),
         tenant_settings(),
         image_policy(),
+        sor_record(),
+        quarantine_request(),
         recipe(),
         buildx(),
         custom(),

@@ -15,7 +15,15 @@ use kube_cel::{CompiledSchema, ErrorKind, Validator, compile_schema};
 use serde_json::{Value, json};
 
 /// Every kind of the product.
-pub const KINDS: [&str; 5] = ["Tenant", "TenantSettings", "Project", "Build", "ImagePolicy"];
+pub const KINDS: [&str; 7] = [
+    "Tenant",
+    "TenantSettings",
+    "Project",
+    "Build",
+    "ImagePolicy",
+    "SorRecord",
+    "QuarantineRequest",
+];
 
 static DEFINITIONS: LazyLock<Vec<Value>> = LazyLock::new(|| {
     crd::all()

@@ -8,6 +8,7 @@ use imagefactory_crds::tenant::Quota;
 use serde::{Deserialize, Serialize};
 
 use crate::keeping::{LogSettings, ObjectStoreSettings};
+use crate::sor_record::settings::SorSettings;
 
 /// Settings of the installation; the chart writes them as `config.yaml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -59,6 +60,12 @@ pub struct Settings {
     pub logs: LogSettings,
     /// Tenant namespaces.
     pub tenants: TenantNamespaceSettings,
+    /// Records of the system of record.
+    #[serde(default)]
+    pub sor: SorSettings,
+    /// Whether the webhook stamps who asked. Without it nothing is read into that annotation; with it nothing is done for an object that lacks it.
+    #[serde(default)]
+    pub stamps_requester: bool,
     /// Whether pods of tenants need a user namespace of their own. False is for clusters without user namespaces and waives the first wall between a build and its node.
     #[serde(default = "yes")]
     pub require_user_namespaces: bool,

@@ -4,6 +4,7 @@ use std::fmt::{Display, Formatter};
 use std::net::IpAddr;
 
 use imagefactory_core::settings::Settings;
+use imagefactory_core::sor_record::settings::SorHttpSettings;
 use imagefactory_crds::common::DurationText;
 use jiff::SignedDuration;
 
@@ -38,6 +39,7 @@ pub(super) fn problems(settings: &Settings) -> Vec<Problem> {
     found.egress(settings);
     found.keeping(settings);
     found.retention(settings);
+    found.records(settings);
     found.0
 }
 
@@ -176,6 +178,44 @@ impl Checks {
             retention.max_builds.is_none_or(|most| (1..=10_000).contains(&most)),
             "builds.retention.maxBuilds",
             "from 1 to 10000",
+        );
+    }
+
+    fn records(&mut self, settings: &Settings) {
+        let window = settings.sor.expiring_window.parse::<SignedDuration>().ok();
+        let in_bounds = |window| (SignedDuration::ZERO..=SignedDuration::from_hours(8760)).contains(&window);
+        self.need(
+            window.is_some_and(in_bounds),
+            "sor.expiringWindow",
+            "a duration from 0s to 8760h, as in 720h",
+        );
+        if let Some(http) = &settings.sor.http {
+            self.system_of_record(http);
+        }
+    }
+
+    fn system_of_record(&mut self, http: &SorHttpSettings) {
+        let is_url = http.url.starts_with("https://") || http.url.starts_with("http://");
+        self.need(is_url && http.url.len() <= 2048, "sor.http.url", "a URL");
+        self.need(
+            http.token_file.is_none() || http.url.starts_with("https://"),
+            "sor.http.url",
+            "one that begins with https://, since a token is sent",
+        );
+        let mut within = |text: &DurationText, key, least: SignedDuration, most, must| {
+            let found = text.parse::<SignedDuration>().ok();
+            self.need(found.is_some_and(|found| (least..=most).contains(&found)), key, must);
+        };
+        let (second, day) = (SignedDuration::from_secs(1), SignedDuration::from_hours(24));
+        within(&http.interval, "sor.http.interval", second * 10, day, "from 10s to 24h");
+        within(&http.timeout, "sor.http.timeout", second, second * 60, "from 1s to 60s");
+        let (least, most) = (http.interval() * 2, SignedDuration::from_hours(8760));
+        within(
+            &http.greatest_age,
+            "sor.http.greatestAge",
+            least,
+            most,
+            "from two intervals to 8760h",
         );
     }
 

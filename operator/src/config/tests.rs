@@ -1,6 +1,7 @@
 //! What the chart writes is taken; what can't be is told, all of it at once.
 
 use clap::Parser;
+use imagefactory_core::sor_record::settings::{Outage, SorHttpSettings};
 
 use super::*;
 
@@ -41,6 +42,44 @@ fn all_problems_are_told_at_once() {
     assert!(
         error.contains("builds.defaultTimeout must be") && error.contains("output.prefix must be"),
         "{error}"
+    );
+}
+
+fn system_of_record(change: impl FnOnce(&mut SorHttpSettings)) -> Option<SorHttpSettings> {
+    let mut http = SorHttpSettings {
+        url: "https://sor.example.com/records".to_owned(),
+        interval: "5m".into(),
+        timeout: "10s".into(),
+        token_file: Some("/token".to_owned()),
+        ca_bundle: None,
+        outage: Outage::Deny,
+        greatest_age: "24h".into(),
+    };
+    change(&mut http);
+    Some(http)
+}
+
+#[test]
+fn a_system_of_record_is_asked_over_https_if_a_token_is_sent_and_within_bounds() {
+    let after = |change: fn(&mut SorHttpSettings)| problems_after(|s| s.sor.http = system_of_record(change));
+    assert!(after(|_| {}).is_empty());
+    assert_eq!(
+        after(|http| http.url = "http://sor.example.com".into()),
+        ["sor.http.url"]
+    );
+    assert!(
+        after(|http| {
+            http.url = "http://sor.example.com".into();
+            http.token_file = None;
+        })
+        .is_empty()
+    );
+    assert_eq!(after(|http| http.interval = "9s".into()), ["sor.http.interval"]);
+    assert_eq!(after(|http| http.timeout = "2m".into()), ["sor.http.timeout"]);
+    assert_eq!(after(|http| http.greatest_age = "9m".into()), ["sor.http.greatestAge"]);
+    assert_eq!(
+        problems_after(|s| s.sor.expiring_window = "30d".into()),
+        ["sor.expiringWindow"]
     );
 }
 

@@ -3,6 +3,8 @@
 pub mod build;
 pub mod image_policy;
 pub mod project;
+pub mod quarantine_request;
+pub mod sor_record;
 pub mod tenant;
 pub mod tenant_settings;
 pub mod usage;
@@ -24,6 +26,8 @@ pub fn start(context: &Arc<Context>, hubs: &Hubs, stop: &CancellationToken, task
     tasks.spawn(usage::run(context.clone(), hubs.clone(), stop.clone()));
     tasks.spawn(project::run(context.clone(), hubs.clone(), stop.clone()));
     tasks.spawn(image_policy::run(context.clone(), hubs.clone(), stop.clone()));
+    tasks.spawn(sor_record::run(context.clone(), hubs.clone(), stop.clone()));
+    tasks.spawn(quarantine_request::run(context.clone(), hubs.clone(), stop.clone()));
     tasks.spawn(build::run(context.clone(), hubs.clone(), stop.clone()));
     tasks.spawn(dispatcher::run(context.clone(), hubs.clone(), stop.clone()));
     tasks.spawn(keeper::run(context.clone(), hubs.clone(), stop.clone()));

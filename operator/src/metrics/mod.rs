@@ -5,6 +5,7 @@
 
 mod archive;
 mod families;
+mod quarantine;
 pub mod requests;
 mod scrape;
 mod verdicts;
@@ -57,6 +58,7 @@ pub struct Metrics {
     cpu: Family<CpuLabels, Counter>,
     malformed: Family<KindLabels, Counter>,
     archive: archive::ArchiveFamilies,
+    sor: quarantine::SorFamilies,
 }
 
 impl Default for Metrics {
@@ -76,6 +78,7 @@ impl Default for Metrics {
             cpu: Family::default(),
             malformed: Family::default(),
             archive: archive::ArchiveFamilies::default(),
+            sor: quarantine::SorFamilies::default(),
             registry: Mutex::default(),
         };
         metrics.register(&mut registry);
@@ -118,6 +121,7 @@ impl Metrics {
         );
         self.register_builds(registry);
         self.archive.register(registry);
+        self.sor.register(registry);
         registry.register_collector(Box::new(Silence(self.heartbeats.clone())));
     }
 

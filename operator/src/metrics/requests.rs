@@ -15,7 +15,7 @@ use tower::{Layer, Service};
 use super::Metrics;
 
 /// Resources that are told apart; everything else is `other`.
-const RESOURCES: [&str; 21] = [
+const RESOURCES: [&str; 23] = [
     "builds",
     "configmaps",
     "customresourcedefinitions",
@@ -29,11 +29,13 @@ const RESOURCES: [&str; 21] = [
     "persistentvolumeclaims",
     "pods",
     "projects",
+    "quarantinerequests",
     "resourcequotas",
     "rolebindings",
     "roles",
     "secrets",
     "serviceaccounts",
+    "sorrecords",
     "tenants",
     "tenantsettings",
     "other",

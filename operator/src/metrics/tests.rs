@@ -210,6 +210,7 @@ pub(super) fn every_family() -> String {
     metrics.build_used("acme", "kaniko", 3);
     metrics.log_decided(super::LogOutcome::Whole, 1);
     metrics.log_failed("store");
+    super::quarantine::tests::fill(&metrics);
     metrics.add_collector(OfQueue);
     metrics.add_collector(OfLogs);
     metrics.encode().unwrap()
@@ -242,7 +243,7 @@ fn every_family_has_our_prefix_a_help_text_and_its_unit() {
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
         .collect();
-    assert!(families.len() == 21, "{families:?}");
+    assert!(families.len() == 26, "{families:?}");
     for family in families {
         assert!(family.starts_with("imagefactory_"), "{family}");
         let help = text

@@ -36,7 +36,15 @@ fn deployment(name: &str, available: i32) -> Value {
     })
 }
 
-const ALL: [&str; 5] = ["builds", "imagepolicies", "projects", "tenants", "tenantsettings"];
+const ALL: [&str; 7] = [
+    "builds",
+    "imagepolicies",
+    "projects",
+    "quarantinerequests",
+    "sorrecords",
+    "tenants",
+    "tenantsettings",
+];
 
 fn api(plurals: &[&str], scanners: i32) -> Client {
     let deployments = "/apis/apps/v1/namespaces/image-factory-work/deployments";

@@ -39,6 +39,8 @@ pub(super) async fn lead(role: Role, args: &RunArgs) -> Result<(), StartupError>
     hubs.start(&role.client, &role.metrics, &mut watches);
     role.ready.add_watches(&hubs, role.metrics.heartbeats());
     role.metrics.add_builds(hubs.builds.store());
+    role.metrics
+        .add_quarantine(hubs.quarantine_requests.store(), hubs.sor_records.store());
     // A process with empty caches does not stand for election: it could not act if it won.
     tokio::select! {
         () = filled(&hubs) => {}

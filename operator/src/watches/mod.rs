@@ -24,7 +24,7 @@ pub use pump::{Selection, watch};
 use std::sync::Arc;
 
 use imagefactory_crds::names::{LABEL_BUILD_UID, LABEL_MANAGED_BY, LABEL_TENANT, MANAGED_BY};
-use imagefactory_crds::{Build, ImagePolicy, Project, Tenant, TenantSettings};
+use imagefactory_crds::{Build, ImagePolicy, Project, QuarantineRequest, SorRecord, Tenant, TenantSettings};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::api::rbac::v1::RoleBinding;
@@ -47,6 +47,10 @@ pub struct Hubs {
     pub builds: Hub<Build>,
     /// All ImagePolicies.
     pub policies: Hub<ImagePolicy>,
+    /// All SorRecords.
+    pub sor_records: Hub<SorRecord>,
+    /// All QuarantineRequests.
+    pub quarantine_requests: Hub<QuarantineRequest>,
     /// Namespaces with our label.
     pub namespaces: Hub<Namespace>,
     /// RoleBindings that we manage.
@@ -70,6 +74,12 @@ pub struct Stores {
     pub builds: Store<Build>,
     /// All ImagePolicies.
     pub policies: Store<ImagePolicy>,
+    /// All SorRecords.
+    pub sor_records: Store<SorRecord>,
+    /// The same by their id in the system of record.
+    pub sor_records_by_id: Index<SorRecord>,
+    /// All QuarantineRequests.
+    pub quarantine_requests: Store<QuarantineRequest>,
     /// Namespaces with our label.
     pub namespaces: Store<Namespace>,
     /// RoleBindings that we manage.
@@ -95,6 +105,14 @@ fn job_of(pod: &Pod) -> Option<String> {
     ))
 }
 
+fn record_id(record: &SorRecord) -> Option<String> {
+    Some(record.spec.record_id.0.clone())
+}
+
+fn record_asked_for(request: &QuarantineRequest) -> Option<String> {
+    request.spec.sor_record_id.as_ref().map(|id| id.0.clone())
+}
+
 impl Default for Hubs {
     fn default() -> Self {
         Self {
@@ -103,6 +121,8 @@ impl Default for Hubs {
             projects: Hub::default(),
             builds: Hub::default(),
             policies: Hub::default(),
+            sor_records: Hub::indexed(record_id),
+            quarantine_requests: Hub::indexed(record_asked_for),
             namespaces: Hub::default(),
             role_bindings: Hub::default(),
             pods: Hub::indexed(job_of),
@@ -114,13 +134,15 @@ impl Default for Hubs {
 impl Hubs {
     /// Plural names of all watched kinds, and whether the first list of each was read.
     #[must_use]
-    pub fn synced(&self) -> [(&'static str, bool); 9] {
+    pub fn synced(&self) -> [(&'static str, bool); 11] {
         [
             ("tenants", self.tenants.is_synced()),
             ("tenantsettings", self.tenant_settings.is_synced()),
             ("projects", self.projects.is_synced()),
             ("builds", self.builds.is_synced()),
             ("imagepolicies", self.policies.is_synced()),
+            ("sorrecords", self.sor_records.is_synced()),
+            ("quarantinerequests", self.quarantine_requests.is_synced()),
             ("namespaces", self.namespaces.is_synced()),
             ("rolebindings", self.role_bindings.is_synced()),
             ("pods", self.pods.is_synced()),
@@ -137,6 +159,9 @@ impl Hubs {
             projects: self.projects.store(),
             builds: self.builds.store(),
             policies: self.policies.store(),
+            sor_records: self.sor_records.store(),
+            sor_records_by_id: self.sor_records.index(),
+            quarantine_requests: self.quarantine_requests.store(),
             namespaces: self.namespaces.store(),
             role_bindings: self.role_bindings.store(),
             pods: self.pods.store(),
@@ -175,6 +200,18 @@ impl Hubs {
         tasks.spawn(watch(
             client,
             self.policies.clone(),
+            Selection::all(trim::object),
+            metrics.clone(),
+        ));
+        tasks.spawn(watch(
+            client,
+            self.sor_records.clone(),
+            Selection::all(trim::object),
+            metrics.clone(),
+        ));
+        tasks.spawn(watch(
+            client,
+            self.quarantine_requests.clone(),
             Selection::all(trim::object),
             metrics.clone(),
         ));

@@ -16,6 +16,7 @@ mod names;
 mod namespaces;
 mod pods;
 mod policy;
+mod records;
 mod status;
 mod tenants;
 
@@ -81,7 +82,7 @@ fn every_policy_is_bound_fails_closed_and_says_why_in_words() {
     for chart in [Chart::minimal(), Chart::full(), local()] {
         let objects = render(&chart);
         let policies: Vec<&Value> = of_kind(&objects, "ValidatingAdmissionPolicy").collect();
-        assert_eq!(policies.len(), 7);
+        assert_eq!(policies.len(), 8);
         for policy in policies {
             let bindings: Vec<&Value> = of_kind(&objects, "ValidatingAdmissionPolicyBinding")
                 .filter(|binding| text(binding, "/spec/policyName") == name(policy))

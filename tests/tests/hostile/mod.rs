@@ -40,6 +40,8 @@ pub fn samples() -> Vec<Sample> {
     samples.push(sample("tenantsettings", "TenantSettings", &settings()));
     samples.push(sample("tenants", "Tenant", &tenant()));
     samples.push(sample("imagepolicies", "ImagePolicy", &policy()));
+    samples.push(sample("sorrecords", "SorRecord", &record()));
+    samples.push(sample("quarantinerequests", "QuarantineRequest", &request()));
     samples
 }
 
@@ -47,7 +49,7 @@ fn sample(plural: &'static str, kind: &str, spec: &Value) -> Sample {
     let name = if kind == "TenantSettings" { "settings" } else { "sample" };
     Sample {
         definition: plural,
-        namespaced: !["Tenant", "ImagePolicy"].contains(&kind),
+        namespaced: !["Tenant", "ImagePolicy", "SorRecord"].contains(&kind),
         object: json!({"apiVersion": "imagefactory.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}),
     }
 }
@@ -172,6 +174,16 @@ fn tenant() -> Value {
         "serviceAccountNamespaces": ["ci"],
         "placement": allowed_placement(),
     })
+}
+
+fn record() -> Value {
+    json!({"recordId": "APP-4711", "tenants": ["acme"], "product": "Shop", "technology": "PostgreSQL",
+        "justification": "Text", "expiresAt": "2035-01-01T00:00:00Z"})
+}
+
+fn request() -> Value {
+    json!({"source": {"image": "quay.io/a/b:1"}, "sorRecordId": "APP-4711", "justification": "Text",
+        "projectRef": {"name": "app"}, "platforms": ["linux/amd64"], "policyRef": {"name": "strict"}})
 }
 
 fn policy() -> Value {

@@ -2,7 +2,9 @@
 //! such kinds have beside those of errors, which the runner writes.
 
 use imagefactory_core::tenant::readiness::came_to_a_halt;
-use imagefactory_crds::{ImagePolicyStatus, ProjectStatus, TenantSettingsStatus, TenantStatus};
+use imagefactory_crds::{
+    ImagePolicyStatus, ProjectStatus, QuarantineRequestStatus, SorRecordStatus, TenantSettingsStatus, TenantStatus,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::events::{Event, EventType};
 use kube::{Api, Resource};
@@ -32,7 +34,14 @@ macro_rules! conditioned {
     )+};
 }
 
-conditioned!(TenantStatus, TenantSettingsStatus, ProjectStatus, ImagePolicyStatus);
+conditioned!(
+    TenantStatus,
+    TenantSettingsStatus,
+    ProjectStatus,
+    ImagePolicyStatus,
+    SorRecordStatus,
+    QuarantineRequestStatus
+);
 
 /// Writes the status if it differs from what the object has, and tells of an object that came to a halt.
 pub(in crate::controllers) async fn write_status<K: Writable, S: Conditioned>(
