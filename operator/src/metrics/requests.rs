@@ -15,7 +15,7 @@ use tower::{Layer, Service};
 use super::Metrics;
 
 /// Resources that are told apart; everything else is `other`.
-const RESOURCES: [&str; 21] = [
+const RESOURCES: [&str; 22] = [
     "builds",
     "configmaps",
     "customresourcedefinitions",
@@ -36,6 +36,7 @@ const RESOURCES: [&str; 21] = [
     "serviceaccounts",
     "tenants",
     "tenantsettings",
+    "tokenreviews",
     "other",
 ];
 
