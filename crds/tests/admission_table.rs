@@ -18,7 +18,8 @@ use imagefactory_crds::denial::Denial;
 use imagefactory_crds::tenant_settings::Permission;
 use serde_json::json;
 use support::door::{
-    Door, acme, annotate, build, create, delete, in_groups, platform, project, settings, typed, update, user,
+    Door, acme, annotate, build, create, delete, in_groups, platform, project, quarantine, record, settings, typed,
+    update, user,
 };
 use support::object;
 
@@ -62,6 +63,61 @@ fn entitlement() -> Vec<Row> {
             user("mia"),
             Subject::Build(create(placed)),
         ),
+    ]
+}
+
+fn registration() -> Vec<Row> {
+    let on = |change: fn(&mut Door)| {
+        with(|door| {
+            door.tenant_mut().spec.capabilities.as_mut().unwrap().quarantine_request = Some(true);
+            change(door);
+        })
+    };
+    let asks = |record: &str| Subject::QuarantineRequest(create(quarantine(record)));
+    let suspended = on(|door| door.records[0].spec.suspended = true);
+    let expired = on(|door| door.records[0].spec.expires_at = Some(typed(json!("1969-12-31T00:00:00Z"))));
+    let mut nameless = quarantine("APP-1");
+    nameless.spec.sor_record_id = None;
+    let nameless = Subject::QuarantineRequest(create(nameless));
+    let mut withdrawn = quarantine("APP-1");
+    annotate(&mut withdrawn, "imagefactory.dev/requested-by", "adam");
+    let withdrawn = Subject::QuarantineRequest(update(&withdrawn, |new| new.spec.withdrawn = true));
+    let open = Subject::SorRecord(create(record("APP-3", "acme")));
+    vec![
+        (
+            "a request where the tenant may not ask",
+            acme(),
+            user("mia"),
+            asks("APP-1"),
+        ),
+        ("a request of a viewer", on(|_| ()), user("vic"), asks("APP-1")),
+        ("a request that names no record", on(|_| ()), user("mia"), nameless),
+        (
+            "a request for a record that nobody knows",
+            on(|_| ()),
+            user("mia"),
+            asks("APP-9"),
+        ),
+        (
+            "a request for another tenant's record",
+            on(|_| ()),
+            user("mia"),
+            asks("APP-2"),
+        ),
+        (
+            "a request for a suspended record",
+            suspended,
+            user("mia"),
+            asks("APP-1"),
+        ),
+        ("a request for an expired record", expired, user("mia"), asks("APP-1")),
+        (
+            "a member withdraws another's request",
+            on(|_| ()),
+            user("mia"),
+            withdrawn,
+        ),
+        ("an owner writes a record", acme(), user("olga"), open),
     ]
 }
 
@@ -198,7 +254,7 @@ fn told(denial: &Denial) -> String {
 #[test]
 fn every_denial_reads_as_it_was_reviewed() {
     let mut table = String::new();
-    for (what, door, user, subject) in [entitlement(), roles(), changes(), confirmations()]
+    for (what, door, user, subject) in [entitlement(), registration(), roles(), changes(), confirmations()]
         .into_iter()
         .flatten()
     {
@@ -225,6 +281,37 @@ fn the_words_of_the_contract_are_told_to_the_letter() {
 }
 
 #[test]
+fn a_request_without_registration_is_told_what_is_required_and_another_tenant_s_record_is_unknown() {
+    let rows = registration().into_iter();
+    let messages: Vec<_> = rows
+        .map(|(_, door, user, subject)| door.asks(&user, subject).denial.unwrap())
+        .collect();
+    for denial in &messages[2..7] {
+        assert_eq!(
+            (denial.code.as_str(), denial.code.http()),
+            ("sor_registration_required", 412)
+        );
+        let begins = "Enterprise EPR registration is required before requesting quarantine. ";
+        assert!(denial.message.starts_with(begins), "{}", denial.message);
+    }
+    assert_eq!(messages[3].message.replace("APP-9", "APP-2"), messages[4].message);
+}
+
+#[test]
+fn a_request_for_a_registered_product_is_let_in_and_its_author_may_withdraw_it() {
+    let door = with(|door| door.tenant_mut().spec.capabilities.as_mut().unwrap().quarantine_request = Some(true));
+    let mut request = quarantine("APP-1");
+    assert_eq!(
+        door.says(&user("mia"), Subject::QuarantineRequest(create(request.clone()))),
+        "let in"
+    );
+    annotate(&mut request, "imagefactory.dev/requested-by", "mia");
+    let withdraw = || Subject::QuarantineRequest(update(&request, |new| new.spec.withdrawn = true));
+    assert_eq!(door.says(&user("mia"), withdraw()), "let in");
+    assert_eq!(door.says(&user("adam"), withdraw()), "let in", "an admin may, too");
+}
+
+#[test]
 fn without_a_tenant_nothing_is_enabled() {
     let nowhere = with(|door| door.tenant = None);
     assert_eq!(nowhere.says(&platform(), new_build()), "tenant_capability_not_entitled");
@@ -233,7 +320,7 @@ fn without_a_tenant_nothing_is_enabled() {
 
 #[test]
 fn a_denial_leaves_no_attempt_and_no_warning() {
-    for (what, door, user, subject) in [entitlement(), roles(), changes(), confirmations()]
+    for (what, door, user, subject) in [entitlement(), registration(), roles(), changes(), confirmations()]
         .into_iter()
         .flatten()
     {

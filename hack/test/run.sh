@@ -9,6 +9,8 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$HERE/../lib/paths.sh"
 # shellcheck source=../lib/log.sh
 . "$HERE/../lib/log.sh"
+# shellcheck source=../lib/debian.sh
+. "$HERE/../lib/debian.sh"
 # shellcheck source=count.sh
 . "$HERE/count.sh"
 
@@ -29,6 +31,7 @@ main() {
     step "tools for the chart" "$ROOT/hack/tools/build.sh" helm kubeconform schemas || true
     tests "tests that need nothing" without-cluster cargo test --workspace --locked --no-fail-fast
     tests "a sample of faults at every step, on an API server of their own" faults under_faults
+    tests "the store on a real PostgreSQL" postgres on_postgres
     if can_run_a_cluster; then on_the_cluster; else say "no cluster can be run here: it takes root, or Docker with kind"; fi
     finish
 }
@@ -78,6 +81,14 @@ on_a_registry_with_referrers() {
 on_s3() {
     "$ROOT/hack/tools/build.sh" minio
     MINIO=$TOOLS_BIN/minio cargo test --package imagefactory-operator --locked --test archive_s3 -- --ignored real_s3
+}
+
+# Needs no cluster: the tests start servers of their own, as nobody where we are root. 15 is the oldest that we support.
+on_postgres() {
+    local programs=${IMAGEFACTORY_POSTGRES:-/usr/lib/postgresql/15/bin}
+    [ -x "$programs/initdb" ] || need_packages postgresql-15
+    IMAGEFACTORY_POSTGRES=$programs \
+        cargo test --package imagefactory-store --locked --test store -- --ignored postgres
 }
 
 # Needs no cluster: etcd and kube-apiserver run for it alone. `make soak` runs the full count.
@@ -171,8 +182,8 @@ progress() {
 finish() {
     local passed failed skipped label
     # The worker's tests against a second registry are the same ones again: they may fail, and count once.
-    read -r passed failed skipped < <(count_tests "$REPORTS/without-cluster.tests" "$REPORTS/faults.tests" "$REPORTS/registry.tests" \
-        "$REPORTS/s3.tests" "$REPORTS/together.tests" "$REPORTS/alone.tests" "$REPORTS/release.tests")
+    read -r passed failed skipped < <(count_tests "$REPORTS/without-cluster.tests" "$REPORTS/faults.tests" "$REPORTS/postgres.tests" \
+        "$REPORTS/registry.tests" "$REPORTS/s3.tests" "$REPORTS/together.tests" "$REPORTS/alone.tests" "$REPORTS/release.tests")
     for label in ${FAILED_STEPS[@]+"${FAILED_STEPS[@]}"}; do say "failed: $label"; done
     [ "$skipped" -eq 0 ] || ! can_run_a_cluster || say "failed: $skipped tests were skipped that this machine can run"
     say "done"

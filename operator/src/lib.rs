@@ -11,6 +11,7 @@
 //! | [`leader`] | one process acts at a time |
 //! | [`controllers`] | one module for each kind, and the janitor beside them |
 //! | [`credentials`] | the role that places staging credentials in tenant namespaces |
+//! | [`audit`] | the role that stores the audit: intake, list, verify |
 //! | [`dispatcher`] | gives builds their slots |
 //! | [`janitor`] | removes jobs that nobody needs any more |
 //! | [`selftest`] | asks whether a release answers, for `helm test` |
@@ -19,6 +20,7 @@
 
 pub mod apply;
 pub mod archive;
+pub mod audit;
 pub mod config;
 pub mod context;
 pub mod controllers;

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use imagefactory_operator::config::{Cli, Command};
+use imagefactory_operator::config::{AuditCommand, Cli, Command};
 use imagefactory_operator::{crds, startup};
 
 fn main() -> ExitCode {
@@ -17,6 +17,9 @@ fn main() -> ExitCode {
         Command::Credentials(args) => startup::credentials(args),
         Command::Selftest(args) => startup::selftest(&args, &mut std::io::stdout()),
         Command::Logs(args) => startup::logs(&args),
+        Command::Audit(AuditCommand::Serve(args)) => startup::audit(*args),
+        Command::Audit(AuditCommand::List(args)) => startup::audit_list(&args, &mut std::io::stdout().lock()),
+        Command::Audit(AuditCommand::Verify(args)) => startup::audit_verify(&args, &mut std::io::stdout().lock()),
         Command::Crds => crds::print(&mut std::io::stdout().lock()).map_err(Into::into),
         Command::Version => writeln!(std::io::stdout(), "operator {}", env!("CARGO_PKG_VERSION")).map_err(Into::into),
     };

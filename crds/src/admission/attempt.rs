@@ -37,7 +37,9 @@ pub(super) fn of(subject: &Subject) -> Option<Attempt> {
         Subject::TenantSettings(write) => of_team(write),
         Subject::Project(write) => of_fields(write, |project| json(&project.spec), Some(OF_PROJECT)),
         Subject::ImagePolicy(write) => of_fields(write, |policy| json(&policy.spec), None),
-        Subject::Build(_) => None,
+        Subject::SorRecord(write) => of_fields(write, |record| json(&record.spec), None),
+        // Runs are told by their transitions.
+        Subject::Build(_) | Subject::QuarantineRequest(_) => None,
     }
 }
 

@@ -1,7 +1,5 @@
 //! Builds: who may start, cancel and delete them, and what can't be asked for.
 
-use serde_json::Value;
-
 use super::case::{Case, Verdict};
 use super::standing::brief;
 use super::{Write, stamp, work};
@@ -32,7 +30,7 @@ fn update(old: &Build, new: &Build, case: &Case<'_>) -> Result<(), Denial> {
     if old.spec == new.spec {
         return Ok(());
     }
-    if let Some(field) = first_changed(&old.spec, &new.spec) {
+    if let Some(field) = work::first_changed(&old.spec, &new.spec, "cancelled") {
         return Err(immutable(&field, "can't change after the Build was created"));
     }
     if old.spec.cancelled {
@@ -49,18 +47,6 @@ fn immutable(field: &str, why: &str) -> Denial {
     let message =
         format!("{path} {why}. Create a new Build instead; only spec.cancelled can change, and only to true.");
     Denial::new(Code::FieldImmutable, message).because(Cause::field(path, "can't change"))
-}
-
-/// The first field that differs, but for `cancelled`.
-fn first_changed(old: &BuildSpec, new: &BuildSpec) -> Option<String> {
-    let fields = |spec| match serde_json::to_value(spec) {
-        Ok(Value::Object(fields)) => fields,
-        _ => serde_json::Map::new(),
-    };
-    let (old, new) = (fields(old), fields(new));
-    let names = old.keys().chain(new.keys()).filter(|name| *name != "cancelled");
-    let mut changed = names.filter(|name| old.get(*name) != new.get(*name));
-    changed.next().cloned()
 }
 
 /// What the Build says itself, by its own or its template's method: more can only come to it from the template, and the

@@ -2,7 +2,10 @@
 
 use super::case::Case;
 use super::standing::brief;
-use super::{Decision, Request, Subject, World, attempt, build, image_policy, project, settings, tenant};
+use super::{
+    Decision, Request, Subject, World, attempt, build, image_policy, project, quarantine_request, settings, sor_record,
+    tenant,
+};
 use crate::denial::{Cause, Denial};
 
 /// Decides about one write. Pure: the same request in the same world has the same answer. Of several reasons to refuse
@@ -17,6 +20,8 @@ pub fn decide(request: &Request, world: &World<'_>) -> Decision {
         Subject::Project(write) => project::decide(write, &case),
         Subject::Build(write) => build::decide(write, &case),
         Subject::ImagePolicy(write) => image_policy::decide(write, &case),
+        Subject::SorRecord(write) => sor_record::decide(write, &case),
+        Subject::QuarantineRequest(write) => quarantine_request::decide(write, &case),
     };
     match verdict {
         Ok(warnings) => Decision {

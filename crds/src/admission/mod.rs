@@ -19,8 +19,10 @@ pub mod entitlement;
 mod grants;
 mod image_policy;
 mod project;
+mod quarantine_request;
 pub mod rights;
 mod settings;
+mod sor_record;
 mod stamp;
 mod standing;
 mod tenant;
@@ -134,6 +136,8 @@ pub struct World<'a> {
     pub namespace_is_leaving: bool,
     /// How many Projects the tenant has, without the one that is asked for.
     pub projects: usize,
+    /// SorRecords, or all of those with the id that a request names.
+    pub records: &'a [&'a SorRecord],
     /// The chart's onboarding policy.
     pub onboarding: OnboardingPolicy,
     /// Placement that the chart's values allow to all; none where that is not told, and then the operator alone asks.

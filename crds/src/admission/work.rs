@@ -1,5 +1,8 @@
 //! Work that a tenant asks for (builds, and what else runs): who may start it, and who may stop or remove it.
 
+use serde::Serialize;
+use serde_json::{Map, Value};
+
 use super::case::Case;
 use super::entitlement::{may, not_archived, not_suspended};
 use super::rights::Right;
@@ -20,4 +23,16 @@ pub(super) fn may_start(case: &Case<'_>, purpose: &str, project: &str, capabilit
 /// Refuses to let somebody stop or remove work who may not.
 pub(super) fn may_stop(case: &Case<'_>, purpose: &str, project: &str) -> Result<(), Denial> {
     case.require(Right::Permission(Permission::CancelBuilds), purpose, Some(project))
+}
+
+/// The first field of a spec that differs, but for the one that may.
+pub(super) fn first_changed<T: Serialize>(old: &T, new: &T, may: &str) -> Option<String> {
+    let fields = |spec: &T| match serde_json::to_value(spec) {
+        Ok(Value::Object(fields)) => fields,
+        _ => Map::new(),
+    };
+    let (old, new) = (fields(old), fields(new));
+    let names = old.keys().chain(new.keys()).filter(|name| *name != may);
+    let mut changed = names.filter(|name| old.get(*name) != new.get(*name));
+    changed.next().cloned()
 }

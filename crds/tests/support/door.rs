@@ -3,7 +3,7 @@
 use imagefactory_crds::admission::{Decision, Persons, Request, Requester, Subject, World, Write, decide};
 use imagefactory_crds::build::AllowedPlacement;
 use imagefactory_crds::entitlement::OnboardingPolicy;
-use imagefactory_crds::{Build, Project, Tenant, TenantSettings};
+use imagefactory_crds::{Build, Project, QuarantineRequest, SorRecord, Tenant, TenantSettings};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -23,6 +23,7 @@ pub struct Door {
     pub project: Option<Project>,
     pub namespace_is_leaving: bool,
     pub projects: usize,
+    pub records: Vec<SorRecord>,
     pub onboarding: OnboardingPolicy,
     pub placement: AllowedPlacement,
     pub persons: Persons,
@@ -59,6 +60,7 @@ pub fn acme() -> Door {
         project: Some(project("shop", json!({}))),
         namespace_is_leaving: false,
         projects: 1,
+        records: vec![record("APP-1", "acme"), record("APP-2", "other")],
         onboarding: OnboardingPolicy::default(),
         placement: AllowedPlacement::default(),
         persons: Persons {
@@ -86,6 +88,31 @@ pub fn build(spec: Value) -> Build {
     let mut whole = json!({"projectRef": {"name": "shop"}});
     whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
     let mut object = object("Build", "shop-1", whole);
+    object["metadata"]["namespace"] = json!("tenant-acme");
+    typed(object)
+}
+
+/// A record of the system of record for one tenant.
+pub fn record(id: &str, tenant: &str) -> SorRecord {
+    typed(object(
+        "SorRecord",
+        &id.to_lowercase(),
+        json!({
+            "recordId": id, "tenants": [tenant], "product": "Shop", "technology": "Java", "justification": "It is ours.",
+        }),
+    ))
+}
+
+/// A request for an outside image, for that product.
+pub fn quarantine(record: &str) -> QuarantineRequest {
+    let mut object = object(
+        "QuarantineRequest",
+        "redis",
+        json!({
+            "source": {"image": "quay.io/team/redis:7"}, "sorRecordId": record, "justification": "We need it.",
+            "projectRef": {"name": "shop"},
+        }),
+    );
     object["metadata"]["namespace"] = json!("tenant-acme");
     typed(object)
 }
@@ -126,22 +153,27 @@ pub fn delete<T>(object: T) -> Write<T> {
 
 impl Door {
     pub fn asks(&self, user: &Requester, subject: Subject) -> Decision {
-        let namespaced = !matches!(subject, Subject::Tenant(_) | Subject::ImagePolicy(_));
+        let namespaced = !matches!(
+            subject,
+            Subject::Tenant(_) | Subject::ImagePolicy(_) | Subject::SorRecord(_)
+        );
         let request = Request {
             user: user.clone(),
             namespace: namespaced.then(|| "tenant-acme".to_owned()),
             subject,
         };
-        decide(&request, &self.world())
+        let records: Vec<_> = self.records.iter().collect();
+        decide(&request, &self.world(&records))
     }
 
-    pub fn world(&self) -> World<'_> {
+    pub fn world<'a>(&'a self, records: &'a [&'a SorRecord]) -> World<'a> {
         World {
             tenant: self.tenant.as_ref(),
             settings: Some(&self.settings),
             project: self.project.as_ref(),
             namespace_is_leaving: self.namespace_is_leaving,
             projects: self.projects,
+            records,
             onboarding: self.onboarding,
             platform_placement: Some(&self.placement),
             persons: &self.persons,

@@ -1,5 +1,6 @@
 //! Every flag and variable, and the installation's settings, read and checked once.
 
+mod audit;
 mod check;
 
 use std::net::SocketAddr;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use imagefactory_core::settings::Settings;
 
+pub use audit::{AuditCommand, AuditListArgs, AuditOutput, AuditServeArgs, AuditVerifyArgs, DatabaseArgs};
 pub use check::Problem;
 
 /// Image Factory's operator.
@@ -31,6 +33,9 @@ pub enum Command {
     Selftest(SelftestArgs),
     /// Prints the logs that are kept of a build.
     Logs(LogsArgs),
+    /// Stores, lists and verifies the audit.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Prints the CustomResourceDefinitions as YAML.
     Crds,
     /// Prints the version.

@@ -15,7 +15,8 @@ use tower::{Layer, Service};
 use super::Metrics;
 
 /// Resources that are told apart; everything else is `other`.
-const RESOURCES: [&str; 23] = [
+
+const RESOURCES: [&str; 24] = [
     "builds",
     "configmaps",
     "customresourcedefinitions",
@@ -38,6 +39,7 @@ const RESOURCES: [&str; 23] = [
     "sorrecords",
     "tenants",
     "tenantsettings",
+    "tokenreviews",
     "other",
 ];
 

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use crate::archive::ArchiveError;
+use crate::audit::AuditError;
 use crate::config::ConfigError;
 use crate::crds::PrintError;
 use crate::credentials::CredentialsError;
@@ -51,6 +52,9 @@ pub enum StartupError {
     /// Logs can't be shown.
     #[error(transparent)]
     ShowLogs(#[from] ShowLogsError),
+    /// The audit can't be stored, listed or verified.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The definitions can't be printed.
     #[error(transparent)]
     Print(#[from] PrintError),

@@ -1,12 +1,14 @@
 //! The roles of the program, from first breath to last: log, settings, runtime, and then [`leading`] or
 //! [`crate::credentials`].
 
+mod audit;
 mod client;
 mod error;
 mod leading;
 mod logging;
 mod signals;
 
+pub use audit::{audit, audit_list, audit_verify};
 pub use error::{StartupError, report};
 
 use std::io::Write;
