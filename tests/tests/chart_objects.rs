@@ -201,7 +201,7 @@ fn what_a_pod_mounts_is_rendered_or_made_by_somebody_else() {
                 );
                 let secret = text(volume, "/secret/secretName");
                 assert!(
-                    exists("Secret", secret) || secret == "db-pull",
+                    exists("Secret", secret) || ["db-pull", "sor-token"].contains(&secret),
                     "{values}: {owner} {volume}"
                 );
             }
