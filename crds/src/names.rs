@@ -22,8 +22,6 @@ pub const LABEL_STAGE: &str = "imagefactory.dev/stage";
 /// Label of a SorRecord that the operator fetched: from what, as in `http`. Only platform administrators and the operator
 /// write SorRecords.
 pub const LABEL_SOR_SOURCE: &str = "imagefactory.dev/sor-source";
-/// Annotation: who asked, stamped by the webhook when an object is made (trust.md, Persons).
-pub const ANNOTATION_REQUESTED_BY: &str = "imagefactory.dev/requested-by";
 /// Annotation of a build's pod: what it was made for, as the Build's `status.resolvedSpec`. Nobody but the operator writes pods.
 pub const ANNOTATION_RESOLVED_SPEC: &str = "imagefactory.dev/resolved-spec";
 /// Kubernetes' own label for who manages an object.
