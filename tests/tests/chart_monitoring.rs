@@ -45,8 +45,8 @@ fn kinds_of_prometheus_operator_are_rendered_only_where_a_value_asks_for_them() 
 }
 
 #[test]
-fn the_service_monitor_finds_the_two_services_with_metrics_and_no_other() {
-    let objects = render(&Chart::minimal().set(EVERYTHING));
+fn the_service_monitor_finds_the_services_with_metrics_and_no_other() {
+    let objects = render(&Chart::minimal().set(EVERYTHING).set("audit.enabled=true"));
     let monitor = find(&objects, "ServiceMonitor", "image-factory").unwrap();
     let namespaces = list(monitor, "/spec/namespaceSelector/matchNames");
     let labels = monitor
@@ -69,6 +69,7 @@ fn the_service_monitor_finds_the_two_services_with_metrics_and_no_other() {
     assert_eq!(
         found,
         [
+            ("image-factory-audit", port.clone()),
             ("image-factory-credentials", port.clone()),
             ("image-factory-operator", port)
         ]

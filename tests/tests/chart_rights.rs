@@ -31,6 +31,7 @@ image-factory-admin | projects.imagefactory.dev | get list patch update watch
 image-factory-admin | quarantinerequests.imagefactory.dev | create delete get list patch update watch
 image-factory-admin | secrets | create
 image-factory-admin | tenantsettings.imagefactory.dev | get list patch update watch
+image-factory-audit | tokenreviews.authentication.k8s.io | create
 image-factory-credentials | tenants.imagefactory.dev | get list watch
 image-factory-credentials in image-factory-work | secrets | create
 image-factory-member | builds.imagefactory.dev | create get list watch
@@ -122,7 +123,7 @@ image-factory-viewer | tenantsettings.imagefactory.dev | get list watch";
 
 #[test]
 fn the_chart_grants_this_table_and_nothing_else() {
-    let rights: Vec<String> = granted(&render(&Chart::minimal()))
+    let rights: Vec<String> = granted(&render(&Chart::minimal().set("audit.enabled=true")))
         .iter()
         .map(ToString::to_string)
         .collect();
@@ -207,10 +208,11 @@ fn roles_are_bound_to_the_accounts_of_the_factory_and_to_named_groups() {
         format!("{operator} → Role image-factory-operator-events"),
         format!("{credentials} → ClusterRole image-factory-credentials"),
         format!("{credentials} → Role image-factory-credentials"),
+        "ServiceAccount image-factory-system/image-factory-audit → ClusterRole image-factory-audit".to_owned(),
         "ServiceAccount image-factory-system/image-factory-test → Role image-factory-test".to_owned(),
     ]
     .into();
-    assert_eq!(bound(&render(&Chart::minimal())), expected);
+    assert_eq!(bound(&render(&Chart::minimal().set("audit.enabled=true"))), expected);
     let administrators = "Group /platform-team, Group /oidc:security team → ClusterRole img-platform-admin";
     assert!(bound(&render(&Chart::full())).contains(administrators));
 }

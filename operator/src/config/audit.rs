@@ -17,7 +17,7 @@ pub enum AuditCommand {
     /// Takes events over HTTPS and stores them.
     Serve(Box<AuditServeArgs>),
     /// Lists entries, newest first.
-    List(AuditListArgs),
+    List(Box<AuditListArgs>),
     /// Verifies the hash chain and names the first bad entry.
     Verify(AuditVerifyArgs),
 }

@@ -1,0 +1,119 @@
+//! Where the chart has the audit stored: on a volume that is never lost, by one process; or in PostgreSQL, by more.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test says why it ends"
+)]
+
+mod chart_support;
+
+use chart_support::render;
+use imagefactory_tests::chart::Chart;
+use imagefactory_tests::chart::object::{find, list, of_kind, text};
+use serde_json::{Value, json};
+
+const NAME: &str = "image-factory-audit";
+
+fn audit(values: &str) -> Vec<Value> {
+    render(&Chart::minimal().set("audit.enabled=true").set(values))
+}
+
+fn deployment(objects: &[Value]) -> &Value {
+    find(objects, "Deployment", NAME).unwrap()
+}
+
+fn database(objects: &[Value]) -> &Value {
+    let variables = list(deployment(objects), "/spec/template/spec/containers/0/env");
+    variables
+        .iter()
+        .find(|variable| variable["name"] == "DATABASE_URL")
+        .unwrap()
+}
+
+#[test]
+fn a_file_has_one_writer_and_a_volume_that_outlives_the_release() {
+    let objects = audit("audit.persistence.size=7Gi");
+    let deployment = deployment(&objects);
+    assert_eq!(deployment["spec"]["replicas"], 1);
+    assert_eq!(deployment["spec"]["strategy"]["type"], "Recreate");
+    let claim = find(&objects, "PersistentVolumeClaim", NAME).unwrap();
+    assert_eq!(claim["metadata"]["annotations"]["helm.sh/resource-policy"], "keep");
+    assert_eq!(claim["spec"]["resources"]["requests"]["storage"], "7Gi");
+    let mounts = list(deployment, "/spec/template/spec/containers/0/volumeMounts");
+    let mount = mounts.iter().find(|mount| mount["name"] == "audit").unwrap();
+    let url = text(database(&objects), "/value");
+    assert!(
+        url.starts_with(&format!("sqlite://{}/", text(mount, "/mountPath"))),
+        "{url}"
+    );
+    assert!(find(&objects, "PodDisruptionBudget", NAME).is_none());
+    let error = Chart::minimal()
+        .set("audit.enabled=true,audit.replicas=2")
+        .render()
+        .unwrap_err();
+    assert!(error.to_string().contains("audit.replicas"), "{error}");
+}
+
+#[test]
+fn a_given_claim_is_used_and_none_is_made() {
+    let objects = audit("audit.persistence.existingClaim=mine");
+    assert!(find(&objects, "PersistentVolumeClaim", NAME).is_none());
+    let volumes = list(deployment(&objects), "/spec/template/spec/volumes");
+    assert!(
+        volumes
+            .iter()
+            .any(|volume| volume["persistentVolumeClaim"]["claimName"] == "mine")
+    );
+}
+
+#[test]
+fn postgresql_takes_more_replicas_and_its_url_comes_from_a_secret() {
+    let objects = audit("audit.database.existingSecret=db,audit.replicas=2");
+    let deployment = deployment(&objects);
+    assert_eq!(deployment["spec"]["replicas"], 2);
+    assert!(deployment["spec"].get("strategy").is_none());
+    assert!(find(&objects, "PersistentVolumeClaim", NAME).is_none());
+    let reference = json!({"secretKeyRef": {"name": "db", "key": "url"}});
+    assert_eq!(database(&objects)["valueFrom"], reference);
+    assert!(find(&objects, "PodDisruptionBudget", NAME).is_some());
+}
+
+#[test]
+fn only_webhook_and_operator_may_send() {
+    let objects = audit("audit.foldRate=20");
+    let arguments = list(deployment(&objects), "/spec/template/spec/containers/0/args");
+    let allowed: Vec<&str> = arguments
+        .iter()
+        .filter_map(|argument| argument.as_str()?.strip_prefix("--allow="))
+        .collect();
+    let account = |name: &str| format!("system:serviceaccount:image-factory-system:image-factory-{name}");
+    assert_eq!(allowed, [account("webhook"), account("operator")]);
+    assert!(arguments.contains(&json!("--fold-rate=20")));
+    let policy = find(&objects, "NetworkPolicy", NAME).unwrap();
+    let rules = list(policy, "/spec/ingress");
+    assert_eq!(
+        (
+            rules[0]["from"].as_array().unwrap().len(),
+            &rules[0]["ports"][0]["port"]
+        ),
+        (2, &json!(8443))
+    );
+}
+
+#[test]
+fn without_it_nothing_of_it_is_rendered() {
+    let objects = render(&Chart::minimal().set("audit.enabled=false"));
+    for kind in [
+        "Deployment",
+        "Service",
+        "ServiceAccount",
+        "PersistentVolumeClaim",
+        "NetworkPolicy",
+        "ClusterRole",
+    ] {
+        let found = of_kind(&objects, kind).filter(|object| text(object, "/metadata/name") == NAME);
+        assert_eq!(found.count(), 0, "{kind}");
+    }
+}
