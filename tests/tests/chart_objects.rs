@@ -72,6 +72,8 @@ fn every_namespaced_object_says_its_namespace() {
         "ClusterRoleBinding",
         "ValidatingAdmissionPolicy",
         "ValidatingAdmissionPolicyBinding",
+        "ValidatingWebhookConfiguration",
+        "MutatingWebhookConfiguration",
         "ImagePolicy",
     ];
     for (values, chart) in all() {

@@ -106,7 +106,23 @@ image-factory-viewer | events.events.k8s.io | get list watch
 image-factory-viewer | pods | get list watch
 image-factory-viewer | pods/log | get
 image-factory-viewer | projects.imagefactory.dev | get list watch
-image-factory-viewer | tenantsettings.imagefactory.dev | get list watch";
+image-factory-viewer | tenantsettings.imagefactory.dev | get list watch
+image-factory-webhook | clusterroles.rbac.authorization.k8s.io [image-factory-webhook] | get
+image-factory-webhook | imagepolicies.imagefactory.dev | list watch
+image-factory-webhook | mutatingwebhookconfigurations.admissionregistration.k8s.io | create
+image-factory-webhook | mutatingwebhookconfigurations.admissionregistration.k8s.io [image-factory-webhook] | get list patch update watch
+image-factory-webhook | namespaces | list watch
+image-factory-webhook | projects.imagefactory.dev | list watch
+image-factory-webhook | tenants.imagefactory.dev | list watch
+image-factory-webhook | tenantsettings.imagefactory.dev | list watch
+image-factory-webhook | validatingwebhookconfigurations.admissionregistration.k8s.io | create
+image-factory-webhook | validatingwebhookconfigurations.admissionregistration.k8s.io [image-factory-webhook] | get list patch update watch
+image-factory-webhook in image-factory-system | configmaps | create
+image-factory-webhook in image-factory-system | configmaps [image-factory-ca] | get update
+image-factory-webhook in image-factory-system | configmaps [image-factory-webhook] | get
+image-factory-webhook in image-factory-system | deployments.apps [image-factory-webhook] | get
+image-factory-webhook in image-factory-system | secrets | create
+image-factory-webhook in image-factory-system | secrets [image-factory-audit-tls image-factory-webhook-tls] | get update";
 
 #[test]
 fn the_chart_grants_this_table_and_nothing_else() {

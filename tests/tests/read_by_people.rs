@@ -42,11 +42,7 @@ async fn columns_answer_what_state_why_and_since_when() {
         .find(|line| line.starts_with(&tenant.name))
         .unwrap_or_default();
     let row: Vec<_> = line.split_whitespace().collect();
-    assert_eq!(
-        row[1..4],
-        ["True", "Active", "false"],
-        "{tenants}"
-    );
+    assert_eq!(row[1..4], ["True", "Active", "false"], "{tenants}");
     let all = get("imagefactory");
     for expected in [
         "build.imagefactory.dev/shown",
