@@ -50,6 +50,25 @@ pub struct Args {
     /// How long answers ask clients to open new connections before the process ends, in seconds.
     #[arg(long, default_value_t = 5)]
     pub linger_seconds: u64,
+    /// Address of the audit's intake, as in https://image-factory-audit.image-factory-system.svc:8443. Without it events go
+    /// to the log alone.
+    #[arg(long)]
+    pub audit_url: Option<http::Uri>,
+    /// File of the token that the intake knows us by.
+    #[arg(long, default_value = "/var/run/image-factory/audit/token")]
+    pub audit_token: PathBuf,
+    /// File of the authorities that sign the intake's certificate. With certificates of its own the webhook knows them.
+    #[arg(long)]
+    pub audit_ca: Option<PathBuf>,
+    /// Folder of the spool: a volume that outlives the container.
+    #[arg(long, default_value = "/var/spool/image-factory")]
+    pub spool: PathBuf,
+    /// Most bytes of the spool.
+    #[arg(long, default_value_t = 67_108_864)]
+    pub spool_bytes: u64,
+    /// How long the spool may be drained at the end, in seconds.
+    #[arg(long, default_value_t = 25)]
+    pub drain_seconds: u64,
     /// Form of the log.
     #[arg(long, value_enum, default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,

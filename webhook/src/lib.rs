@@ -10,6 +10,7 @@ pub mod door;
 pub mod health;
 pub mod metrics;
 pub mod news;
+pub mod restore;
 pub mod review;
 pub mod router;
 pub mod serve;

@@ -1,6 +1,7 @@
 //! From first breath to last: log, settings, caches, certificates, ports; and then their order of ending.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,11 +15,16 @@ use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
 use crate::audit::Recorder;
+use crate::audit::intake::{Address, Intake};
+use crate::audit::recorder::deliverer;
+use crate::audit::spool::{Spool, SpoolError};
 use crate::caches::Caches;
 use crate::certs::cluster::Cluster;
 use crate::certs::keeper::Keeper;
@@ -28,6 +34,7 @@ use crate::door::Door;
 use crate::health::Gates;
 use crate::metrics::Metrics;
 use crate::news;
+use crate::restore;
 use crate::router;
 use crate::serve::{plain, secure};
 use crate::settings::{Settings, SettingsError};
@@ -53,6 +60,9 @@ pub enum StartupError {
     /// A port.
     #[error("could not listen on {0}")]
     Listen(SocketAddr, #[source] std::io::Error),
+    /// The spool.
+    #[error("could not open the spool")]
+    Spool(#[from] SpoolError),
     /// TLS.
     #[error("could not set up TLS")]
     Tls(#[from] rustls::Error),
@@ -84,9 +94,9 @@ async fn serve(args: &Args) -> Result<(), StartupError> {
     metrics.add_collector(crate::health::Ages(caches.clone()));
 
     let served = Served::default();
-    keep_certificates(args, &client, &served, &metrics, &ready);
-
-    let recorder = Recorder::Log;
+    let authorities = keep_certificates(args, &client, &served, &metrics, &ready);
+    let end = CancellationToken::new();
+    let (recorder, delivery) = record(args, authorities, &metrics, &ready, &end)?;
     let door = Door::new(caches, &settings, recorder, metrics.clone());
     let leaving = stop.clone();
     ready.add("ending", move || leaving.is_cancelled().then(|| "its end".to_owned()));
@@ -101,9 +111,70 @@ async fn serve(args: &Args) -> Result<(), StartupError> {
     let closing = secure::Closing::default();
     tokio::spawn(close(stop, closing.clone(), Duration::from_secs(args.linger_seconds)));
     let listener = listen(args.listen).await?;
+    // The door, and with it the way to the audit, is gone when the last connection is.
     secure::serve(listener, secure::tls(&served)?, router::app(door), closing).await;
+    if let Some(delivery) = delivery {
+        finish(delivery, &end, Duration::from_secs(args.drain_seconds)).await;
+    }
     info!("ended");
     Ok(())
+}
+
+async fn finish(mut delivery: JoinHandle<()>, end: &CancellationToken, patience: Duration) {
+    if timeout(patience, &mut delivery).await.is_err() {
+        end.cancel();
+        // What is in flight ends within its own patience; what is left is on the spool.
+        let _ = timeout(Duration::from_secs(2), delivery).await;
+    }
+}
+
+/// Where events go: to the intake, else to the spool, else to the log.
+fn record(
+    args: &Args,
+    authorities: watch::Receiver<String>,
+    metrics: &Arc<Metrics>,
+    ready: &Gates,
+    end: &CancellationToken,
+) -> Result<(Recorder, Option<JoinHandle<()>>), StartupError> {
+    let Some(url) = args.audit_url.clone() else {
+        warn!("no address of the audit's intake: events go to the log alone");
+        return Ok((Recorder::Log, None));
+    };
+    let authorities = match &args.audit_ca {
+        Some(file) => follow_file(file.clone()),
+        None => authorities,
+    };
+    let intake = Intake::new(Address {
+        url,
+        token: args.audit_token.clone(),
+        authorities,
+    });
+    let spool = Spool::open(&args.spool, args.spool_bytes)?;
+    let (delivery, deliverer) = deliverer(spool, intake, metrics.clone());
+    let shown = delivery.clone_full();
+    ready.add("spool", move || {
+        shown().then(|| "room in the spool: does the audit's intake answer?".to_owned())
+    });
+    let task = tokio::spawn(deliverer.run(end.clone()));
+    Ok((Recorder::Delivery(delivery), Some(task)))
+}
+
+/// A file's content, as it changes.
+fn follow_file(path: PathBuf) -> watch::Receiver<String> {
+    let read = move || std::fs::read_to_string(&path).unwrap_or_default();
+    let (sender, receiver) = watch::channel(read());
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            let now = read();
+            sender.send_if_modified(|known| {
+                let news = *known != now;
+                known.clone_from(&now);
+                news
+            });
+        }
+    });
+    receiver
 }
 
 /// First clients are asked to go elsewhere, while word spreads that this process is not ready; then the port closes.
@@ -114,7 +185,13 @@ async fn close(stop: CancellationToken, closing: secure::Closing, linger: Durati
     closing.now.cancel();
 }
 
-fn keep_certificates(args: &Args, client: &Client, served: &Served, metrics: &Arc<Metrics>, ready: &Gates) {
+fn keep_certificates(
+    args: &Args,
+    client: &Client,
+    served: &Served,
+    metrics: &Arc<Metrics>,
+    ready: &Gates,
+) -> watch::Receiver<String> {
     let shown = served.clone();
     ready.add("certificate", move || {
         shown.pair().is_none().then(|| "a certificate to serve".to_owned())
@@ -123,10 +200,11 @@ fn keep_certificates(args: &Args, client: &Client, served: &Served, metrics: &Ar
         Certificates::Files => {
             let folder = args.certificates_folder.clone();
             tokio::spawn(files::follow(folder, served.clone(), metrics.clone()));
+            watch::channel(String::new()).1
         }
         Certificates::Own => {
             let cluster = Cluster::new(client.clone(), args.names());
-            let keeper = Keeper::new(cluster, args.terms(), served.clone(), metrics.clone());
+            let keeper = Keeper::new(cluster.clone(), args.terms(), served.clone(), metrics.clone());
             let shown = keeper.clone();
             ready.add("configuration", move || {
                 (!shown.is_trusted()).then(|| "the webhook configurations to hold its authority".to_owned())
@@ -139,7 +217,10 @@ fn keep_certificates(args: &Args, client: &Client, served: &Served, metrics: &Ar
                 changed.clone(),
             ));
             tokio::spawn(news::of::<MutatingWebhookConfiguration>(client.clone(), name, changed));
+            let bundle = keeper.bundle();
+            tokio::spawn(restore::run(cluster, changes.clone(), bundle.clone()));
             tokio::spawn(keeper.run(changes));
+            bundle
         }
     }
 }

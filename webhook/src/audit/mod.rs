@@ -1,6 +1,12 @@
 //! What is recorded of decisions, and how it is made durable before the answer leaves.
 
+mod breaker;
 pub mod event;
+pub mod intake;
+pub mod recorder;
+pub mod spool;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use imagefactory_crds::audit::AuditEvent;
 use tracing::info;
@@ -16,6 +22,8 @@ pub enum Recorder {
     /// To the log alone, where the release has no audit.
     #[default]
     Log,
+    /// To the intake, or to the spool.
+    Delivery(recorder::Delivery),
 }
 
 impl Recorder {
@@ -29,6 +37,7 @@ impl Recorder {
                 log(&event);
                 Ok(())
             }
+            Self::Delivery(delivery) => delivery.record(event).await,
         }
     }
 }
