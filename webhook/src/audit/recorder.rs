@@ -20,8 +20,6 @@ use crate::metrics::Metrics;
 
 /// How long an answer may wait for the intake.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How long what was spooled may take: nobody waits for it.
-const PATIENCE_OF_SPOOL: Duration = Duration::from_secs(10);
 /// Most events that wait.
 const QUEUE: usize = 4096;
 
@@ -49,7 +47,6 @@ impl Delivery {
     }
 
     /// What says whether the spool has no room. It holds no way to the task, which ends when nobody has one.
-    #[must_use]
     pub fn clone_full(&self) -> impl Fn() -> bool + Send + Sync + 'static {
         let full = self.full.clone();
         move || full.load(Ordering::Relaxed)
@@ -63,8 +60,31 @@ pub struct Deliverer {
     intake: Intake,
     /// None only while a thread that may block has it, or after such a thread was lost.
     spool: Option<Spool>,
+    draining: Option<Draining>,
     breaker: Breaker,
     metrics: Arc<Metrics>,
+}
+
+/// A file of the spool on its way. It goes batch by batch, so that nobody waits for the whole of it.
+struct Draining {
+    oldest: Oldest,
+    /// How many of its events are delivered.
+    at: usize,
+    /// How many of the next go one by one, because the intake does not take them together.
+    singly: usize,
+}
+
+impl Draining {
+    fn next(&self) -> &[AuditEvent] {
+        let most = if self.singly > 0 { 1 } else { MAX_BATCH };
+        let rest = self.oldest.events.get(self.at..).unwrap_or_default();
+        rest.get(..most).unwrap_or(rest)
+    }
+
+    fn went(&mut self, count: usize) {
+        self.at += count;
+        self.singly = self.singly.saturating_sub(count);
+    }
 }
 
 /// A way to a task that is yet to be run.
@@ -81,6 +101,7 @@ pub fn deliverer(spool: Spool, intake: Intake, metrics: Arc<Metrics>) -> (Delive
         full,
         intake,
         spool: Some(spool),
+        draining: None,
         breaker: Breaker::default(),
         metrics,
     };
@@ -89,7 +110,7 @@ pub fn deliverer(spool: Spool, intake: Intake, metrics: Arc<Metrics>) -> (Delive
 }
 
 impl Deliverer {
-    /// Runs until nobody can send events any more and none waits, and then until the spool is empty or `end`.
+    /// Runs until nobody can send events any more and none waits, and then until the spool is empty; at most until `end`.
     pub async fn run(mut self, end: CancellationToken) {
         let mut batch = Vec::new();
         loop {
@@ -102,6 +123,7 @@ impl Deliverer {
                     }
                     self.take(std::mem::take(&mut batch)).await;
                 }
+                () = end.cancelled() => break,
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.drain().await,
             }
         }
@@ -162,22 +184,49 @@ impl Deliverer {
         })
     }
 
-    /// Delivers the oldest file of the spool.
+    /// Delivers the next events of the oldest file of the spool.
     async fn drain(&mut self) {
-        let oldest = match self.on_disk(Spool::oldest).await {
-            Ok(Some(oldest)) => oldest,
-            Ok(None) => return,
-            Err(error) => {
-                warn!(error = crate::chain(&error), "the spool can't be read");
-                return self.breaker.failed(Instant::now());
-            }
+        let mut draining = match self.draining.take() {
+            Some(draining) => draining,
+            None => match self.on_disk(Spool::oldest).await {
+                Ok(Some(oldest)) => Draining {
+                    oldest,
+                    at: 0,
+                    singly: 0,
+                },
+                Ok(None) => return,
+                Err(error) => {
+                    warn!(error = crate::chain(&error), "the spool can't be read");
+                    return self.breaker.failed(Instant::now());
+                }
+            },
         };
-        for events in oldest.events.chunks(MAX_BATCH) {
-            if let Err(error) = self.deliver_spooled(events).await {
-                return self.failed(&error);
-            }
+        if draining.next().is_empty() {
+            return self.done(draining.oldest).await;
         }
-        self.done(oldest).await;
+        match self.intake.deliver(draining.next(), PATIENCE).await {
+            Ok(()) => draining.went(draining.next().len()),
+            Err(error) if error.is_final() => self.refused(&mut draining, &error),
+            Err(error) => self.failed(&error),
+        }
+        self.draining = Some(draining);
+    }
+
+    /// One event that the intake never takes must not hold up the others: it is told to the log and let go.
+    fn refused(&self, draining: &mut Draining, error: &IntakeError) {
+        match draining.next() {
+            [event] => {
+                error!(
+                    error = crate::chain(error),
+                    id = event.id,
+                    "the intake refuses an event for good"
+                );
+                log(event);
+                self.metrics.events("refused", 1);
+                draining.went(1);
+            }
+            many => draining.singly = many.len(),
+        }
     }
 
     async fn done(&mut self, oldest: Oldest) {
@@ -196,33 +245,6 @@ impl Deliverer {
             }
         }
         self.show();
-    }
-
-    /// One event that the intake never takes must not hold up the others: it is told to the log and let go.
-    async fn deliver_spooled(&self, events: &[AuditEvent]) -> Result<(), IntakeError> {
-        match self.intake.deliver(events, PATIENCE_OF_SPOOL).await {
-            Err(error) if error.is_final() => {}
-            answer => return answer,
-        }
-        for event in events {
-            match self
-                .intake
-                .deliver(std::slice::from_ref(event), PATIENCE_OF_SPOOL)
-                .await
-            {
-                Err(error) if error.is_final() => {
-                    error!(
-                        error = crate::chain(&error),
-                        id = event.id,
-                        "the intake refuses an event for good"
-                    );
-                    log(event);
-                    self.metrics.events("refused", 1);
-                }
-                answer => answer?,
-            }
-        }
-        Ok(())
     }
 
     async fn finish(mut self, end: CancellationToken) {

@@ -127,16 +127,18 @@ impl Keeper {
             known.clone_from(&bundle);
             news
         });
-        self.cluster.publish(&bundle).await?;
-        self.keep_audit(&held, &bundle).await?;
         for (which, configuration) in configurations.present() {
             if !super::cluster::trusts(configuration, &bundle) {
                 self.cluster.trust(which, configuration, &bundle).await?;
                 info!(?which, "caBundle written");
             }
         }
-        self.trusted.store(true, Ordering::Relaxed);
-        Ok(())
+        // Once both were there and trust us. One that somebody deletes later does not make us unready: it is put back.
+        if configurations.present().count() == 2 {
+            self.trusted.store(true, Ordering::Relaxed);
+        }
+        self.cluster.publish(&bundle).await?;
+        self.keep_audit(&held, &bundle).await
     }
 
     /// Takes steps until none is due, and gives what is held then.
@@ -186,7 +188,7 @@ impl Keeper {
 
 fn secret_of(leaf: &Pair, bundle: &str) -> BTreeMap<String, ByteString> {
     [
-        ("tls.crt", &leaf.certificate[..]),
+        ("tls.crt", leaf.certificate.as_str()),
         ("tls.key", &leaf.key),
         (BUNDLE, bundle),
     ]

@@ -11,7 +11,10 @@ use super::pair::Pair;
 
 /// A holder of one certificate. Cloning gives another handle to the same.
 #[derive(Clone, Debug, Default)]
-pub struct Served(Arc<RwLock<Option<(Pair, Arc<CertifiedKey>)>>>);
+pub struct Served(Arc<RwLock<Option<Loaded>>>);
+
+/// A pair as text, and as TLS uses it.
+type Loaded = (Pair, Arc<CertifiedKey>);
 
 /// The certificate can't be served.
 #[derive(Debug, thiserror::Error)]

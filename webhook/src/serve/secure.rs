@@ -77,7 +77,9 @@ pub async fn serve(listener: TcpListener, tls: Arc<ServerConfig>, app: Router, c
     }
     drop(listener);
     tasks.close();
-    tasks.wait().await;
+    if timeout(PATIENCE, tasks.wait()).await.is_err() {
+        warn!("connections are broken off that do not end");
+    }
 }
 
 async fn accept(listener: &TcpListener, stop: &CancellationToken) -> Option<TcpStream> {
