@@ -178,7 +178,11 @@ fn selectors_of_services_and_policies_find_their_pods() {
 
 #[test]
 fn what_a_pod_mounts_is_rendered_or_made_by_somebody_else() {
-    let made_elsewhere = ["image-factory-tenant-staging", "imagefactory-trivy-token"];
+    let made_elsewhere = [
+        "image-factory-tenant-staging",
+        "imagefactory-trivy-token",
+        "webhook-certificate",
+    ];
     for (values, chart) in all() {
         let objects = render(&chart);
         let exists = |kind: &str, named: &str| {

@@ -211,6 +211,8 @@ fn roles_are_bound_to_the_accounts_of_the_factory_and_to_named_groups() {
         format!("{operator} → Role image-factory-operator-events"),
         format!("{credentials} → ClusterRole image-factory-credentials"),
         format!("{credentials} → Role image-factory-credentials"),
+        "ServiceAccount image-factory-system/image-factory-webhook → ClusterRole image-factory-webhook".to_owned(),
+        "ServiceAccount image-factory-system/image-factory-webhook → Role image-factory-webhook".to_owned(),
         "ServiceAccount image-factory-system/image-factory-test → Role image-factory-test".to_owned(),
     ]
     .into();

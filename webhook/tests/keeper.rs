@@ -70,7 +70,8 @@ impl State {
             }
             _ => {
                 let mut object = self.objects[path].clone();
-                json_patch::patch(&mut object, &serde_json::from_slice(body).unwrap()).unwrap();
+                let patch: json_patch::Patch = serde_json::from_slice(body).unwrap();
+                json_patch::patch(&mut object, &patch).unwrap();
                 self.store(path.to_owned(), object)
             }
         }
@@ -86,7 +87,12 @@ impl State {
 }
 
 fn status(code: u16) -> Value {
-    json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": "x", "message": "x"})
+    let reason = match code {
+        404 => "NotFound",
+        409 => "Conflict",
+        _ => "InternalError",
+    };
+    json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": "x"})
 }
 
 const HOOKS: &str = "/apis/admissionregistration.k8s.io/v1";
