@@ -1,9 +1,10 @@
-# The product's three images. Their last stages take prebuilt static binaries, so that
+# The product's images. Their last stages take prebuilt static binaries, so that
 # an image holds nothing but what it runs and the certificates it trusts:
 #
 #   docker build --target binaries --output dist .        # from source, or by cargo:
 #   docker build --target operator --tag operator dist --file Dockerfile
 #   docker build --target worker   --tag worker   dist --file Dockerfile
+#   docker build --target webhook  --tag webhook  dist --file Dockerfile
 #   docker build --target buildkit --tag buildkit dist --file Dockerfile
 #
 # `make images` builds the binaries with this machine's own cargo and uses the last
@@ -19,9 +20,10 @@ ENV RUSTFLAGS="-C target-feature=+crt-static"
 RUN target="$(rustc --version --verbose | sed -n 's/^host: //p')" \
     && cargo build --locked --profile image --target "$target" \
         --package imagefactory-operator --bin operator --package imagefactory-worker --bin worker \
-        --package imagefactory-buildkit --bin imagefactory-buildkit \
+        --package imagefactory-webhook --bin webhook --package imagefactory-buildkit --bin imagefactory-buildkit \
     && mkdir /dist \
-    && cp "target/$target/image/operator" "target/$target/image/worker" /etc/ssl/certs/ca-certificates.crt /dist/ \
+    && cp "target/$target/image/operator" "target/$target/image/worker" "target/$target/image/webhook" \
+        /etc/ssl/certs/ca-certificates.crt /dist/ \
     && cp "target/$target/image/imagefactory-buildkit" /dist/buildkit
 
 # What the image of BuildKit runs beside our launcher, from the pinned Go modules.
@@ -45,6 +47,12 @@ COPY ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY worker /worker
 USER 65532:65532
 ENTRYPOINT ["/worker"]
+
+FROM scratch AS webhook
+COPY ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY webhook /webhook
+USER 65532:65532
+ENTRYPOINT ["/webhook"]
 
 # Root of the pod's user namespace: it maps the ids of the namespace that BuildKit runs in (docs/decisions/0011).
 FROM scratch AS buildkit

@@ -24,6 +24,10 @@ pub const LABEL_STAGE: &str = "imagefactory.dev/stage";
 pub const LABEL_SOR_SOURCE: &str = "imagefactory.dev/sor-source";
 /// Annotation of a build's pod: what it was made for, as the Build's `status.resolvedSpec`. Nobody but the operator writes pods.
 pub const ANNOTATION_RESOLVED_SPEC: &str = "imagefactory.dev/resolved-spec";
+/// Annotation: user name of who asked for a run, as the webhook stamps it when the object is made.
+pub const ANNOTATION_REQUESTED_BY: &str = "imagefactory.dev/requested-by";
+/// Annotation: names of what a destructive act may destroy, comma-separated.
+pub const ANNOTATION_CONFIRM: &str = "imagefactory.dev/confirm";
 /// Kubernetes' own label for who manages an object.
 pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Value of [`LABEL_MANAGED_BY`] on all that the operator makes.
@@ -33,6 +37,8 @@ pub const MANAGED_BY: &str = "image-factory";
 pub const FIELD_MANAGER: &str = "imagefactory.dev/operator";
 /// The field manager of the role that places staging credentials in tenant namespaces.
 pub const FIELD_MANAGER_CREDENTIALS: &str = "imagefactory.dev/credentials";
+/// The field manager of `caBundle` in the webhook configurations.
+pub const FIELD_MANAGER_CERTIFICATES: &str = "imagefactory.dev/webhook-certificates";
 
 /// Prefix of names in tenant namespaces that tenants can neither write nor refer to (trust.md, Credentials).
 pub const RESERVED_PREFIX: &str = "imagefactory-";

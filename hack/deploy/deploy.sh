@@ -88,14 +88,15 @@ write_values() {
     local text name
     OPERATOR_IMAGE=$(image_value "$OPERATOR_IMAGE")
     WORKER_IMAGE=$(image_value "$WORKER_IMAGE")
+    WEBHOOK_IMAGE=$(image_value "$WEBHOOK_IMAGE")
     KANIKO_IMAGE=$(image_value "$KANIKO_IMAGE")
     TRIVY_IMAGE=$(image_value "$TRIVY_IMAGE")
     BUILDKIT_IMAGE=$(image_value "$BUILDKIT_IMAGE")
     # shellcheck disable=SC2034 # read by name below
     EGRESS=$(egress_value)
     text=$(cat "$HERE/values-local.yaml.tpl")
-    for name in OPERATOR_IMAGE WORKER_IMAGE KANIKO_IMAGE TRIVY_IMAGE BUILDKIT_IMAGE KUBELET_DIR REGISTRY MIRROR EGRESS \
-        TRIVY_DB_REPOSITORY TRIVY_JAVA_DB_REPOSITORY; do
+    for name in OPERATOR_IMAGE WORKER_IMAGE WEBHOOK_IMAGE KANIKO_IMAGE TRIVY_IMAGE BUILDKIT_IMAGE KUBELET_DIR REGISTRY \
+        MIRROR EGRESS TRIVY_DB_REPOSITORY TRIVY_JAVA_DB_REPOSITORY; do
         [ -n "${!name:-}" ] || die "$name is not set" "it comes from .cluster/env or .cluster/images.env: make cluster"
         text=${text//"\${$name}"/${!name}}
     done

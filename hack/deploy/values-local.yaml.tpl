@@ -4,6 +4,7 @@ images:
   pullPolicy: Never
   operator: ${OPERATOR_IMAGE}
   worker: ${WORKER_IMAGE}
+  webhook: ${WEBHOOK_IMAGE}
   kaniko: ${KANIKO_IMAGE}
   buildkit: ${BUILDKIT_IMAGE}
   trivy: ${TRIVY_IMAGE}

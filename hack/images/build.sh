@@ -25,7 +25,7 @@ main() {
     mkdir -p "$DIST"
     cp "$CA_BUNDLE" "$DIST/ca-certificates.crt"
     place_buildkit
-    for program in operator worker buildkit; do build_image "$program"; done
+    for program in operator worker webhook buildkit; do build_image "$program"; done
     write_images_file
 }
 
@@ -34,7 +34,7 @@ compile() {
     cd "$ROOT"
     RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --profile "$PROFILE" --target "$TARGET" \
         --package imagefactory-operator --bin operator --package imagefactory-worker --bin worker \
-        --package imagefactory-buildkit --bin imagefactory-buildkit
+        --package imagefactory-webhook --bin webhook --package imagefactory-buildkit --bin imagefactory-buildkit
 }
 
 # The image of BuildKit is our launcher with the programs that it starts.
@@ -90,6 +90,7 @@ write_images_file() {
     cat >"$CLUSTER_DIR/images.env.part" <<EOF
 OPERATOR_IMAGE='$(image_name operator)'
 WORKER_IMAGE='$(image_name worker)'
+WEBHOOK_IMAGE='$(image_name webhook)'
 KANIKO_IMAGE='$KANIKO_IMAGE'
 TRIVY_IMAGE='$TRIVY_IMAGE'
 BUILDKIT_IMAGE='$(image_name buildkit)'

@@ -17,7 +17,7 @@ use imagefactory_tests::chart::object::{containers, list, pod_specs, text};
 #[test]
 fn every_image_can_be_named_by_registry_repository_tag_and_digest() {
     let digest = format!("sha256:{}", "a".repeat(64));
-    for image in ["operator", "worker", "kaniko", "buildkit", "trivy"] {
+    for image in ["operator", "worker", "webhook", "kaniko", "buildkit", "trivy"] {
         let chart = Chart::minimal()
             .set(&format!("images.{image}.registry=r.example.com:5000"))
             .set(&format!("images.{image}.repository=some/where"))
@@ -46,7 +46,7 @@ fn one_value_moves_all_images_to_another_registry() {
             .set("global.imageRegistry=mirror.example.com:5000")
             .set("scan.javaDatabase.enabled=true"),
     ));
-    assert_eq!(images.len(), 5, "{images:?}");
+    assert_eq!(images.len(), 6, "{images:?}");
     assert!(
         images.iter().all(|image| image.starts_with("mirror.example.com:5000/")),
         "{images:?}"

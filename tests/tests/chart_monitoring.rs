@@ -71,7 +71,8 @@ fn the_service_monitor_finds_the_services_with_metrics_and_no_other() {
         [
             ("image-factory-audit", port.clone()),
             ("image-factory-credentials", port.clone()),
-            ("image-factory-operator", port)
+            ("image-factory-operator", port.clone()),
+            ("image-factory-webhook", port)
         ]
     );
 }
@@ -176,7 +177,7 @@ fn promtool_finds_that_the_alerts_fire_where_they_should() {
 
 #[test]
 fn the_dashboards_come_as_they_are_with_the_label_that_grafana_looks_for() {
-    assert_eq!(of_kind(&render(&Chart::minimal()), "ConfigMap").count(), 3);
+    assert!(find(&render(&Chart::minimal()), "ConfigMap", "image-factory-dashboards").is_none());
     let objects = render(&Chart::minimal().set(EVERYTHING));
     let map = find(&objects, "ConfigMap", "image-factory-dashboards").unwrap();
     assert_eq!(text(map, "/metadata/labels/grafana_dashboard"), "1");
@@ -244,15 +245,22 @@ fn every_query_asks_for_metrics_of_ours_and_leaves_no_variable_open() {
 
 #[test]
 fn a_budget_for_drains_is_there_with_two_replicas_and_holds_up_none_with_one() {
-    assert_eq!(of_kind(&render(&Chart::minimal()), "PodDisruptionBudget").count(), 0);
-    let two = Chart::minimal().set("operator.replicas=2");
-    let objects = render(&two);
-    let budget = find(&objects, "PodDisruptionBudget", "image-factory-operator").unwrap();
-    assert_eq!(budget["spec"]["maxUnavailable"], 1);
-    let deployment = find(&objects, "Deployment", "image-factory-operator").unwrap();
-    assert_eq!(budget["spec"]["selector"], deployment["spec"]["selector"]);
-    let without = render(&two.set("operator.podDisruptionBudget.create=false"));
-    assert_eq!(of_kind(&without, "PodDisruptionBudget").count(), 0);
+    for (component, replicas) in [("operator", 1), ("webhook", 2)] {
+        let title = format!("image-factory-{component}");
+        let by_default = render(&Chart::minimal());
+        let budget = find(&by_default, "PodDisruptionBudget", &title);
+        assert_eq!(budget.is_some(), replicas > 1, "{component}");
+        let one = render(&Chart::minimal().set(&format!("{component}.replicas=1")));
+        assert!(find(&one, "PodDisruptionBudget", &title).is_none(), "{component}");
+        let two = Chart::minimal().set(&format!("{component}.replicas=2"));
+        let objects = render(&two);
+        let budget = find(&objects, "PodDisruptionBudget", &title).unwrap();
+        assert_eq!(budget["spec"]["maxUnavailable"], 1);
+        let deployment = find(&objects, "Deployment", &title).unwrap();
+        assert_eq!(budget["spec"]["selector"], deployment["spec"]["selector"]);
+        let without = render(&two.set(&format!("{component}.podDisruptionBudget.create=false")));
+        assert!(find(&without, "PodDisruptionBudget", &title).is_none(), "{component}");
+    }
 }
 
 #[test]

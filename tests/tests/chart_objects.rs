@@ -72,6 +72,8 @@ fn every_namespaced_object_says_its_namespace() {
         "ClusterRoleBinding",
         "ValidatingAdmissionPolicy",
         "ValidatingAdmissionPolicyBinding",
+        "ValidatingWebhookConfiguration",
+        "MutatingWebhookConfiguration",
         "ImagePolicy",
     ];
     for (values, chart) in all() {
@@ -181,6 +183,7 @@ fn what_a_pod_mounts_is_rendered_or_made_by_somebody_else() {
         "imagefactory-trivy-token",
         "image-factory-audit-tls",
         "img-audit-tls",
+        "webhook-certificate",
     ];
     for (values, chart) in all() {
         let objects = render(&chart);

@@ -119,7 +119,23 @@ image-factory-viewer | pods | get list watch
 image-factory-viewer | pods/log | get
 image-factory-viewer | projects.imagefactory.dev | get list watch
 image-factory-viewer | quarantinerequests.imagefactory.dev | get list watch
-image-factory-viewer | tenantsettings.imagefactory.dev | get list watch";
+image-factory-viewer | tenantsettings.imagefactory.dev | get list watch
+image-factory-webhook in image-factory-system | configmaps [image-factory-ca] | get update
+image-factory-webhook in image-factory-system | configmaps [image-factory-webhook] | get
+image-factory-webhook in image-factory-system | configmaps | create
+image-factory-webhook in image-factory-system | deployments.apps [image-factory-webhook] | get
+image-factory-webhook in image-factory-system | secrets [image-factory-audit-tls image-factory-webhook-tls] | get update
+image-factory-webhook in image-factory-system | secrets | create
+image-factory-webhook | clusterroles.rbac.authorization.k8s.io [image-factory-webhook] | get
+image-factory-webhook | imagepolicies.imagefactory.dev | list watch
+image-factory-webhook | mutatingwebhookconfigurations.admissionregistration.k8s.io [image-factory-webhook] | get list patch update watch
+image-factory-webhook | mutatingwebhookconfigurations.admissionregistration.k8s.io | create
+image-factory-webhook | namespaces | list watch
+image-factory-webhook | projects.imagefactory.dev | list watch
+image-factory-webhook | tenants.imagefactory.dev | list watch
+image-factory-webhook | tenantsettings.imagefactory.dev | list watch
+image-factory-webhook | validatingwebhookconfigurations.admissionregistration.k8s.io [image-factory-webhook] | get list patch update watch
+image-factory-webhook | validatingwebhookconfigurations.admissionregistration.k8s.io | create";
 
 #[test]
 fn the_chart_grants_this_table_and_nothing_else() {
@@ -209,6 +225,8 @@ fn roles_are_bound_to_the_accounts_of_the_factory_and_to_named_groups() {
         format!("{credentials} → ClusterRole image-factory-credentials"),
         format!("{credentials} → Role image-factory-credentials"),
         "ServiceAccount image-factory-system/image-factory-audit → ClusterRole image-factory-audit".to_owned(),
+        "ServiceAccount image-factory-system/image-factory-webhook → ClusterRole image-factory-webhook".to_owned(),
+        "ServiceAccount image-factory-system/image-factory-webhook → Role image-factory-webhook".to_owned(),
         "ServiceAccount image-factory-system/image-factory-test → Role image-factory-test".to_owned(),
     ]
     .into();

@@ -2,7 +2,10 @@
 //! a misspelt field, a wrong type, a field of another version.
 
 use imagefactory_crds::ImagePolicy;
-use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+    ValidatingWebhookConfiguration,
+};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount};
@@ -45,6 +48,10 @@ pub fn faults(object: &Value) -> Vec<String> {
         ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicyBinding") => {
             through::<ValidatingAdmissionPolicyBinding>
         }
+        ("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration") => {
+            through::<ValidatingWebhookConfiguration>
+        }
+        ("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration") => through::<MutatingWebhookConfiguration>,
         ("imagefactory.dev/v1alpha1", "ImagePolicy") => through::<ImagePolicy>,
         (version, kind) => {
             return vec![format!(

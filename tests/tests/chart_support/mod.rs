@@ -33,6 +33,7 @@ fn fill_in_local() -> Chart {
     for (name, value) in [
         ("OPERATOR_IMAGE", image("operator")),
         ("WORKER_IMAGE", image("worker")),
+        ("WEBHOOK_IMAGE", image("webhook")),
         ("KANIKO_IMAGE", image("kaniko")),
         ("TRIVY_IMAGE", image("trivy")),
         ("BUILDKIT_IMAGE", image("buildkit")),

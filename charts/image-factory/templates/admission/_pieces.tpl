@@ -4,7 +4,7 @@ Expressions that several policies share. User names come from values and are wri
 
 {{/* CEL list of the factory's own service accounts. */}}
 {{- define "image-factory.ownUsers" -}}
-[{{ include "image-factory.operatorUser" . | toJson }}, {{ include "image-factory.credentialsUser" . | toJson }}]
+[{{ include "image-factory.operatorUser" . | toJson }}, {{ include "image-factory.credentialsUser" . | toJson }}{{ if .Values.webhook.enabled }}, {{ include "image-factory.webhookUser" . | toJson }}{{ end }}]
 {{- end -}}
 
 {{/* CEL list of controllers of Kubernetes that tidy up: with and without a service account for each. */}}

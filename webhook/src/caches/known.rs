@@ -1,0 +1,115 @@
+//! What is known about one request: a handful of lookups, none of which asks anybody.
+
+use std::sync::Arc;
+
+use imagefactory_crds::admission::{Persons, Request, Subject, World};
+use imagefactory_crds::denial::{Cause, Code, Denial};
+use imagefactory_crds::entitlement::OnboardingPolicy;
+use imagefactory_crds::names::{LABEL_TENANT, TENANT_SETTINGS};
+use imagefactory_crds::{Project, Tenant, TenantSettings};
+use jiff::Timestamp;
+use kube::ResourceExt;
+
+use super::{Caches, Knowledge};
+
+/// What matters to one request.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    tenant: Option<Arc<Tenant>>,
+    settings: Option<Arc<TenantSettings>>,
+    project: Option<Arc<Project>>,
+    namespace_is_leaving: bool,
+    projects: usize,
+}
+
+impl Known {
+    /// As the rules want it.
+    #[must_use]
+    pub fn world<'a>(&'a self, onboarding: OnboardingPolicy, persons: &'a Persons, now: Timestamp) -> World<'a> {
+        World {
+            tenant: self.tenant.as_deref(),
+            settings: self.settings.as_deref(),
+            project: self.project.as_deref(),
+            namespace_is_leaving: self.namespace_is_leaving,
+            projects: self.projects,
+            onboarding,
+            persons,
+            now,
+        }
+    }
+
+    /// Name of the tenant, if the namespace is one's.
+    #[must_use]
+    pub fn tenant(&self) -> Option<String> {
+        self.tenant.as_ref().map(|tenant| tenant.name_any())
+    }
+}
+
+impl Caches {
+    /// Looks up what a request is about.
+    ///
+    /// # Errors
+    /// `decision_unavailable`, where a kind is not known well enough.
+    pub fn known(&self, request: &Request) -> Result<Known, Denial> {
+        self.are_fit()?;
+        let Some(namespace) = request.namespace.as_deref() else {
+            return Ok(Known::default());
+        };
+        let held = self.namespaces.get("", namespace);
+        let tenant = held
+            .as_ref()
+            .and_then(|held| held.labels().get(LABEL_TENANT))
+            .and_then(|tenant| self.tenants.get("", tenant));
+        let project = project_of(&request.subject).and_then(|name| self.projects.get(namespace, name));
+        let itself = usize::from(matches!(request.subject, Subject::Project(_)) && project.is_some());
+        Ok(Known {
+            tenant,
+            settings: self.settings.get(namespace, TENANT_SETTINGS),
+            project,
+            namespace_is_leaving: held.is_some_and(|held| held.metadata.deletion_timestamp.is_some()),
+            projects: self.projects.count(namespace).saturating_sub(itself),
+        })
+    }
+
+    /// Whether all kinds are known well enough.
+    ///
+    /// # Errors
+    /// `decision_unavailable`, naming the first that is not.
+    pub fn are_fit(&self) -> Result<(), Denial> {
+        let unfit = self.knowledge().into_iter().find_map(|(resource, knowledge)| {
+            let why = match knowledge {
+                Knowledge::None => "was not read yet".to_owned(),
+                Knowledge::Of(age) if age > self.limit() => format!(
+                    "is {} seconds old, and more than {} are not trusted",
+                    age.as_secs(),
+                    self.limit().as_secs()
+                ),
+                Knowledge::Of(_) => return None,
+            };
+            Some((resource, why))
+        });
+        match unfit {
+            None => Ok(()),
+            Some((resource, why)) => Err(Denial::new(
+                Code::DecisionUnavailable,
+                format!("Nothing can be decided now: what is known of {resource} {why}. Try again in a minute."),
+            )
+            .because(Cause::of("Cache", resource))),
+        }
+    }
+}
+
+/// Name of the project that an object names, or that it is.
+pub(crate) fn project_of(subject: &Subject) -> Option<&str> {
+    match subject {
+        Subject::Build(write) => {
+            let build = write.new_object().or(write.old_object())?;
+            Some(build.spec.project_ref.name.as_ref())
+        }
+        Subject::Project(write) => {
+            let project = write.new_object().or(write.old_object())?;
+            project.metadata.name.as_deref()
+        }
+        _ => None,
+    }
+}

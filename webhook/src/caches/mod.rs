@@ -1,0 +1,123 @@
+//! What decisions rest on: kinds that are watched, and what of them matters to one request.
+
+pub mod beats;
+mod cache;
+mod feed;
+pub(crate) mod known;
+
+pub use cache::{Cache, Knowledge};
+pub use feed::Watched;
+pub use known::Known;
+
+use std::time::Duration;
+
+use futures::future::{BoxFuture, FutureExt};
+use imagefactory_crds::names::LABEL_TENANT;
+use imagefactory_crds::{ImagePolicy, Project, Tenant, TenantSettings};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Client, ResourceExt};
+
+use beats::Listen;
+
+/// All that is watched.
+#[derive(Clone)]
+pub struct Caches {
+    pub(crate) tenants: Cache<Tenant>,
+    pub(crate) settings: Cache<TenantSettings>,
+    pub(crate) projects: Cache<Project>,
+    pub(crate) namespaces: Cache<Namespace>,
+    pub(crate) policies: Cache<ImagePolicy>,
+    limit: Duration,
+}
+
+/// Calls a macro's body for each cache, so that a kind more is a field and a line.
+macro_rules! each {
+    ($caches:expr, $cache:ident => $body:expr) => {{
+        let all = $caches;
+        vec![
+            {
+                let $cache = &all.tenants;
+                $body
+            },
+            {
+                let $cache = &all.settings;
+                $body
+            },
+            {
+                let $cache = &all.projects;
+                $body
+            },
+            {
+                let $cache = &all.namespaces;
+                $body
+            },
+            {
+                let $cache = &all.policies;
+                $body
+            },
+        ]
+    }};
+}
+
+impl Caches {
+    /// Empty ones, that are too old when nothing was heard of a watch for longer than `limit`.
+    #[must_use]
+    pub fn new(limit: Duration) -> Self {
+        Self {
+            tenants: Cache::of("tenants"),
+            settings: Cache::of("tenantsettings"),
+            projects: Cache::of("projects"),
+            namespaces: Cache::of("namespaces"),
+            policies: Cache::of("imagepolicies"),
+            limit,
+        }
+    }
+
+    /// What notes for each of them when its watch is heard of.
+    #[must_use]
+    pub fn listen(&self) -> Listen {
+        Listen::to(each!(self, cache => (cache.resource(), cache.beat().clone())))
+    }
+
+    /// How old the knowledge of each is.
+    #[must_use]
+    pub fn knowledge(&self) -> Vec<(&'static str, Knowledge)> {
+        each!(self, cache => (cache.resource(), cache.knowledge()))
+    }
+
+    /// How old it may be.
+    #[must_use]
+    pub fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    /// Fills all of them at once, as lists would: objects by the plural names of their kinds. For tests and benchmarks.
+    ///
+    /// # Errors
+    /// When an object is none of its kind.
+    pub fn fill(&self, objects: &serde_json::Value) -> Result<(), serde_json::Error> {
+        each!(self, cache => cache.fill(&objects[cache.resource()]))
+            .into_iter()
+            .collect()
+    }
+
+    /// The watches, to be run for as long as the process lives.
+    #[must_use]
+    pub fn watches(&self, client: &Client) -> Vec<BoxFuture<'static, ()>> {
+        vec![
+            feed::feed(client, self.tenants.clone(), None, |tenant| tenant.status = None).boxed(),
+            feed::feed(client, self.settings.clone(), None, |settings| settings.status = None).boxed(),
+            feed::feed(client, self.projects.clone(), None, |project| project.status = None).boxed(),
+            feed::feed(client, self.namespaces.clone(), Some(LABEL_TENANT), trim_namespace).boxed(),
+            feed::feed(client, self.policies.clone(), None, |policy| policy.status = None).boxed(),
+        ]
+    }
+}
+
+/// Keeps whose it is, and whether it leaves.
+fn trim_namespace(namespace: &mut Namespace) {
+    namespace.spec = None;
+    namespace.status = None;
+    namespace.annotations_mut().clear();
+    namespace.labels_mut().retain(|key, _| key == LABEL_TENANT);
+}

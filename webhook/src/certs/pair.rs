@@ -1,0 +1,116 @@
+//! A certificate and its key as PEM, and what the certificate says.
+
+use jiff::Timestamp;
+use rcgen::KeyPair;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+use x509_parser::pem::{Pem, parse_x509_pem};
+
+/// A certificate and its key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Pair {
+    /// Certificate, PEM.
+    pub certificate: String,
+    /// Private key, PEM.
+    pub key: String,
+}
+
+impl std::fmt::Debug for Pair {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pair")
+            .field("certificate", &self.certificate)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a certificate says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Valid from.
+    pub from: Timestamp,
+    /// Valid until.
+    pub until: Timestamp,
+    /// DNS names, sorted.
+    pub names: Vec<String>,
+}
+
+/// Certificates can't be read or made.
+#[derive(Debug, thiserror::Error)]
+pub enum PairError {
+    /// No PEM of a certificate.
+    #[error("a certificate can't be read: {0}")]
+    Certificate(String),
+    /// No PEM of a key, or the provider of cryptography failed.
+    #[error("a key or certificate could not be made or read")]
+    Key(#[from] rcgen::Error),
+    /// The two don't belong together.
+    #[error("key and certificate do not belong together")]
+    Mismatch,
+    /// A time beyond what certificates can say.
+    #[error("the clock shows a time that no certificate can hold")]
+    Clock,
+}
+
+impl Pair {
+    /// Checks that the key is the certificate's, and says what that says.
+    ///
+    /// # Errors
+    /// When either can't be read, or they don't belong together.
+    pub fn facts(&self) -> Result<Facts, PairError> {
+        let key = KeyPair::from_pem(&self.key)?;
+        with_certificate(&self.certificate, |certificate| {
+            if certificate.public_key().subject_public_key.data.as_ref() != key.public_key_raw() {
+                return Err(PairError::Mismatch);
+            }
+            facts(certificate)
+        })
+    }
+
+    /// Whether the certificate was signed with the key of `authority`'s.
+    #[must_use]
+    pub fn is_signed_by(&self, authority: &str) -> bool {
+        let signed = with_certificate(authority, |authority| {
+            with_certificate(&self.certificate, |certificate| {
+                Ok(certificate.verify_signature(Some(authority.public_key())).is_ok())
+            })
+        });
+        signed.unwrap_or(false)
+    }
+}
+
+/// When a certificate ends; none if it can't be read.
+#[must_use]
+pub fn ends(certificate: &str) -> Option<Timestamp> {
+    with_certificate(certificate, facts).ok().map(|facts| facts.until)
+}
+
+fn with_certificate<T>(
+    pem: &str,
+    look: impl FnOnce(&X509Certificate<'_>) -> Result<T, PairError>,
+) -> Result<T, PairError> {
+    let unreadable = |error: String| PairError::Certificate(error);
+    let (_, pem): (_, Pem) = parse_x509_pem(pem.as_bytes()).map_err(|error| unreadable(error.to_string()))?;
+    let certificate = pem.parse_x509().map_err(|error| unreadable(error.to_string()))?;
+    look(&certificate)
+}
+
+fn facts(certificate: &X509Certificate<'_>) -> Result<Facts, PairError> {
+    let time = |seconds| Timestamp::from_second(seconds).map_err(|_| PairError::Clock);
+    let alternative = certificate
+        .subject_alternative_name()
+        .map_err(|error| PairError::Certificate(error.to_string()))?;
+    let mut names: Vec<String> = alternative
+        .iter()
+        .flat_map(|extension| &extension.value.general_names)
+        .filter_map(|name| match name {
+            GeneralName::DNSName(name) => Some((*name).to_owned()),
+            _ => None,
+        })
+        .collect();
+    names.sort();
+    Ok(Facts {
+        from: time(certificate.validity().not_before.timestamp())?,
+        until: time(certificate.validity().not_after.timestamp())?,
+        names,
+    })
+}

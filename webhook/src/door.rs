@@ -1,0 +1,156 @@
+//! What is answered to a review: looked up, decided, recorded.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use imagefactory_crds::admission::{Attempt, Decision, Persons, Request, Subject, decide};
+use imagefactory_crds::denial::{Cause, Code, Denial};
+use imagefactory_crds::entitlement::OnboardingPolicy;
+use jiff::Timestamp;
+use kube::core::admission::AdmissionResponse;
+use tracing::{debug, warn};
+
+use crate::answer::answer;
+use crate::audit::Recorder;
+use crate::audit::event::{self, Place, Verdict};
+use crate::caches::{Caches, known};
+use crate::metrics::Metrics;
+use crate::review::Asked;
+use crate::settings::Settings;
+use crate::stamp::stamp;
+use crate::subject::{Understood, requester, understand};
+
+/// What it takes to answer. Cloning gives another handle to the same.
+#[derive(Clone)]
+pub struct Door {
+    caches: Caches,
+    onboarding: OnboardingPolicy,
+    persons: Arc<Persons>,
+    recorder: Recorder,
+    metrics: Arc<Metrics>,
+}
+
+impl Door {
+    /// A door that decides from these caches and records there.
+    #[must_use]
+    pub fn new(caches: Caches, settings: &Settings, recorder: Recorder, metrics: Arc<Metrics>) -> Self {
+        Self {
+            caches,
+            onboarding: settings.onboarding,
+            persons: Arc::new(settings.persons()),
+            recorder,
+            metrics,
+        }
+    }
+
+    /// The validating call: the last word, and recorded.
+    pub async fn validate(&self, asked: &Asked) -> AdmissionResponse {
+        let began = Instant::now();
+        let (decision, place) = self.judge(asked);
+        let decision = self.recorded(asked, decision, place).await;
+        let code = decision.denial.as_ref().map(|denial| denial.code);
+        if !asked.dry_run {
+            let operation = event::action(&asked.operation);
+            self.metrics.answered("validate", &asked.kind.kind, operation, code);
+        }
+        self.metrics.took("validate", began.elapsed());
+        debug!(
+            uid = asked.uid,
+            code = code.map(Code::as_str),
+            dry_run = asked.dry_run,
+            "validated"
+        );
+        answer(asked, decision)
+    }
+
+    /// The mutating call: stamps, and lets everything in.
+    #[must_use]
+    pub fn mutate(&self, asked: &Asked) -> AdmissionResponse {
+        let began = Instant::now();
+        let let_in = answer(asked, Decision::default());
+        let answered = match stamp(asked) {
+            None => let_in,
+            Some(patch) => let_in.with_patch(patch).unwrap_or_else(|error| {
+                warn!(%error, "the stamp could not be written");
+                answer(asked, refused(unavailable("The request could not be stamped.")))
+            }),
+        };
+        self.metrics.took("mutate", began.elapsed());
+        answered
+    }
+
+    fn judge(&self, asked: &Asked) -> (Decision, Place) {
+        match understand(asked, &self.persons) {
+            Err(denial) => (refused(denial), Place::default()),
+            Ok(Understood::TidiesUp) => (tidied(), Place::default()),
+            Ok(Understood::Request(request)) => self.decide(&request),
+        }
+    }
+
+    fn decide(&self, request: &Request) -> (Decision, Place) {
+        let mut place = Place {
+            tenant: None,
+            project: known::project_of(&request.subject).map(str::to_owned),
+        };
+        match self.caches.known(request) {
+            Err(denial) => (refused(denial), place),
+            Ok(known) => {
+                place.tenant = tenant_itself(&request.subject).or_else(|| known.tenant());
+                let world = known.world(self.onboarding, &self.persons, Timestamp::now());
+                (decide(request, &world), place)
+            }
+        }
+    }
+
+    /// What is refused, and each change that counts, is durable before the answer leaves. If it can't be, the answer is no.
+    async fn recorded(&self, asked: &Asked, decision: Decision, place: Place) -> Decision {
+        let verdict = match (&decision.denial, &decision.attempt) {
+            (Some(denial), _) => Verdict::Denied(denial),
+            (None, Some(attempt)) => Verdict::LetIn(attempt),
+            (None, None) => return decision,
+        };
+        if asked.dry_run {
+            return decision;
+        }
+        let event = event::event(asked, &requester(asked), place, verdict, Timestamp::now());
+        match self.recorder.record(event).await {
+            Ok(()) => decision,
+            Err(error) => {
+                warn!(%error, "refused, for what was decided could not be recorded");
+                refused(unavailable(
+                    "Nothing can be decided now: what is decided can't be recorded. Try again in a minute.",
+                ))
+            }
+        }
+    }
+}
+
+fn refused(denial: Denial) -> Decision {
+    Decision {
+        denial: Some(denial),
+        ..Decision::default()
+    }
+}
+
+fn unavailable(message: &str) -> Denial {
+    Denial::new(Code::DecisionUnavailable, message).because(Cause::of("Audit", "unavailable"))
+}
+
+/// Somebody tidies up what nobody understands: let in, and on record.
+fn tidied() -> Decision {
+    Decision {
+        attempt: Some(Attempt {
+            reason: Some("the stored object can't be understood".to_owned()),
+            ..Attempt::default()
+        }),
+        ..Decision::default()
+    }
+}
+
+fn tenant_itself(subject: &Subject) -> Option<String> {
+    let Subject::Tenant(write) = subject else {
+        return None;
+    };
+    let tenant = write.new_object().or(write.old_object())?;
+    tenant.metadata.name.clone()
+}

@@ -1,0 +1,37 @@
+//! Image Factory's admission webhook: what comes in as a review is looked up in caches that watches fill, decided by the
+//! rules in `imagefactory_crds::admission`, recorded, and answered. It asks nobody to decide.
+
+pub mod answer;
+pub mod audit;
+pub mod caches;
+pub mod certs;
+pub mod config;
+pub mod door;
+pub mod health;
+pub mod metrics;
+pub mod news;
+pub mod restore;
+pub mod review;
+pub mod router;
+pub mod serve;
+pub mod settings;
+pub mod stamp;
+pub mod startup;
+pub mod subject;
+
+/// An error with all its causes, in one line.
+#[must_use]
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let also = error.to_string();
+        // Some errors print their source themselves.
+        if !text.ends_with(&also) {
+            text.push_str(": ");
+            text.push_str(&also);
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,184 @@
+//! What the process counts. Labels are bounded sets: no name of a tenant or an object is ever one.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use imagefactory_crds::denial::Code;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+/// Content type of what [`Metrics::encode`] writes.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Kinds that are told apart; everything else is `other`.
+const KINDS: [&str; 11] = [
+    "Approval",
+    "Build",
+    "CatalogImage",
+    "ImagePolicy",
+    "ImageScan",
+    "Project",
+    "QuarantineRequest",
+    "SorRecord",
+    "Tenant",
+    "TenantSettings",
+    "Waiver",
+];
+/// Upper bounds of a decision's time, in seconds.
+const BUCKETS: [f64; 11] = [
+    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25, 1.0, 3.0,
+];
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    call: &'static str,
+    kind: &'static str,
+    operation: &'static str,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallLabels {
+    call: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
+}
+
+/// Everything that the process counts.
+pub struct Metrics {
+    registry: Mutex<Registry>,
+    requests: Family<RequestLabels, Counter>,
+    duration: Family<CallLabels, Histogram, fn() -> Histogram>,
+    events: Family<OutcomeLabels, Counter>,
+    spool_bytes: Gauge,
+    spool_events: Gauge,
+    expiry: Gauge,
+}
+
+fn histogram() -> Histogram {
+    Histogram::new(BUCKETS)
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let metrics = Self {
+            registry: Mutex::default(),
+            requests: Family::default(),
+            duration: Family::new_with_constructor(histogram),
+            events: Family::default(),
+            spool_bytes: Gauge::default(),
+            spool_events: Gauge::default(),
+            expiry: Gauge::default(),
+        };
+        let mut registry = Registry::with_prefix("imagefactory");
+        metrics.register(&mut registry);
+        Self {
+            registry: Mutex::new(registry),
+            ..metrics
+        }
+    }
+}
+
+impl Metrics {
+    fn register(&self, registry: &mut Registry) {
+        let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "Version of the running program", version);
+        registry.register(
+            "webhook_requests",
+            "Reviews by call, kind, operation and result, which is allowed or a code",
+            self.requests.clone(),
+        );
+        registry.register_with_unit(
+            "webhook_duration",
+            "Time from a review's last byte to its answer",
+            Unit::Seconds,
+            self.duration.clone(),
+        );
+        registry.register(
+            "webhook_audit_events",
+            "Events by what became of them: delivered, spooled, lost to a full or broken spool, delivery that failed",
+            self.events.clone(),
+        );
+        registry.register_with_unit(
+            "webhook_spool",
+            "Size of the spool",
+            Unit::Bytes,
+            self.spool_bytes.clone(),
+        );
+        registry.register(
+            "webhook_spool_events",
+            "Events that wait in the spool",
+            self.spool_events.clone(),
+        );
+        registry.register_with_unit(
+            "webhook_certificate_expiry_timestamp",
+            "When the certificate that is served ends",
+            Unit::Seconds,
+            self.expiry.clone(),
+        );
+    }
+
+    /// Adds gauges that are computed on scrape.
+    pub fn add_collector(&self, collector: impl Collector) {
+        self.registry
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .register_collector(Box::new(collector));
+    }
+
+    /// A review was answered: `call` is `validate` or `mutate`.
+    pub fn answered(&self, call: &'static str, kind: &str, operation: &'static str, code: Option<Code>) {
+        let kind = KINDS.into_iter().find(|known| *known == kind).unwrap_or("other");
+        let result = code.map_or("allowed", Code::as_str);
+        self.requests
+            .get_or_create(&RequestLabels {
+                call,
+                kind,
+                operation,
+                result,
+            })
+            .inc();
+    }
+
+    /// An answer took so long.
+    pub fn took(&self, call: &'static str, time: Duration) {
+        self.duration
+            .get_or_create(&CallLabels { call })
+            .observe(time.as_secs_f64());
+    }
+
+    /// Something became of so many events: one of a fixed set of words.
+    pub fn events(&self, outcome: &'static str, count: u64) {
+        self.events.get_or_create(&OutcomeLabels { outcome }).inc_by(count);
+    }
+
+    /// The spool holds so much.
+    pub fn spool(&self, bytes: u64, events: u64) {
+        self.spool_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.spool_events.set(i64::try_from(events).unwrap_or(i64::MAX));
+    }
+
+    /// The certificate that is served ends then, in seconds since the epoch.
+    pub fn certificate_ends(&self, at: i64) {
+        self.expiry.set(at);
+    }
+
+    /// Everything in OpenMetrics' text form.
+    ///
+    /// # Errors
+    /// When a collector fails, which none of ours does.
+    pub fn encode(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        text::encode(&mut text, &self.registry.lock().unwrap_or_else(PoisonError::into_inner))?;
+        Ok(text)
+    }
+}

@@ -1,0 +1,4 @@
+//! The two ports.
+
+pub mod plain;
+pub mod secure;

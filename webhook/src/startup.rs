@@ -1,0 +1,276 @@
+//! From first breath to last: log, settings, caches, certificates, ports; and then their order of ending.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use http::HeaderValue;
+use http::header::USER_AGENT;
+use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
+use kube::client::ClientBuilder;
+use kube::{Client, Config};
+use tokio::net::TcpListener;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use tracing_subscriber::EnvFilter;
+
+use crate::audit::Recorder;
+use crate::audit::intake::{Address, Intake};
+use crate::audit::recorder::deliverer;
+use crate::audit::spool::{Spool, SpoolError};
+use crate::caches::Caches;
+use crate::certs::cluster::Cluster;
+use crate::certs::keeper::Keeper;
+use crate::certs::{Served, files};
+use crate::config::{Args, Certificates, LogFormat};
+use crate::door::Door;
+use crate::health::Gates;
+use crate::metrics::Metrics;
+use crate::news;
+use crate::restore;
+use crate::router;
+use crate::serve::{plain, secure};
+use crate::settings::{Settings, SettingsError};
+
+/// Longest that opening a connection to the API server may take.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// The process can't begin, or must not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum StartupError {
+    /// No runtime or signals.
+    #[error("could not start the runtime")]
+    Runtime(#[source] std::io::Error),
+    /// Settings.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The API server's address is not known.
+    #[error("could not find the API server")]
+    Infer(#[from] kube::config::InferConfigError),
+    /// No client.
+    #[error("could not make a client of the API server")]
+    Client(#[source] kube::Error),
+    /// A port.
+    #[error("could not listen on {0}")]
+    Listen(SocketAddr, #[source] std::io::Error),
+    /// The spool.
+    #[error("could not open the spool")]
+    Spool(#[from] SpoolError),
+    /// TLS.
+    #[error("could not set up TLS")]
+    Tls(#[from] rustls::Error),
+}
+
+/// Runs until asked to end.
+///
+/// # Errors
+/// When it can't begin.
+pub fn run(args: &Args) -> Result<(), StartupError> {
+    log(args.log_format);
+    let runtime = Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(StartupError::Runtime)?;
+    runtime.block_on(serve(args))
+}
+
+async fn serve(args: &Args) -> Result<(), StartupError> {
+    let settings = Settings::read(&args.settings)?;
+    info!(version = env!("CARGO_PKG_VERSION"), "starting");
+    let stop = stop()?;
+    let metrics = Arc::new(Metrics::default());
+    let ready = Gates::default();
+    let caches = Caches::new(args.stale());
+    let client = connect(&caches).await?;
+    tokio::spawn(join_all(caches.watches(&client)));
+    ready.add_caches(&caches);
+    metrics.add_collector(crate::health::Ages(caches.clone()));
+
+    let served = Served::default();
+    let authorities = keep_certificates(args, &client, &served, &metrics, &ready);
+    let end = CancellationToken::new();
+    let (recorder, delivery) = record(args, authorities, &metrics, &ready, &end)?;
+    let door = Door::new(caches, &settings, recorder, metrics.clone());
+    let leaving = stop.clone();
+    ready.add("ending", move || leaving.is_cancelled().then(|| "its end".to_owned()));
+
+    let plain = listen(args.health_listen).await?;
+    let app = plain::app(plain::Served { metrics, ready });
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(plain, app).await {
+            warn!(%error, "metrics and health are not served any more");
+        }
+    });
+    let closing = secure::Closing::default();
+    tokio::spawn(close(stop, closing.clone(), Duration::from_secs(args.linger_seconds)));
+    let listener = listen(args.listen).await?;
+    // The door, and with it the way to the audit, is gone when the last connection is.
+    secure::serve(listener, secure::tls(&served)?, router::app(door), closing).await;
+    if let Some(delivery) = delivery {
+        finish(delivery, &end, Duration::from_secs(args.drain_seconds)).await;
+    }
+    info!("ended");
+    Ok(())
+}
+
+async fn finish(mut delivery: JoinHandle<()>, end: &CancellationToken, patience: Duration) {
+    if timeout(patience, &mut delivery).await.is_err() {
+        end.cancel();
+        // What is in flight ends within its own patience; what is left is on the spool.
+        let _ = timeout(Duration::from_secs(2), delivery).await;
+    }
+}
+
+/// Where events go: to the intake, else to the spool, else to the log.
+fn record(
+    args: &Args,
+    authorities: watch::Receiver<String>,
+    metrics: &Arc<Metrics>,
+    ready: &Gates,
+    end: &CancellationToken,
+) -> Result<(Recorder, Option<JoinHandle<()>>), StartupError> {
+    let Some(url) = args.audit_url.clone() else {
+        warn!("no address of the audit's intake: events go to the log alone");
+        return Ok((Recorder::Log, None));
+    };
+    let authorities = match &args.audit_ca {
+        Some(file) => follow_file(file.clone()),
+        None => authorities,
+    };
+    let intake = Intake::new(Address {
+        url,
+        token: args.audit_token.clone(),
+        authorities,
+    });
+    let spool = Spool::open(&args.spool, args.spool_bytes)?;
+    let (delivery, deliverer) = deliverer(spool, intake, metrics.clone());
+    let shown = delivery.clone_full();
+    ready.add("spool", move || {
+        shown().then(|| "room in the spool: does the audit's intake answer?".to_owned())
+    });
+    let task = tokio::spawn(deliverer.run(end.clone()));
+    Ok((Recorder::Delivery(delivery), Some(task)))
+}
+
+/// A file's content, as it changes.
+fn follow_file(path: PathBuf) -> watch::Receiver<String> {
+    let read = move || std::fs::read_to_string(&path).unwrap_or_default();
+    let (sender, receiver) = watch::channel(read());
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            let now = read();
+            sender.send_if_modified(|known| {
+                let news = *known != now;
+                known.clone_from(&now);
+                news
+            });
+        }
+    });
+    receiver
+}
+
+/// First clients are asked to go elsewhere, while word spreads that this process is not ready; then the port closes.
+async fn close(stop: CancellationToken, closing: secure::Closing, linger: Duration) {
+    stop.cancelled().await;
+    closing.soon.cancel();
+    tokio::time::sleep(linger).await;
+    closing.now.cancel();
+}
+
+fn keep_certificates(
+    args: &Args,
+    client: &Client,
+    served: &Served,
+    metrics: &Arc<Metrics>,
+    ready: &Gates,
+) -> watch::Receiver<String> {
+    let shown = served.clone();
+    ready.add("certificate", move || {
+        shown.pair().is_none().then(|| "a certificate to serve".to_owned())
+    });
+    match args.certificates {
+        Certificates::Files => {
+            let folder = args.certificates_folder.clone();
+            tokio::spawn(files::follow(folder, served.clone(), metrics.clone()));
+            watch::channel(String::new()).1
+        }
+        Certificates::Own => {
+            let cluster = Cluster::new(client.clone(), args.names());
+            let keeper = Keeper::new(cluster.clone(), args.terms(), served.clone(), metrics.clone());
+            let shown = keeper.clone();
+            ready.add("configuration", move || {
+                (!shown.is_trusted()).then(|| "the webhook configurations to hold its authority".to_owned())
+            });
+            let (changed, changes) = watch::channel(0);
+            let name = args.names().webhook();
+            tokio::spawn(news::of::<ValidatingWebhookConfiguration>(
+                client.clone(),
+                name.clone(),
+                changed.clone(),
+            ));
+            tokio::spawn(news::of::<MutatingWebhookConfiguration>(client.clone(), name, changed));
+            let bundle = keeper.bundle();
+            tokio::spawn(restore::run(cluster, changes.clone(), bundle.clone()));
+            tokio::spawn(keeper.run(changes));
+            bundle
+        }
+    }
+}
+
+async fn connect(caches: &Caches) -> Result<Client, StartupError> {
+    let mut config = Config::infer().await?;
+    config.connect_timeout = Some(CONNECT);
+    let agent = concat!("image-factory-webhook/", env!("CARGO_PKG_VERSION"));
+    config.headers.push((USER_AGENT, HeaderValue::from_static(agent)));
+    let builder = ClientBuilder::try_from(config).map_err(StartupError::Client)?;
+    Ok(builder.with_layer(&caches.listen()).build())
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, StartupError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| StartupError::Listen(address, error))
+}
+
+fn stop() -> Result<CancellationToken, StartupError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(StartupError::Runtime)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(StartupError::Runtime)?;
+    let stop = CancellationToken::new();
+    let asked = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        info!("asked to end");
+        asked.cancel();
+    });
+    Ok(stop)
+}
+
+fn log(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    let began = match format {
+        LogFormat::Json => log
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .try_init(),
+        LogFormat::Text => log.try_init(),
+    };
+    if began.is_err() {
+        warn!("a log was there already");
+    }
+}
