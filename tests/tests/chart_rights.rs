@@ -132,6 +132,7 @@ image-factory-webhook | mutatingwebhookconfigurations.admissionregistration.k8s.
 image-factory-webhook | mutatingwebhookconfigurations.admissionregistration.k8s.io | create
 image-factory-webhook | namespaces | list watch
 image-factory-webhook | projects.imagefactory.dev | list watch
+image-factory-webhook | sorrecords.imagefactory.dev | list watch
 image-factory-webhook | tenants.imagefactory.dev | list watch
 image-factory-webhook | tenantsettings.imagefactory.dev | list watch
 image-factory-webhook | validatingwebhookconfigurations.admissionregistration.k8s.io [image-factory-webhook] | get list patch update watch

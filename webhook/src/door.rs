@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use imagefactory_crds::admission::{Attempt, Decision, Persons, Request, Subject, decide};
+use imagefactory_crds::admission::{Attempt, Decision, Persons, Request, Subject, Write, decide};
+use imagefactory_crds::audit::{DELETED, spec_hash};
 use imagefactory_crds::denial::{Cause, Code, Denial};
 use imagefactory_crds::entitlement::OnboardingPolicy;
 use jiff::Timestamp;
@@ -89,15 +90,20 @@ impl Door {
 
     fn decide(&self, request: &Request) -> (Decision, Place) {
         let mut place = Place {
-            tenant: None,
             project: known::project_of(&request.subject).map(str::to_owned),
+            ..Place::default()
         };
         match self.caches.known(request) {
             Err(denial) => (refused(denial), place),
             Ok(known) => {
                 place.tenant = tenant_itself(&request.subject).or_else(|| known.tenant());
-                let world = known.world(self.onboarding, &self.persons, Timestamp::now());
-                (decide(request, &world), place)
+                let records = known.records();
+                let world = known.world(&records, self.onboarding, &self.persons, Timestamp::now());
+                let decision = decide(request, &world);
+                if decision.attempt.is_some() {
+                    (place.before_hash, place.after_hash) = hashes(&request.subject);
+                }
+                (decision, place)
             }
         }
     }
@@ -144,6 +150,26 @@ fn tidied() -> Decision {
             ..Attempt::default()
         }),
         ..Decision::default()
+    }
+}
+
+/// Of the spec as it is and as it would be.
+fn hashes(subject: &Subject) -> (String, String) {
+    fn of<T>(write: &Write<T>, hash: impl Fn(&T) -> String) -> (String, String) {
+        let gone = || DELETED.to_owned();
+        (
+            write.old_object().map(&hash).unwrap_or_default(),
+            write.new_object().map_or_else(gone, &hash),
+        )
+    }
+    match subject {
+        Subject::Tenant(write) => of(write, |tenant| spec_hash(&tenant.spec)),
+        Subject::TenantSettings(write) => of(write, |settings| spec_hash(&settings.spec)),
+        Subject::Project(write) => of(write, |project| spec_hash(&project.spec)),
+        Subject::Build(write) => of(write, |build| spec_hash(&build.spec)),
+        Subject::ImagePolicy(write) => of(write, |policy| spec_hash(&policy.spec)),
+        Subject::SorRecord(write) => of(write, |record| spec_hash(&record.spec)),
+        Subject::QuarantineRequest(write) => of(write, |request| spec_hash(&request.spec)),
     }
 }
 

@@ -77,6 +77,8 @@ fn subject(asked: &Asked) -> Option<Result<Subject, Unfit>> {
         "Project" => write(asked).map(Subject::Project),
         "Build" => write(asked).map(Subject::Build),
         "ImagePolicy" => write(asked).map(Subject::ImagePolicy),
+        "SorRecord" => write(asked).map(Subject::SorRecord),
+        "QuarantineRequest" => write(asked).map(Subject::QuarantineRequest),
         _ => return None,
     })
 }

@@ -143,6 +143,8 @@ fn denial(id: &str) -> AuditEvent {
         reason: None,
         before: None,
         after: None,
+        before_hash: String::new(),
+        after_hash: String::new(),
         write_key: String::new(),
         fold_key: String::new(),
         count: 1,

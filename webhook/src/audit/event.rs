@@ -35,6 +35,10 @@ pub struct Place {
     pub tenant: Option<String>,
     /// Project, where there is one.
     pub project: Option<String>,
+    /// Hash of the spec as it is; empty on create.
+    pub before_hash: String,
+    /// Hash of the spec as it would be, or that it goes.
+    pub after_hash: String,
 }
 
 /// The event of a decision about a request.
@@ -56,6 +60,8 @@ pub fn event(asked: &Asked, user: &Requester, place: Place, verdict: Verdict<'_>
         reason: None,
         before: None,
         after: None,
+        before_hash: place.before_hash,
+        after_hash: place.after_hash,
         write_key: write_key(asked, user, &resource),
         fold_key: String::new(),
         count: 1,

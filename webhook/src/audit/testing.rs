@@ -25,6 +25,8 @@ pub(crate) fn event(id: &str, size: usize) -> AuditEvent {
         reason: None,
         before: None,
         after: None,
+        before_hash: String::new(),
+        after_hash: String::new(),
         write_key: "w".to_owned(),
         fold_key: String::new(),
         count: 1,

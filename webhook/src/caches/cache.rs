@@ -86,6 +86,14 @@ impl<K: ResourceExt> Cache<K> {
         self.read().objects.get(namespace)?.get(name).cloned()
     }
 
+    /// The objects in a namespace that are so; all are looked at.
+    #[must_use]
+    pub fn find(&self, namespace: &str, is_it: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
+        let state = self.read();
+        let objects = state.objects.get(namespace).into_iter().flat_map(HashMap::values);
+        objects.filter(|object| is_it(object)).cloned().collect()
+    }
+
     /// How many objects are in a namespace.
     #[must_use]
     pub fn count(&self, namespace: &str) -> usize {

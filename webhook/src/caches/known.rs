@@ -6,7 +6,7 @@ use imagefactory_crds::admission::{Persons, Request, Subject, World};
 use imagefactory_crds::denial::{Cause, Code, Denial};
 use imagefactory_crds::entitlement::OnboardingPolicy;
 use imagefactory_crds::names::{LABEL_TENANT, TENANT_SETTINGS};
-use imagefactory_crds::{Project, Tenant, TenantSettings};
+use imagefactory_crds::{Project, SorRecord, Tenant, TenantSettings};
 use jiff::Timestamp;
 use kube::ResourceExt;
 
@@ -20,18 +20,33 @@ pub struct Known {
     project: Option<Arc<Project>>,
     namespace_is_leaving: bool,
     projects: usize,
+    records: Vec<Arc<SorRecord>>,
 }
 
 impl Known {
-    /// As the rules want it.
+    /// Records of the id that a request names.
     #[must_use]
-    pub fn world<'a>(&'a self, onboarding: OnboardingPolicy, persons: &'a Persons, now: Timestamp) -> World<'a> {
+    pub fn records(&self) -> Vec<&SorRecord> {
+        self.records.iter().map(AsRef::as_ref).collect()
+    }
+
+    /// As the rules want it, with the [`Known::records`].
+    #[must_use]
+    pub fn world<'a>(
+        &'a self,
+        records: &'a [&'a SorRecord],
+        onboarding: OnboardingPolicy,
+        persons: &'a Persons,
+        now: Timestamp,
+    ) -> World<'a> {
         World {
             tenant: self.tenant.as_deref(),
             settings: self.settings.as_deref(),
             project: self.project.as_deref(),
             namespace_is_leaving: self.namespace_is_leaving,
             projects: self.projects,
+            records,
+            platform_placement: None,
             onboarding,
             persons,
             now,
@@ -68,7 +83,12 @@ impl Caches {
             project,
             namespace_is_leaving: held.is_some_and(|held| held.metadata.deletion_timestamp.is_some()),
             projects: self.projects.count(namespace).saturating_sub(itself),
+            records: record_of(&request.subject).map_or_else(Vec::new, |id| self.records_of(id)),
         })
+    }
+
+    fn records_of(&self, id: &str) -> Vec<Arc<SorRecord>> {
+        self.records.find("", |record| record.spec.record_id.as_str() == id)
     }
 
     /// Whether all kinds are known well enough.
@@ -99,12 +119,24 @@ impl Caches {
     }
 }
 
+/// Id of the record that a new request rests on.
+fn record_of(subject: &Subject) -> Option<&str> {
+    let Subject::QuarantineRequest(write) = subject else {
+        return None;
+    };
+    write.new_object()?.spec.sor_record_id.as_ref().map(AsRef::as_ref)
+}
+
 /// Name of the project that an object names, or that it is.
 pub(crate) fn project_of(subject: &Subject) -> Option<&str> {
     match subject {
         Subject::Build(write) => {
             let build = write.new_object().or(write.old_object())?;
             Some(build.spec.project_ref.name.as_ref())
+        }
+        Subject::QuarantineRequest(write) => {
+            let request = write.new_object().or(write.old_object())?;
+            Some(request.spec.project_ref.name.as_ref())
         }
         Subject::Project(write) => {
             let project = write.new_object().or(write.old_object())?;

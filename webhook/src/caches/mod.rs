@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
 use imagefactory_crds::names::LABEL_TENANT;
-use imagefactory_crds::{ImagePolicy, Project, Tenant, TenantSettings};
+use imagefactory_crds::{ImagePolicy, Project, SorRecord, Tenant, TenantSettings};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Client, ResourceExt};
 
@@ -27,6 +27,7 @@ pub struct Caches {
     pub(crate) projects: Cache<Project>,
     pub(crate) namespaces: Cache<Namespace>,
     pub(crate) policies: Cache<ImagePolicy>,
+    pub(crate) records: Cache<SorRecord>,
     limit: Duration,
 }
 
@@ -55,6 +56,10 @@ macro_rules! each {
                 let $cache = &all.policies;
                 $body
             },
+            {
+                let $cache = &all.records;
+                $body
+            },
         ]
     }};
 }
@@ -69,6 +74,7 @@ impl Caches {
             projects: Cache::of("projects"),
             namespaces: Cache::of("namespaces"),
             policies: Cache::of("imagepolicies"),
+            records: Cache::of("sorrecords"),
             limit,
         }
     }
@@ -110,6 +116,8 @@ impl Caches {
             feed::feed(client, self.projects.clone(), None, |project| project.status = None).boxed(),
             feed::feed(client, self.namespaces.clone(), Some(LABEL_TENANT), trim_namespace).boxed(),
             feed::feed(client, self.policies.clone(), None, |policy| policy.status = None).boxed(),
+            // How long a record is trusted stands in its status.
+            feed::feed(client, self.records.clone(), None, |_| ()).boxed(),
         ]
     }
 }

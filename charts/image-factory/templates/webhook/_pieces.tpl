@@ -89,7 +89,7 @@ webhooks:
       - apiGroups: [imagefactory.dev]
         apiVersions: [v1alpha1]
         operations: [CREATE, UPDATE, DELETE]
-        resources: [builds, imagepolicies, projects, tenants, tenantsettings]
+        resources: [builds, imagepolicies, projects, quarantinerequests, sorrecords, tenants, tenantsettings]
         scope: "*"
     matchConditions:
       {{- include "image-factory.webhookExclusions" . | nindent 6 }}
@@ -144,7 +144,7 @@ webhooks:
       - apiGroups: [imagefactory.dev]
         apiVersions: [v1alpha1]
         operations: [CREATE, UPDATE]
-        resources: [builds]
+        resources: [builds, quarantinerequests]
         scope: "*"
     matchConditions:
       - name: not-the-factory-itself

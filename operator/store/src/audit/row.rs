@@ -3,14 +3,13 @@
 //! Text of columns is cut and has no NUL (PostgreSQL takes none, and its indexes take no long text); the event itself is
 //! kept whole in its JSON.
 //!
-//! - `wants`: what an attempt would leave behind: a digest of kind, namespace, name and `after`, or of its deletion.
-//! - `shows`: what an event shows to be so: of a confirmation the object's `after`, of a later attempt its `before`.
+//! - `wants`: what an attempt would leave behind: a digest of kind, namespace, name and the hash of the spec after it.
+//! - `shows`: what an event shows to be so: of a confirmation the spec that was seen, of a later attempt the one before it.
 //!   An attempt is confirmed by an event that shows what it wants.
 
 use imagefactory_crds::audit::{AuditEvent, EventKind};
-use serde_json::Value;
 
-use super::{canonical, chain};
+use super::chain;
 
 /// Longest text of a column, in bytes: names of Kubernetes fit, and so do three of them in one index.
 const LONGEST: usize = 253;
@@ -74,29 +73,22 @@ pub(super) fn cut(text: &str) -> String {
 
 fn wants(event: &AuditEvent) -> String {
     match event.kind {
-        EventKind::Attempt => state(event, event.after.as_ref()),
+        EventKind::Attempt => state(event, &event.after_hash),
         _ => String::new(),
     }
 }
 
 fn shows(event: &AuditEvent) -> String {
     match event.kind {
-        EventKind::Confirmation => state(event, event.after.as_ref()),
-        EventKind::Attempt if event.action != "create" => event
-            .before
-            .as_ref()
-            .map_or_else(String::new, |before| digest(event, &canonical::value(before))),
+        EventKind::Confirmation => state(event, &event.after_hash),
+        EventKind::Attempt => state(event, &event.before_hash),
         _ => String::new(),
     }
 }
 
-/// The object as `after` says; or that it is gone. Empty where neither is said.
-fn state(event: &AuditEvent, after: Option<&Value>) -> String {
-    match after {
-        Some(after) => digest(event, &canonical::value(after)),
-        None if event.action == "delete" => digest(event, "deleted"),
-        None => String::new(),
-    }
+/// The object as that hash says. Empty where nothing is said.
+fn state(event: &AuditEvent, hash: &str) -> String {
+    if hash.is_empty() { String::new() } else { digest(event, hash) }
 }
 
 fn digest(event: &AuditEvent, state: &str) -> String {

@@ -178,7 +178,7 @@ async fn a_deletion_is_confirmed_by_the_object_that_is_gone(db: Db) {
     let store = db.store().await;
     let gone = |event: AuditEvent| AuditEvent {
         action: "delete".to_owned(),
-        after: None,
+        after_hash: DELETED.to_owned(),
         ..event
     };
     store.append(vec![gone(attempt("a", 0, ("x", "")))]).await.unwrap();
@@ -192,7 +192,7 @@ async fn a_confirmation_names_the_write_or_the_state(db: Db) {
     let store = db.store().await;
     let keyed = |event: AuditEvent| AuditEvent {
         write_key: "d".repeat(64),
-        after: None,
+        after_hash: String::new(),
         ..event
     };
     store

@@ -125,6 +125,8 @@ pub fn denial(id: &str, seconds: i64) -> AuditEvent {
         reason: None,
         before: None,
         after: None,
+        before_hash: String::new(),
+        after_hash: String::new(),
         write_key: String::new(),
         fold_key: String::new(),
         count: 1,
@@ -146,8 +148,8 @@ pub fn attempt(id: &str, seconds: i64, states: (&str, &str)) -> AuditEvent {
         resource: tenant(),
         code: None,
         capability: None,
-        before: Some(serde_json::json!({"state": states.0})),
-        after: Some(serde_json::json!({"state": states.1})),
+        before_hash: states.0.to_owned(),
+        after_hash: states.1.to_owned(),
         ..denial(id, seconds)
     }
 }
@@ -155,7 +157,6 @@ pub fn attempt(id: &str, seconds: i64, states: (&str, &str)) -> AuditEvent {
 pub fn confirmation(id: &str, seconds: i64, state: &str) -> AuditEvent {
     AuditEvent {
         kind: EventKind::Confirmation,
-        before: None,
         ..attempt(id, seconds, ("", state))
     }
 }
