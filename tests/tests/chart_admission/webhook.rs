@@ -17,7 +17,7 @@ fn service(name: &str, namespace: &str) -> Value {
     json!({"service": {"name": name, "namespace": namespace}})
 }
 
-fn write(user: &str, object: Value) -> Vec<Request> {
+fn write(user: &str, object: &Value) -> Vec<Request> {
     let kinds = ["validatingwebhookconfigurations", "mutatingwebhookconfigurations"];
     let of = |(operation, kind): (&'static str, &str)| Request {
         object: object.clone(),
@@ -57,11 +57,11 @@ fn the_webhooks_account_writes_its_own_configurations_for_its_own_service_and_ou
             "no Service called but its own",
         ),
     ] {
-        for request in write(WEBHOOK, object) {
+        for request in write(WEBHOOK, &object) {
             expect(&request, words);
         }
     }
-    for request in write(ADMINISTRATOR, configuration("everything", &elsewhere, "*")) {
+    for request in write(ADMINISTRATOR, &configuration("everything", &elsewhere, "*")) {
         expect(&request, "");
     }
 }
