@@ -162,11 +162,11 @@ impl Refusal {
     /// The project is archived: nothing new starts in it.
     #[must_use]
     pub fn archived(project: &str) -> Self {
-        Self::withheld(entitlement::archived(project))
+        Self::withheld(&entitlement::archived(project))
     }
 
     /// What the webhook would deny, in the same words.
-    fn withheld(withheld: Withheld) -> Self {
+    fn withheld(withheld: &Withheld) -> Self {
         Self::denial(withheld.code.as_str(), &withheld.message, withheld.remediation)
     }
 
@@ -300,7 +300,8 @@ fn find_project<'a>(identity: &Identity, references: References<'a>) -> Result<&
 
 /// Entitlement: what the webhook asks too, asked again before a pod exists and before an image is published.
 fn check_entitlement(tenant: &Tenant, project: &Project, settings: &Settings) -> Result<(), Refusal> {
-    entitlement::may_build(Some(tenant), Some(project), settings.onboarding).map_err(Refusal::withheld)
+    entitlement::may_build(Some(tenant), Some(project), settings.onboarding)
+        .map_err(|withheld| Refusal::withheld(&withheld))
 }
 
 /// The schema refuses reserved names too; this holds where the schema was not asked.
