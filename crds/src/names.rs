@@ -44,10 +44,6 @@ pub const FIELD_MANAGER_CERTIFICATES: &str = "imagefactory.dev/webhook-certifica
 pub const RESERVED_PREFIX: &str = "imagefactory-";
 /// The one TenantSettings of a tenant.
 pub const TENANT_SETTINGS: &str = "settings";
-/// Annotation: who asked, stamped by the webhook when the object is made (trust.md, Persons).
-pub const ANNOTATION_REQUESTED_BY: &str = "imagefactory.dev/requested-by";
-/// Annotation that confirms a destructive act: the name of the object, or of members, comma-separated.
-pub const ANNOTATION_CONFIRM: &str = "imagefactory.dev/confirm";
 
 /// Namespace of a tenant.
 #[must_use]

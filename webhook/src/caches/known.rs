@@ -124,7 +124,7 @@ fn record_of(subject: &Subject) -> Option<&str> {
     let Subject::QuarantineRequest(write) = subject else {
         return None;
     };
-    write.new_object()?.spec.sor_record_id.as_ref().map(AsRef::as_ref)
+    write.new_object()?.spec.sor_record_id.as_ref().map(|id| id.as_str())
 }
 
 /// Name of the project that an object names, or that it is.

@@ -88,7 +88,11 @@ fn shows(event: &AuditEvent) -> String {
 
 /// The object as that hash says. Empty where nothing is said.
 fn state(event: &AuditEvent, hash: &str) -> String {
-    if hash.is_empty() { String::new() } else { digest(event, hash) }
+    if hash.is_empty() {
+        String::new()
+    } else {
+        digest(event, hash)
+    }
 }
 
 fn digest(event: &AuditEvent, state: &str) -> String {

@@ -1,6 +1,6 @@
 //! Lists: filters, pages, and what became of attempts.
 
-use imagefactory_crds::audit::{AuditEvent, EventKind};
+use imagefactory_crds::audit::{AuditEvent, DELETED, EventKind};
 use imagefactory_crds::denial::Code;
 use imagefactory_store::{Filter, Outcome, Page};
 use jiff::{SignedDuration, Timestamp};
