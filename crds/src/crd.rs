@@ -36,6 +36,7 @@ fn finish(crd: &CustomResourceDefinition) -> Result<(String, Value), serde_json:
         unobserved_until_seen(schema);
         tidy(schema);
         restrict_name(schema, &kind);
+        schema.pointer_mut("/properties/spec").into_iter().for_each(pin_times);
         match kind.as_str() {
             "Build" => freeze_spec_but(schema, "Build", "cancelled"),
             "QuarantineRequest" => freeze_spec_but(schema, "QuarantineRequest", "withdrawn"),
@@ -122,6 +123,21 @@ fn tidy(schema: &mut Value) {
         }
     } else if let Some(list) = schema.as_array_mut() {
         list.iter_mut().for_each(tidy);
+    }
+}
+
+/// A moment as everybody reads it. The API server's `format: date-time` takes forms that the operator does not.
+const MOMENT: &str = r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$";
+
+/// Moments that people write have one form.
+fn pin_times(schema: &mut Value) {
+    if let Some(object) = schema.as_object_mut() {
+        object.values_mut().for_each(pin_times);
+        if object.get("format") == Some(&json!("date-time")) {
+            object.insert("pattern".to_owned(), json!(MOMENT));
+        }
+    } else if let Some(list) = schema.as_array_mut() {
+        list.iter_mut().for_each(pin_times);
     }
 }
 
