@@ -109,7 +109,6 @@ pub struct SorRecordSpec {
     pub justification: Option<Justification>,
     /// From when on the record does not count any more. Without it, it counts until it is suspended or deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "moment")]
     pub expires_at: Option<Time>,
     /// While true the record does not count.
     #[serde(default)]
@@ -169,14 +168,4 @@ impl SorRecord {
         let created = self.metadata.creation_timestamp.as_ref().map(|time| time.0);
         (created, self.metadata.name.as_deref())
     }
-}
-
-/// A moment as RFC 3339 writes it. The pattern says it where a format is not looked at.
-fn moment(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::json_schema!({
-        "type": "string",
-        "format": "date-time",
-        "maxLength": 40,
-        "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})$",
-    })
 }
