@@ -9,6 +9,14 @@ images:
   buildkit: ${BUILDKIT_IMAGE}
   trivy: ${TRIVY_IMAGE}
 
+# Tests that write as nobody in particular run without the door: they predate it. Put it up by hand: hack/deploy/deploy.sh --set webhook.enabled=true,audit.enabled=true
+webhook:
+  enabled: false
+  resources: {requests: {cpu: 10m, memory: 32Mi}}
+audit:
+  enabled: false
+  resources: {requests: {cpu: 10m, memory: 32Mi}}
+
 seccomp:
   kubeletDirectory: ${KUBELET_DIR}
 

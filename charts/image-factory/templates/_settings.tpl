@@ -75,4 +75,5 @@ sor:
   {{- end }}
   {{- end }}
 requireUserNamespaces: {{ .Values.requireUserNamespaces }}
+stampsRequester: {{ .Values.webhook.enabled }}
 {{- end -}}

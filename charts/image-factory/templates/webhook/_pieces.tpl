@@ -24,6 +24,15 @@ process reads the same text from a ConfigMap when it has to restore one.
 {{- end -}}
 {{- end -}}
 
+{{/* Where events go: the address that is given, else the release's own intake, else nowhere. */}}
+{{- define "image-factory.auditUrl" -}}
+{{- if .Values.webhook.audit.url -}}
+{{- .Values.webhook.audit.url -}}
+{{- else if .Values.audit.enabled -}}
+{{- printf "https://%s-audit.%s.svc:8443" (include "image-factory.fullname" .) .Release.Namespace -}}
+{{- end -}}
+{{- end -}}
+
 {{/* What decisions rest on (imagefactory_webhook::settings). An unknown key is refused there. */}}
 {{- define "image-factory.webhookSettings" -}}
 {{- $own := concat (include "image-factory.ownUsers" . | fromJsonArray) (include "image-factory.tidyingUsers" . | fromJsonArray) -}}
