@@ -15,7 +15,6 @@ use tower::{Layer, Service};
 use super::Metrics;
 
 /// Resources that are told apart; everything else is `other`.
-
 const RESOURCES: [&str; 24] = [
     "builds",
     "configmaps",
