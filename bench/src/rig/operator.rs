@@ -77,6 +77,8 @@ impl Operator {
             .args(["--listen", &format!("127.0.0.1:{port}")])
             .args(["--lease-seconds", &lease.as_secs().to_string()])
             .env("KUBECONFIG", plane.kubeconfig("operator"))
+            // As the chart has it.
+            .env("MALLOC_ARENA_MAX", "1")
             .env_remove("POD_NAME");
         let address = format!("http://127.0.0.1:{port}")
             .parse()

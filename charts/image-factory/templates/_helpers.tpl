@@ -170,4 +170,7 @@ readinessProbe:
 - name: CONTROLLER_POD_NAME
   valueFrom:
     fieldRef: {fieldPath: metadata.name}
+# One heap for all threads: what a list of thousands of objects leaves behind is used again (docs/benchmarks.md).
+- name: MALLOC_ARENA_MAX
+  value: "1"
 {{- end -}}
