@@ -43,13 +43,25 @@ impl Door {
         let output = Command::new(script).args(arguments).output();
         let output = output.map_err(|error| error.to_string())?;
         let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
-        if output.status.success() { Ok(()) } else { Err(said.concat()) }
+        if output.status.success() {
+            Ok(())
+        } else {
+            Err(said.concat())
+        }
     }
 
     fn audit(&self, arguments: &[&str]) -> String {
         let installation = &self.cluster.installation;
         let deployment = format!("deploy/{}-audit", installation.prefix());
-        let exec = ["exec", "-n", &installation.namespace, &deployment, "--", "/operator", "audit"];
+        let exec = [
+            "exec",
+            "-n",
+            &installation.namespace,
+            &deployment,
+            "--",
+            "/operator",
+            "audit",
+        ];
         self.cluster.kubectl().run(&[&exec[..], arguments].concat()).expect_ok()
     }
 
@@ -57,7 +69,9 @@ impl Door {
     fn entries(&self, tenant: &TestTenant, more: &[&str]) -> Vec<Value> {
         let list = ["list", "-o", "json", "--limit", "500", "--tenant", &tenant.name];
         let said = self.audit(&[&list[..], more].concat());
-        said.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+        said.lines()
+            .map(|line| serde_json::from_str(line).expect("a line of JSON"))
+            .collect()
     }
 }
 
@@ -131,36 +145,69 @@ async fn not_entitled(door: &Door) {
     let off = json!({"capabilities": {"build": false, "changeReason": "a test"}});
     let tenant = TestTenant::create_with("door-off", off).await;
     let status = refused(try_build(&tenant, "never", true).await);
-    assert_eq!((status.code, status.reason.as_str()), (403, "tenant_capability_not_entitled"));
-    assert_eq!(door.entries(&tenant, &["--kind", "denial"]).len(), 0, "a dry run is judged and not audited");
+    assert_eq!(
+        (status.code, status.reason.as_str()),
+        (403, "tenant_capability_not_entitled")
+    );
+    assert_eq!(
+        door.entries(&tenant, &["--kind", "denial"]).len(),
+        0,
+        "a dry run is judged and not audited"
+    );
 
     let status = refused(try_build(&tenant, "never", false).await);
-    assert_eq!((status.code, status.reason.as_str()), (403, "tenant_capability_not_entitled"));
+    assert_eq!(
+        (status.code, status.reason.as_str()),
+        (403, "tenant_capability_not_entitled")
+    );
     let words = "Image build is not enabled for this tenant. Contact your administrator to request access.";
     assert!(status.message.ends_with(words), "{}", status.message);
     let causes = causes(&status);
-    assert!(causes.contains(&("Capability".to_owned(), "build".to_owned())), "{causes:?}");
-    assert!(causes.contains(&("Tenant".to_owned(), tenant.name.clone())), "{causes:?}");
+    assert!(
+        causes.contains(&("Capability".to_owned(), "build".to_owned())),
+        "{causes:?}"
+    );
+    assert!(
+        causes.contains(&("Tenant".to_owned(), tenant.name.clone())),
+        "{causes:?}"
+    );
 
     let left = tenant.api::<Build>().list(&ListParams::default()).await.unwrap();
-    assert!(left.items.is_empty() && tenant.pods().await.is_empty(), "a denial has no side effect");
+    assert!(
+        left.items.is_empty() && tenant.pods().await.is_empty(),
+        "a denial has no side effect"
+    );
     let entries = until("the denial is on record", 10, async || {
         Some(door.entries(&tenant, &["--kind", "denial"])).filter(|entries| !entries.is_empty())
     })
     .await;
     assert_eq!(entries.len(), 1, "{entries:?}");
     let told = entries[0].to_string();
-    assert!(told.contains("tenant_capability_not_entitled") && told.contains("never"), "{told}");
+    assert!(
+        told.contains("tenant_capability_not_entitled") && told.contains("never"),
+        "{told}"
+    );
 }
 
 async fn not_registered(door: &Door) {
     let on = json!({"capabilities": {"build": true, "quarantineRequest": true, "changeReason": "a test"}});
     let tenant = TestTenant::create_with("door-sor", on).await;
     let requests = tenant.api::<QuarantineRequest>();
-    let status = refused(requests.create(&PostParams::default(), &request("redis", "APP-404")).await);
-    assert_eq!((status.code, status.reason.as_str()), (412, "sor_registration_required"));
+    let status = refused(
+        requests
+            .create(&PostParams::default(), &request("redis", "APP-404"))
+            .await,
+    );
+    assert_eq!(
+        (status.code, status.reason.as_str()),
+        (412, "sor_registration_required")
+    );
     let words = "Enterprise EPR registration is required before requesting quarantine.";
-    assert!(status.message.contains(words) && status.message.contains("APP-404"), "{}", status.message);
+    assert!(
+        status.message.contains(words) && status.message.contains("APP-404"),
+        "{}",
+        status.message
+    );
     assert!(requests.list(&ListParams::default()).await.unwrap().items.is_empty());
     let entries = door.entries(&tenant, &["--code", "sor_registration_required"]);
     assert_eq!(entries.len(), 1, "{entries:?}");
@@ -172,7 +219,11 @@ async fn not_confirmed(door: &Door) {
     tenant.project("doomed", json!({})).await;
     let status = refused(projects.delete("doomed", &DeleteParams::default()).await);
     assert_eq!((status.code, status.reason.as_str()), (409, "confirmation_required"));
-    assert!(status.message.contains("imagefactory.dev/confirm"), "{}", status.message);
+    assert!(
+        status.message.contains("imagefactory.dev/confirm"),
+        "{}",
+        status.message
+    );
     let confirm = json!({"metadata": {"annotations": {"imagefactory.dev/confirm": "doomed"}}});
     let patch = PatchParams::default();
     projects.patch("doomed", &patch, &Patch::Merge(&confirm)).await.unwrap();
@@ -184,10 +235,16 @@ async fn stamped(door: &Door) {
     let tenant = TestTenant::create("door-stamp").await;
     let made = try_build(&tenant, "asked", false).await.unwrap();
     let asked = made.annotations().get("imagefactory.dev/requested-by").cloned();
-    assert!(asked.as_ref().is_some_and(|name| !name.is_empty()), "{:?}", made.annotations());
+    assert!(
+        asked.as_ref().is_some_and(|name| !name.is_empty()),
+        "{:?}",
+        made.annotations()
+    );
     let forge = json!({"metadata": {"annotations": {"imagefactory.dev/requested-by": "somebody else"}}});
     let builds = tenant.api::<Build>();
-    let patched = builds.patch("asked", &PatchParams::default(), &Patch::Merge(&forge)).await;
+    let patched = builds
+        .patch("asked", &PatchParams::default(), &Patch::Merge(&forge))
+        .await;
     let status = refused(patched);
     assert_eq!((status.code, status.reason.as_str()), (422, "field_immutable"));
     tenant.has_succeeded("asked").await;
@@ -240,8 +297,14 @@ async fn restored(door: &Door) {
     until("both configurations are back, with their authority", 30, async || {
         let validating = validating.get_opt(&name).await.unwrap()?;
         let mutating = mutating.get_opt(&name).await.unwrap()?;
-        let with = validating.webhooks?.iter().all(|webhook| webhook.client_config.ca_bundle.is_some());
-        let and = mutating.webhooks?.iter().all(|webhook| webhook.client_config.ca_bundle.is_some());
+        let with = validating
+            .webhooks?
+            .iter()
+            .all(|webhook| webhook.client_config.ca_bundle.is_some());
+        let and = mutating
+            .webhooks?
+            .iter()
+            .all(|webhook| webhook.client_config.ca_bundle.is_some());
         (with && and).then_some(())
     })
     .await;
