@@ -84,7 +84,7 @@ fn every_policy_is_bound_fails_closed_and_says_why_in_words() {
         let objects = render(&chart);
         let policies: Vec<&Value> = of_kind(&objects, "ValidatingAdmissionPolicy").collect();
         // One more where the webhook writes its configurations itself.
-        assert!(matches!(policies.len(), 8 | 9), "{}", policies.len());
+        assert!(matches!(policies.len(), 9 | 10), "{}", policies.len());
         for policy in policies {
             let bindings: Vec<&Value> = of_kind(&objects, "ValidatingAdmissionPolicyBinding")
                 .filter(|binding| text(binding, "/spec/policyName") == name(policy))
