@@ -6,6 +6,8 @@
     reason = "a test that can't go on ends and says why"
 )]
 
+use std::time::Duration;
+
 use std::collections::BTreeSet;
 
 use imagefactory_crds::Build;
@@ -126,6 +128,8 @@ async fn a_build_goes_last_and_leaves_its_logs_its_image_and_the_newest_success(
     let tenant = TestTenant::create("goeslast").await;
     let first = generated(&tenant, json!({"source": quick()})).await;
     let second = generated(&tenant, json!({"source": quick()})).await;
+    // Times of completion are whole seconds, and by names the last may not be the newest.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
     let third = generated(&tenant, json!({"source": quick(), "cancelled": true})).await;
     for build in [&first, &second] {
         assert!(status_of(build).output.is_some(), "{}", told(build));

@@ -200,7 +200,7 @@ const CHILD: &str = "WEBHOOK_TEST_SPOOL";
 
 /// The child: records for as long as it lives, and says which events were.
 #[tokio::test]
-#[ignore = "only as a child of the test below"]
+#[ignore = "started by the test that kills it"]
 async fn child() {
     let folder = std::env::var(CHILD).unwrap();
     let (delivery, _task, _end) = begin(Path::new(&folder), 1, 1 << 26);
