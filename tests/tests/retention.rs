@@ -6,9 +6,8 @@
     reason = "a test that can't go on ends and says why"
 )]
 
-use std::time::Duration;
-
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use imagefactory_crds::Build;
 use imagefactory_crds::build::{FailureClass, Usage};
