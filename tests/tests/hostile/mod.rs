@@ -157,7 +157,7 @@ fn settings() -> Value {
     json!({
         "displayName": "Name", "logoUrl": "https://example.com/logo.png", "timeZone": "Europe/Zurich",
         "language": "de-CH", "contactEmail": "a@example.com", "supportEmail": "b@example.com",
-        "members": [{"subject": {"kind": "ServiceAccount", "name": "ci", "namespace": "ci"}, "role": "mine"}],
+        "members": [{"subject": {"kind": "ServiceAccount", "name": "ci", "namespace": "ci"}, "role": "mine", "projects": ["web"]}],
         "roles": [{"name": "mine", "description": "Text", "permissions": ["ViewProjects"]}],
         "retention": {"maxAge": "720h"},
         "buildDefaults": {"timeout": "30m", "resources": resources(), "placement": placement()},
