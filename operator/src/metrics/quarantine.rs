@@ -149,12 +149,12 @@ fn records(records: &Store<SorRecord>) -> BTreeMap<&'static str, i64> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use kube::core::DeserializeGuard;
     use kube::runtime::watcher::Event;
     use serde_json::json;
 
     use super::*;
     use crate::testing::object;
+    use crate::watches::Guarded;
     use crate::watches::Hubs;
 
     fn shown() -> Hubs {
@@ -170,15 +170,14 @@ pub(super) mod tests {
                 "spec": {"source": {"image": "a"}, "justification": "a", "projectRef": {"name": "web"}},
                 "status": {"observedGeneration": 1, "phase": phase},
             }));
-            hubs.quarantine_requests
-                .take(Event::Apply(DeserializeGuard(Ok(request))));
+            hubs.quarantine_requests.take(Event::Apply(Guarded(Ok(request))));
         }
         let record: SorRecord = object(json!({
             "apiVersion": "imagefactory.dev/v1alpha1", "kind": "SorRecord",
             "metadata": {"name": "a", "resourceVersion": "1"},
             "spec": {"recordId": "APP-1"}, "status": {"observedGeneration": 1, "lifecycle": "Expiring"},
         }));
-        hubs.sor_records.take(Event::Apply(DeserializeGuard(Ok(record))));
+        hubs.sor_records.take(Event::Apply(Guarded(Ok(record))));
         hubs
     }
 

@@ -5,7 +5,6 @@ use futures::StreamExt;
 use http::Method;
 use imagefactory_crds::{Build, Project};
 use kube::client::{Body, ClientBuilder};
-use kube::core::DeserializeGuard;
 use kube::runtime::watcher::Event;
 use kube::{Api, Client};
 use prometheus_client::collector::Collector;
@@ -13,6 +12,7 @@ use prometheus_client::encoding::DescriptorEncoder;
 use serde_json::json;
 
 use super::requests::CountRequests;
+use crate::watches::Guarded;
 use std::sync::Arc;
 
 use super::*;
@@ -140,7 +140,7 @@ fn builds_are_counted_once_and_by_bounded_labels() {
     assert!(!text.contains("imagefactory_build_duration_seconds_count{method=\"kaniko\",result=\"Cancelled\"}"));
 }
 
-fn build(namespace: &str, name: &str, phase: Option<&str>) -> Event<DeserializeGuard<Build>> {
+fn build(namespace: &str, name: &str, phase: Option<&str>) -> Event<Guarded<Build>> {
     let mut value = json!({
         "apiVersion": "imagefactory.dev/v1alpha1", "kind": "Build",
         "metadata": {"name": name, "namespace": namespace, "resourceVersion": "1"},

@@ -4,6 +4,7 @@
 //! so that a process that becomes leader starts with warm caches.
 
 mod feed;
+mod guarded;
 mod heartbeat;
 mod hub;
 mod index;
@@ -15,6 +16,7 @@ pub mod trim;
 mod tests;
 
 pub use feed::Malformed;
+pub use guarded::Guarded;
 pub use heartbeat::Heartbeats;
 pub use hub::{Hub, Watched};
 pub use index::{Index, Key};

@@ -1,16 +1,16 @@
 //! What is asked of the API server because the stores may lag.
 
-use kube::core::DeserializeGuard;
 use kube::runtime::watcher::Event;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::testing::{context, object, server};
+use crate::watches::Guarded;
 use crate::watches::{Hub, Hubs, Watched};
 
 fn show<K: Watched + DeserializeOwned>(hub: &Hub<K>, value: Value) {
-    let _ = hub.take(Event::Apply(DeserializeGuard(Ok(object(value)))));
+    let _ = hub.take(Event::Apply(Guarded(Ok(object(value)))));
 }
 
 fn build() -> Build {
