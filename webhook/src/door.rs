@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use imagefactory_crds::admission::{Attempt, Decision, Persons, Request, Subject, Write, decide};
 use imagefactory_crds::audit::{DELETED, spec_hash};
+use imagefactory_crds::build::AllowedPlacement;
 use imagefactory_crds::denial::{Cause, Code, Denial};
 use imagefactory_crds::entitlement::OnboardingPolicy;
 use jiff::Timestamp;
@@ -14,7 +15,7 @@ use tracing::{debug, warn};
 use crate::answer::answer;
 use crate::audit::Recorder;
 use crate::audit::event::{self, Place, Verdict};
-use crate::caches::{Caches, known};
+use crate::caches::{Caches, Platform, known};
 use crate::metrics::Metrics;
 use crate::review::Asked;
 use crate::settings::Settings;
@@ -27,6 +28,7 @@ pub struct Door {
     caches: Caches,
     onboarding: OnboardingPolicy,
     persons: Arc<Persons>,
+    placement: Arc<AllowedPlacement>,
     recorder: Recorder,
     metrics: Arc<Metrics>,
 }
@@ -39,6 +41,7 @@ impl Door {
             caches,
             onboarding: settings.onboarding,
             persons: Arc::new(settings.persons()),
+            placement: Arc::new(settings.placement.clone()),
             recorder,
             metrics,
         }
@@ -80,6 +83,14 @@ impl Door {
         answered
     }
 
+    fn platform(&self) -> Platform<'_> {
+        Platform {
+            onboarding: self.onboarding,
+            persons: &self.persons,
+            placement: &self.placement,
+        }
+    }
+
     fn judge(&self, asked: &Asked) -> (Decision, Place) {
         match understand(asked, &self.persons) {
             Err(denial) => (refused(denial), Place::default()),
@@ -98,7 +109,7 @@ impl Door {
             Ok(known) => {
                 place.tenant = tenant_itself(&request.subject).or_else(|| known.tenant());
                 let records = known.records();
-                let world = known.world(&records, self.onboarding, &self.persons, Timestamp::now());
+                let world = known.world(&records, self.platform(), Timestamp::now());
                 let decision = decide(request, &world);
                 if decision.attempt.is_some() {
                     (place.before_hash, place.after_hash) = hashes(&request.subject);

@@ -22,6 +22,7 @@ const CREATE: &str = include_str!("reviews/build-create.json");
 struct World {
     caches: Caches,
     metrics: Arc<Metrics>,
+    placement: Value,
 }
 
 impl World {
@@ -29,6 +30,7 @@ impl World {
         Self {
             caches: Caches::new(Duration::from_secs(180)),
             metrics: Arc::default(),
+            placement: json!({}),
         }
     }
 
@@ -52,6 +54,7 @@ impl World {
     async fn ask(&self, path: &str, body: impl Into<Body>) -> (StatusCode, String) {
         let settings: Settings = serde_json::from_value(json!({
             "onboarding": {"build": false},
+            "placement": self.placement,
             "persons": {"platformGroups": ["platform"], "securityGroups": [], "gitopsAccounts": [],
                 "ownAccounts": ["system:serviceaccount:factory:operator"]},
         }))
@@ -108,6 +111,19 @@ async fn an_entitled_build_is_let_in_and_an_unentitled_one_is_told_why() {
         causes.contains(&json!({"reason": "Capability", "message": "build"})),
         "{causes:?}"
     );
+}
+
+#[tokio::test]
+async fn where_a_build_may_run_the_settings_say() {
+    let placed = with(
+        "/request/object/spec",
+        json!({"projectRef": {"name": "web"}, "placement": {"runtimeClassName": "gvisor"}}),
+    );
+    let answer = World::filled(true).answer("/validate", &placed).await;
+    assert_eq!(answer["status"]["reason"], "invalid_object", "{answer}");
+    let mut world = World::filled(true);
+    world.placement = json!({"runtimeClassNames": ["gvisor"]});
+    assert_eq!(world.answer("/validate", &placed).await["allowed"], true);
 }
 
 #[tokio::test]

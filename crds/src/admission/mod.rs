@@ -31,7 +31,7 @@ mod work;
 pub use attempt::MAX_SIDE_BYTES;
 pub use confirm::lists as confirmation_lists;
 pub use decide::decide;
-pub use stamp::{check as check_stamp, requested_by};
+pub use stamp::{check as check_stamp, known_requester, requested_by};
 pub use standing::{Need, Standing};
 
 /// Who asks, as the API server's authentication says.

@@ -7,7 +7,7 @@ pub(crate) mod known;
 
 pub use cache::{Cache, Knowledge};
 pub use feed::Watched;
-pub use known::Known;
+pub use known::{Known, Platform};
 
 use std::time::Duration;
 

@@ -37,7 +37,7 @@ process reads the same text from a ConfigMap when it has to restore one.
 {{- define "image-factory.webhookSettings" -}}
 {{- $own := concat (include "image-factory.ownUsers" . | fromJsonArray) (include "image-factory.tidyingUsers" . | fromJsonArray) -}}
 {{- $persons := dict "platformGroups" .Values.platformAdmins.groups "securityGroups" .Values.securityTeam.groups "gitopsAccounts" .Values.gitops.accounts "ownAccounts" $own -}}
-{{- dict "onboarding" (dict "build" .Values.onboarding.build) "persons" $persons | toJson -}}
+{{- dict "onboarding" (dict "build" .Values.onboarding.build) "placement" .Values.builds.placement "persons" $persons | toJson -}}
 {{- end -}}
 
 {{/* Where the API server calls. Takes a list: root, path. */}}

@@ -22,6 +22,9 @@ use crate::reference::{ImageName, lies_under};
 use crate::settings::Settings;
 use crate::step::{AppliedPolicy, StepSource};
 
+/// Reason: who asked is not known.
+pub const REQUESTER_UNKNOWN: &str = "RequesterUnknown";
+
 /// The objects that a Build refers to, as they were found.
 #[derive(Clone, Copy, Debug)]
 pub struct References<'a> {
@@ -163,6 +166,15 @@ impl Refusal {
     #[must_use]
     pub fn archived(project: &str) -> Self {
         Self::withheld(&entitlement::archived(project))
+    }
+
+    /// Nobody knows who asked.
+    #[must_use]
+    pub fn requester_unknown() -> Self {
+        let message = "Nobody knows who asked for this build: it has no annotation imagefactory.dev/requested-by, which the \
+                       webhook sets when a Build is created.";
+        let next = "Create a new Build, while the webhook answers.";
+        Self::denial(REQUESTER_UNKNOWN, message, next)
     }
 
     /// What the webhook would deny, in the same words.
