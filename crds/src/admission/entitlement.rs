@@ -159,11 +159,7 @@ pub fn registered<'a>(
 ///
 /// # Errors
 /// The first part that is not allowed.
-pub fn may_run_at(
-    wanted: &Placement,
-    tenant: Option<&Tenant>,
-    platform: &AllowedPlacement,
-) -> Result<(), Withheld> {
+pub fn may_run_at(wanted: &Placement, tenant: Option<&Tenant>, platform: &AllowedPlacement) -> Result<(), Withheld> {
     let mut allowed = vec![platform];
     allowed.extend(tenant.and_then(|tenant| tenant.spec.placement.as_ref()));
     let Some((field, value)) = wanted.first_not_allowed(&allowed) else {
@@ -180,25 +176,6 @@ pub fn may_run_at(
     })
 }
 
-/// Whether the tenant may have one more Project beside those that it has.
-///
-/// # Errors
-/// The limit and the use.
-pub fn one_more_project(tenant: &Tenant, projects: usize) -> Result<(), Withheld> {
-    let limit = tenant.spec.quota.as_ref().and_then(|quota| quota.projects);
-    let Some(limit) = limit.filter(|limit| usize::try_from(*limit).is_ok_and(|limit| projects >= limit)) else {
-        return Ok(());
-    };
-    let name = brief(name_of(Some(tenant)).unwrap_or_default());
-    Err(Withheld {
-        code: Code::QuotaExceeded,
-        message: format!("Tenant {name} may have {limit} projects and has {projects}."),
-        remediation: "Delete one that is not needed any more, or ask a platform administrator for a higher spec.quota.projects of the Tenant.",
-        causes: vec![Cause::of("Tenant", name), Cause::of("Quota", "projects")],
-        capability: None,
-    })
-}
-
-fn name_of<K: kube_core::Resource>(object: Option<&K>) -> Option<&str> {
+pub(super) fn name_of<K: kube_core::Resource>(object: Option<&K>) -> Option<&str> {
     object.and_then(|object| object.meta().name.as_deref())
 }

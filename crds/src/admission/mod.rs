@@ -20,6 +20,7 @@ mod grants;
 mod image_policy;
 mod project;
 mod quarantine_request;
+pub mod quota;
 pub mod rights;
 mod settings;
 mod sor_record;

@@ -90,7 +90,10 @@ fn nobody_says_that_somebody_else_asked_for_a_build() {
 #[test]
 fn who_asked_can_not_be_changed_later_while_the_webhook_is_gone() {
     let object = |stamp: Option<&str>| {
-        let annotations = stamp.map_or(json!({"a": "b"}), |stamp| json!({"imagefactory.dev/requested-by": stamp}));
+        let annotations = stamp.map_or(
+            json!({"a": "b"}),
+            |stamp| json!({"imagefactory.dev/requested-by": stamp}),
+        );
         json!({"metadata": {"name": "b", "annotations": annotations}})
     };
     let change = |old: Option<&str>, new: Option<&str>| Request {

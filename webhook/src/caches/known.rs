@@ -44,12 +44,7 @@ impl Known {
 
     /// As the rules want it, with the [`Known::records`].
     #[must_use]
-    pub fn world<'a>(
-        &'a self,
-        records: &'a [&'a SorRecord],
-        platform: Platform<'a>,
-        now: Timestamp,
-    ) -> World<'a> {
+    pub fn world<'a>(&'a self, records: &'a [&'a SorRecord], platform: Platform<'a>, now: Timestamp) -> World<'a> {
         let Platform {
             onboarding,
             persons,

@@ -145,7 +145,8 @@ webhooks:
     failurePolicy: Fail
     matchPolicy: Equivalent
     reinvocationPolicy: Never
-    sideEffects: None
+    # What it refuses, it records.
+    sideEffects: NoneOnDryRun
     timeoutSeconds: 3
     namespaceSelector: {}
     objectSelector: {}
@@ -154,6 +155,12 @@ webhooks:
         apiVersions: [v1alpha1]
         operations: [CREATE, UPDATE]
         resources: [builds, quarantinerequests]
+        scope: "*"
+      # Nothing is stamped on a record; what can't change in it is told with its code before the schema is asked.
+      - apiGroups: [imagefactory.dev]
+        apiVersions: [v1alpha1]
+        operations: [UPDATE]
+        resources: [sorrecords]
         scope: "*"
     matchConditions:
       - name: not-the-factory-itself

@@ -177,8 +177,15 @@ impl Refusal {
         Self::denial(REQUESTER_UNKNOWN, message, next)
     }
 
+    /// Whether entitlement is what refuses it, and nothing that may come yet.
+    #[must_use]
+    pub fn is_denial(&self) -> bool {
+        self.class.is_none() && !self.may_heal
+    }
+
     /// What the webhook would deny, in the same words.
-    fn withheld(withheld: &Withheld) -> Self {
+    #[must_use]
+    pub fn withheld(withheld: &Withheld) -> Self {
         Self::denial(withheld.code.as_str(), &withheld.message, withheld.remediation)
     }
 

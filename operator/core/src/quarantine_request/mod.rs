@@ -12,7 +12,7 @@ pub use status::{requested_by, status};
 
 use std::time::Duration;
 
-use imagefactory_crds::admission::entitlement::{may, not_archived, registered};
+use imagefactory_crds::admission::entitlement::{Withheld, may, not_archived, registered};
 use imagefactory_crds::denial::Denial;
 use imagefactory_crds::entitlement::{Capability, OnboardingPolicy};
 use imagefactory_crds::sor_record::{NotRegistered, check::counts_until};
@@ -85,6 +85,20 @@ pub enum Verdict {
         /// What is wrong with the record, if that is it.
         registration: Option<NotRegistered>,
     },
+}
+
+impl Verdict {
+    /// Quota refuses it.
+    #[must_use]
+    pub fn over_quota(withheld: Withheld) -> Self {
+        failed(Denial::from(withheld).into())
+    }
+
+    /// Whether the request begins to wait for approval with this, and is to be counted.
+    #[must_use]
+    pub fn lets_in(&self, request: &QuarantineRequest) -> bool {
+        matches!(self, Self::Pending { .. } | Self::Held(_)) && !was_pending(request)
+    }
 }
 
 /// A cause, for programs and for people.
@@ -171,7 +185,13 @@ fn judge(situation: Situation<'_>) -> Result<Verdict, Verdict> {
 /// What the webhook asks too, by the same functions. The tenant's part needs no project.
 fn entitled(situation: Situation<'_>, tenant: &Tenant, project: Option<&Project>) -> Result<(), Verdict> {
     let denied = |withheld| failed(Denial::from(withheld).into());
-    may(Capability::QuarantineRequest, Some(tenant), project, situation.onboarding).map_err(denied)?;
+    may(
+        Capability::QuarantineRequest,
+        Some(tenant),
+        project,
+        situation.onboarding,
+    )
+    .map_err(denied)?;
     project.map_or(Ok(()), not_archived).map_err(denied)
 }
 
