@@ -65,3 +65,72 @@ fn is_begun(build: &Build, observed: &Observed) -> bool {
             .as_ref()
             .is_some_and(|pod| is_ours(pod.build_uid.as_deref()))
 }
+
+#[cfg(test)]
+mod tests {
+    use imagefactory_core::build::validate;
+    use imagefactory_crds::{TenantSpec, tenant::Quota};
+    use kube::core::DeserializeGuard;
+    use kube::runtime::watcher::Event;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::testing::{context, object, server};
+    use crate::watches::Hubs;
+
+    fn build(uid: &str, status: &Value) -> Build {
+        object(json!({
+            "apiVersion": "imagefactory.dev/v1alpha1", "kind": "Build",
+            "metadata": {
+                "name": uid, "namespace": "tenant-acme", "uid": uid, "resourceVersion": "1",
+                "creationTimestamp": "2026-01-01T00:00:00Z",
+            },
+            "spec": {"projectRef": {"name": "web"}}, "status": status,
+        }))
+    }
+
+    fn tenant() -> Tenant {
+        let quota = Quota {
+            builds: Some(1),
+            ..Quota::default()
+        };
+        let spec = TenantSpec {
+            quota: Some(quota),
+            ..TenantSpec::default()
+        };
+        Tenant::new("acme", spec)
+    }
+
+    #[tokio::test]
+    async fn one_build_too_many_is_refused_with_the_code_and_what_was_begun_goes_on() {
+        let (client, _server) = server();
+        let hubs = Hubs::default();
+        let unseen = json!({"observedGeneration": -1});
+        for uid in ["a", "b"] {
+            hubs.builds.take(Event::Apply(DeserializeGuard(Ok(build(uid, &unseen)))));
+        }
+        let context = context(client, &hubs);
+        let (quotas, tenant) = (Quotas::default(), tenant());
+        let judge = |build: &Build, observed: &Observed| {
+            let missing = imagefactory_core::build::References {
+                tenant: Some(&tenant),
+                tenant_settings: None,
+                project: None,
+                policies: &std::collections::BTreeMap::new(),
+                rerun_of: None,
+                inputs_of: None,
+                begun_with: None,
+                is_leaving: false,
+            };
+            let validated = validate(build, missing, &context.settings);
+            let judged = quotas.judge(validated, (build, observed), Some(&tenant), &context);
+            judged.map_or_else(|refusal| refusal.reason, |_| "")
+        };
+        let nothing = Observed::default();
+        assert_eq!(judge(&build("a", &unseen), &nothing), "ProjectNotFound", "it is let in");
+        assert_eq!(judge(&build("b", &unseen), &nothing), "quota_exceeded");
+        assert_eq!(judge(&build("a", &unseen), &nothing), "ProjectNotFound", "asked again");
+        let begun = json!({"observedGeneration": 1});
+        assert_eq!(judge(&build("c", &begun), &nothing), "ProjectNotFound");
+    }
+}
