@@ -135,6 +135,7 @@ async fn what_is_not_entitled_is_refused_at_the_door_told_in_full_and_on_record_
     not_registered(&door).await;
     not_confirmed(&door).await;
     stamped(&door).await;
+    told_before_the_schema(&door).await;
     attempts(&door).await;
     restored(&door).await;
     let verified = door.audit(&["verify"]);
@@ -249,6 +250,42 @@ async fn stamped(door: &Door) {
     assert_eq!((status.code, status.reason.as_str()), (422, "field_immutable"));
     tenant.has_succeeded("asked").await;
     assert_eq!(door.entries(&tenant, &["--code", "field_immutable"]).len(), 1);
+}
+
+/// What the schema has a rule for too is told with its code, and is on record once: the mutating call comes first.
+async fn told_before_the_schema(door: &Door) {
+    let tenant = TestTenant::create("door-fields").await;
+    let builds = tenant.api::<Build>();
+    let mut several = build("several");
+    several.spec.platforms = vec!["linux/amd64".into(), "linux/arm64".into()];
+    let status = refused(builds.create(&PostParams::default(), &several).await);
+    assert_eq!((status.code, status.reason.as_str()), (422, "field_not_supported"));
+    assert_eq!(door.entries(&tenant, &["--code", "field_not_supported"]).len(), 1);
+
+    try_build(&tenant, "fixed", false).await.unwrap();
+    let change = json!({"spec": {"priority": 7}});
+    let patched = builds
+        .patch("fixed", &PatchParams::default(), &Patch::Merge(&change))
+        .await;
+    let status = refused(patched);
+    assert_eq!((status.code, status.reason.as_str()), (422, "field_immutable"));
+    assert!(causes(&status).contains(&("Field".to_owned(), "can't change".to_owned())));
+    assert_eq!(door.entries(&tenant, &["--code", "field_immutable"]).len(), 1);
+
+    let dry = PatchParams {
+        dry_run: true,
+        ..PatchParams::default()
+    };
+    refused(
+        builds
+            .patch("fixed", &dry, &Patch::Merge(&json!({"spec": {"priority": 8}})))
+            .await,
+    );
+    assert_eq!(
+        door.entries(&tenant, &["--code", "field_immutable"]).len(),
+        1,
+        "a dry run is judged and not audited"
+    );
 }
 
 /// A change that is let in is on record with who made it; what was refused leaves a denial alone.

@@ -40,7 +40,7 @@ image-factory-member | events.events.k8s.io | get list watch
 image-factory-member | pods | get list watch
 image-factory-member | pods/log | get
 image-factory-member | projects.imagefactory.dev | get list watch
-image-factory-member | quarantinerequests.imagefactory.dev | create get list watch
+image-factory-member | quarantinerequests.imagefactory.dev | create get list patch update watch
 image-factory-member | tenantsettings.imagefactory.dev | get list watch
 image-factory-operator | builds.imagefactory.dev | delete get list watch
 image-factory-operator | builds/status.imagefactory.dev | patch
@@ -80,7 +80,7 @@ image-factory-owner | tenantsettings.imagefactory.dev | get list patch update wa
 image-factory-permission-cancel-builds | builds.imagefactory.dev | delete patch update
 image-factory-permission-cancel-builds | quarantinerequests.imagefactory.dev | delete patch update
 image-factory-permission-create-builds | builds.imagefactory.dev | create
-image-factory-permission-create-builds | quarantinerequests.imagefactory.dev | create
+image-factory-permission-create-builds | quarantinerequests.imagefactory.dev | create patch update
 image-factory-permission-edit-settings | tenantsettings.imagefactory.dev | patch update
 image-factory-permission-manage-projects | projects.imagefactory.dev | patch update
 image-factory-permission-manage-team | tenantsettings.imagefactory.dev | patch update

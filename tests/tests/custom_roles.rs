@@ -34,9 +34,10 @@ const TABLE: [(&str, &str, &[Permission]); 17] = [
         &[Permission::CreateBuilds],
     ),
     (
+        // Who asks may withdraw what is his own: that it is, the webhook says.
         "patch",
         "quarantinerequests.imagefactory.dev",
-        &[Permission::CancelBuilds],
+        &[Permission::CancelBuilds, Permission::CreateBuilds],
     ),
     ("patch", "projects.imagefactory.dev", &[Permission::ManageProjects]),
     (

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use imagefactory_crds::admission::{Attempt, Decision, Persons, Request, Subject, Write, decide};
 use imagefactory_crds::audit::{DELETED, spec_hash};
+use imagefactory_crds::build::AllowedPlacement;
 use imagefactory_crds::denial::{Cause, Code, Denial};
 use imagefactory_crds::entitlement::OnboardingPolicy;
 use jiff::Timestamp;
@@ -14,11 +15,11 @@ use tracing::{debug, warn};
 use crate::answer::answer;
 use crate::audit::Recorder;
 use crate::audit::event::{self, Place, Verdict};
-use crate::caches::{Caches, known};
+use crate::caches::{Caches, Platform, known};
 use crate::metrics::Metrics;
 use crate::review::Asked;
 use crate::settings::Settings;
-use crate::stamp::stamp;
+use crate::stamp::{stamp, with_stamp};
 use crate::subject::{Understood, requester, understand};
 
 /// What it takes to answer. Cloning gives another handle to the same.
@@ -27,6 +28,7 @@ pub struct Door {
     caches: Caches,
     onboarding: OnboardingPolicy,
     persons: Arc<Persons>,
+    placement: Arc<AllowedPlacement>,
     recorder: Recorder,
     metrics: Arc<Metrics>,
 }
@@ -39,6 +41,7 @@ impl Door {
             caches,
             onboarding: settings.onboarding,
             persons: Arc::new(settings.persons()),
+            placement: Arc::new(settings.placement.clone()),
             recorder,
             metrics,
         }
@@ -64,20 +67,63 @@ impl Door {
         answer(asked, decision)
     }
 
-    /// The mutating call: stamps, and lets everything in.
-    #[must_use]
-    pub fn mutate(&self, asked: &Asked) -> AdmissionResponse {
+    /// The mutating call: stamps, and lets everything in but what is refused before the schema and the cluster's own
+    /// policies are asked, who would refuse it in words of theirs.
+    pub async fn mutate(&self, asked: &Asked) -> AdmissionResponse {
         let began = Instant::now();
+        let answered = match self.foreseen(asked) {
+            Some((refusal, place)) => self.refuse_early(asked, refusal, place).await,
+            None => self.stamped(asked),
+        };
+        self.metrics.took("mutate", began.elapsed());
+        answered
+    }
+
+    fn stamped(&self, asked: &Asked) -> AdmissionResponse {
         let let_in = answer(asked, Decision::default());
-        let answered = match stamp(asked) {
+        match stamp(asked) {
             None => let_in,
             Some(patch) => let_in.with_patch(patch).unwrap_or_else(|error| {
                 warn!(%error, "the stamp could not be written");
                 answer(asked, refused(unavailable("The request could not be stamped.")))
             }),
+        }
+    }
+
+    /// What the validating call would refuse, of those kinds whose schema has rules that the table of denials has too.
+    /// What can't be read or decided yet is left to the schema and to that call.
+    fn foreseen(&self, asked: &Asked) -> Option<(Decision, Place)> {
+        let after = with_stamp(asked);
+        let Ok(Understood::Request(request)) = understand(&after, &self.persons) else {
+            return None;
         };
-        self.metrics.took("mutate", began.elapsed());
-        answered
+        let is_of_table = !matches!(
+            request.subject,
+            Subject::Tenant(_) | Subject::TenantSettings(_) | Subject::Project(_) | Subject::ImagePolicy(_)
+        );
+        let (decision, place) = is_of_table.then(|| self.decide(&request))?;
+        let code = decision.denial.as_ref()?.code;
+        (code != Code::DecisionUnavailable).then_some((decision, place))
+    }
+
+    /// The last word, and recorded: nobody asks the validating call any more.
+    async fn refuse_early(&self, asked: &Asked, refusal: Decision, place: Place) -> AdmissionResponse {
+        let decision = self.recorded(asked, refusal, place).await;
+        let code = decision.denial.as_ref().map(|denial| denial.code);
+        if !asked.dry_run {
+            let operation = event::action(&asked.operation);
+            self.metrics.answered("mutate", &asked.kind.kind, operation, code);
+        }
+        debug!(uid = asked.uid, code = code.map(Code::as_str), "refused early");
+        answer(asked, decision)
+    }
+
+    fn platform(&self) -> Platform<'_> {
+        Platform {
+            onboarding: self.onboarding,
+            persons: &self.persons,
+            placement: &self.placement,
+        }
     }
 
     fn judge(&self, asked: &Asked) -> (Decision, Place) {
@@ -98,7 +144,7 @@ impl Door {
             Ok(known) => {
                 place.tenant = tenant_itself(&request.subject).or_else(|| known.tenant());
                 let records = known.records();
-                let world = known.world(&records, self.onboarding, &self.persons, Timestamp::now());
+                let world = known.world(&records, self.platform(), Timestamp::now());
                 let decision = decide(request, &world);
                 if decision.attempt.is_some() {
                     (place.before_hash, place.after_hash) = hashes(&request.subject);

@@ -72,3 +72,46 @@ impl Collector for Ages {
         Ok(())
     }
 }
+
+/// Whether each part is well, under the name that the operator's parts have.
+#[derive(Clone)]
+pub struct Parts(pub Gates);
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Parts")
+    }
+}
+
+impl Collector for Parts {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let help = "Whether a part of the process is well";
+        let mut metric = encoder.encode_descriptor("component_healthy", help, None, MetricType::Gauge)?;
+        for (name, waits_for) in self.0.states() {
+            let gauge = ConstGauge::new(i64::from(waits_for.is_none()));
+            gauge.encode(metric.encode_family(&[("component", name)])?)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+
+    #[test]
+    fn each_part_is_told_with_whether_it_is_well() {
+        let (gates, metrics) = (Gates::default(), Metrics::default());
+        metrics.add_collector(Parts(gates.clone()));
+        gates.add("spool", || None);
+        gates.add("certificate", || Some("a certificate".to_owned()));
+        let text = metrics.encode().unwrap();
+        for line in [
+            "imagefactory_component_healthy{component=\"spool\"} 1",
+            "imagefactory_component_healthy{component=\"certificate\"} 0",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
+    }
+}

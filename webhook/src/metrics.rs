@@ -62,6 +62,7 @@ pub struct Metrics {
     spool_bytes: Gauge,
     spool_events: Gauge,
     expiry: Gauge,
+    unrestored: Gauge,
 }
 
 fn histogram() -> Histogram {
@@ -78,6 +79,7 @@ impl Default for Metrics {
             spool_bytes: Gauge::default(),
             spool_events: Gauge::default(),
             expiry: Gauge::default(),
+            unrestored: Gauge::default(),
         };
         let mut registry = Registry::with_prefix("imagefactory");
         metrics.register(&mut registry);
@@ -125,6 +127,11 @@ impl Metrics {
             Unit::Seconds,
             self.expiry.clone(),
         );
+        registry.register(
+            "webhook_configurations_unrestored",
+            "1 while a webhook configuration is missing, is not as the release wants it, or can't be looked at",
+            self.unrestored.clone(),
+        );
     }
 
     /// Adds gauges that are computed on scrape.
@@ -170,6 +177,11 @@ impl Metrics {
     /// The certificate that is served ends then, in seconds since the epoch.
     pub fn certificate_ends(&self, at: i64) {
         self.expiry.set(at);
+    }
+
+    /// Whether a webhook configuration is wrong and not put right yet.
+    pub fn configurations_wrong(&self, wrong: bool) {
+        self.unrestored.set(i64::from(wrong));
     }
 
     /// Everything in OpenMetrics' text form.

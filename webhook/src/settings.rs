@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use imagefactory_crds::admission::Persons;
+use imagefactory_crds::build::AllowedPlacement;
 use imagefactory_crds::entitlement::OnboardingPolicy;
 use serde::Deserialize;
 
@@ -12,6 +13,9 @@ use serde::Deserialize;
 pub struct Settings {
     /// What tenants have whose Tenant does not say.
     pub onboarding: OnboardingPolicy,
+    /// Where builds of every tenant may ask to run.
+    #[serde(default)]
+    pub placement: AllowedPlacement,
     /// Who is who.
     persons: PersonsFile,
 }

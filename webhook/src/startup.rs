@@ -92,6 +92,7 @@ async fn serve(args: &Args) -> Result<(), StartupError> {
     tokio::spawn(join_all(caches.watches(&client)));
     ready.add_caches(&caches);
     metrics.add_collector(crate::health::Ages(caches.clone()));
+    metrics.add_collector(crate::health::Parts(ready.clone()));
 
     let served = Served::default();
     let authorities = keep_certificates(args, &client, &served, &metrics, &ready);
@@ -218,7 +219,7 @@ fn keep_certificates(
             ));
             tokio::spawn(news::of::<MutatingWebhookConfiguration>(client.clone(), name, changed));
             let bundle = keeper.bundle();
-            tokio::spawn(restore::run(cluster, changes.clone(), bundle.clone()));
+            tokio::spawn(restore::run(cluster, changes.clone(), bundle.clone(), metrics.clone()));
             tokio::spawn(keeper.run(changes));
             bundle
         }

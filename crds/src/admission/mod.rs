@@ -20,6 +20,7 @@ mod grants;
 mod image_policy;
 mod project;
 mod quarantine_request;
+pub mod quota;
 pub mod rights;
 mod settings;
 mod sor_record;
@@ -31,7 +32,7 @@ mod work;
 pub use attempt::MAX_SIDE_BYTES;
 pub use confirm::lists as confirmation_lists;
 pub use decide::decide;
-pub use stamp::{check as check_stamp, requested_by};
+pub use stamp::{check as check_stamp, known_requester, requested_by};
 pub use standing::{Need, Standing};
 
 /// Who asks, as the API server's authentication says.

@@ -10,6 +10,7 @@ pub mod keeping;
 pub mod policy;
 pub mod project;
 pub mod quarantine_request;
+pub mod quota;
 pub mod reference;
 pub mod retention;
 pub mod scan;

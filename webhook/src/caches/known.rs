@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use imagefactory_crds::admission::{Persons, Request, Subject, World};
+use imagefactory_crds::build::AllowedPlacement;
 use imagefactory_crds::denial::{Cause, Code, Denial};
 use imagefactory_crds::entitlement::OnboardingPolicy;
 use imagefactory_crds::names::{LABEL_TENANT, TENANT_SETTINGS};
@@ -23,6 +24,17 @@ pub struct Known {
     records: Vec<Arc<SorRecord>>,
 }
 
+/// What the chart's values say.
+#[derive(Clone, Copy, Debug)]
+pub struct Platform<'a> {
+    /// What tenants have whose Tenant does not say.
+    pub onboarding: OnboardingPolicy,
+    /// Who is who.
+    pub persons: &'a Persons,
+    /// Where builds of every tenant may ask to run.
+    pub placement: &'a AllowedPlacement,
+}
+
 impl Known {
     /// Records of the id that a request names.
     #[must_use]
@@ -32,13 +44,12 @@ impl Known {
 
     /// As the rules want it, with the [`Known::records`].
     #[must_use]
-    pub fn world<'a>(
-        &'a self,
-        records: &'a [&'a SorRecord],
-        onboarding: OnboardingPolicy,
-        persons: &'a Persons,
-        now: Timestamp,
-    ) -> World<'a> {
+    pub fn world<'a>(&'a self, records: &'a [&'a SorRecord], platform: Platform<'a>, now: Timestamp) -> World<'a> {
+        let Platform {
+            onboarding,
+            persons,
+            placement,
+        } = platform;
         World {
             tenant: self.tenant.as_deref(),
             settings: self.settings.as_deref(),
@@ -46,7 +57,7 @@ impl Known {
             namespace_is_leaving: self.namespace_is_leaving,
             projects: self.projects,
             records,
-            platform_placement: None,
+            platform_placement: Some(placement),
             onboarding,
             persons,
             now,

@@ -19,10 +19,14 @@ roles is one. What RBAC can't tell apart (whose build is cancelled, who joins th
   verbs: [get]
 {{- end -}}
 
+{{/* Whoever asks may withdraw what he asked for: that it is his own, the webhook says. */}}
 {{- define "image-factory.rules.create-builds" -}}
 - apiGroups: [imagefactory.dev]
   resources: [builds, quarantinerequests]
   verbs: [create]
+- apiGroups: [imagefactory.dev]
+  resources: [quarantinerequests]
+  verbs: [update, patch]
 {{- end -}}
 
 {{/* To cancel a build or to withdraw a request is to set a field. */}}

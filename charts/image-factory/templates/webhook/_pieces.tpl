@@ -37,7 +37,7 @@ process reads the same text from a ConfigMap when it has to restore one.
 {{- define "image-factory.webhookSettings" -}}
 {{- $own := concat (include "image-factory.ownUsers" . | fromJsonArray) (include "image-factory.tidyingUsers" . | fromJsonArray) -}}
 {{- $persons := dict "platformGroups" .Values.platformAdmins.groups "securityGroups" .Values.securityTeam.groups "gitopsAccounts" .Values.gitops.accounts "ownAccounts" $own -}}
-{{- dict "onboarding" (dict "build" .Values.onboarding.build) "persons" $persons | toJson -}}
+{{- dict "onboarding" (dict "build" .Values.onboarding.build) "placement" .Values.builds.placement "persons" $persons | toJson -}}
 {{- end -}}
 
 {{/* Where the API server calls. Takes a list: root, path. */}}
@@ -145,7 +145,8 @@ webhooks:
     failurePolicy: Fail
     matchPolicy: Equivalent
     reinvocationPolicy: Never
-    sideEffects: None
+    # What it refuses, it records.
+    sideEffects: NoneOnDryRun
     timeoutSeconds: 3
     namespaceSelector: {}
     objectSelector: {}
@@ -154,6 +155,12 @@ webhooks:
         apiVersions: [v1alpha1]
         operations: [CREATE, UPDATE]
         resources: [builds, quarantinerequests]
+        scope: "*"
+      # Nothing is stamped on a record; what can't change in it is told with its code before the schema is asked.
+      - apiGroups: [imagefactory.dev]
+        apiVersions: [v1alpha1]
+        operations: [UPDATE]
+        resources: [sorrecords]
         scope: "*"
     matchConditions:
       - name: not-the-factory-itself

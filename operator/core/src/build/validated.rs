@@ -22,6 +22,9 @@ use crate::reference::{ImageName, lies_under};
 use crate::settings::Settings;
 use crate::step::{AppliedPolicy, StepSource};
 
+/// Reason: who asked is not known.
+pub const REQUESTER_UNKNOWN: &str = "RequesterUnknown";
+
 /// The objects that a Build refers to, as they were found.
 #[derive(Clone, Copy, Debug)]
 pub struct References<'a> {
@@ -165,8 +168,24 @@ impl Refusal {
         Self::withheld(&entitlement::archived(project))
     }
 
+    /// Nobody knows who asked.
+    #[must_use]
+    pub fn requester_unknown() -> Self {
+        let message = "Nobody knows who asked for this build: it has no annotation imagefactory.dev/requested-by, which the \
+                       webhook sets when a Build is created.";
+        let next = "Create a new Build, while the webhook answers.";
+        Self::denial(REQUESTER_UNKNOWN, message, next)
+    }
+
+    /// Whether entitlement is what refuses it, and nothing that may come yet.
+    #[must_use]
+    pub fn is_denial(&self) -> bool {
+        self.class.is_none() && !self.may_heal
+    }
+
     /// What the webhook would deny, in the same words.
-    fn withheld(withheld: &Withheld) -> Self {
+    #[must_use]
+    pub fn withheld(withheld: &Withheld) -> Self {
         Self::denial(withheld.code.as_str(), &withheld.message, withheld.remediation)
     }
 
