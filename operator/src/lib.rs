@@ -34,7 +34,6 @@ pub mod leader;
 pub mod metrics;
 pub mod runner;
 pub mod selftest;
-pub mod server;
 pub mod show_logs;
 pub mod startup;
 pub mod watches;

@@ -1,9 +1,7 @@
 //! The intake over its routes and over TLS, with an API server that knows some tokens, and what list and verify print.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -14,18 +12,13 @@ use imagefactory_crds::entitlement::Capability;
 use imagefactory_store::{Options, Store};
 use jiff::Timestamp;
 use kube::Client;
-use rustls::pki_types::ServerName;
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::count::Counted;
 use super::intake::{Intake, MAX_BODY, app, room};
-use super::listen;
 use super::reviews::Reviews;
 use super::shelf::Shelf;
-use super::tls::Certificate;
 use super::{list, verify};
 use crate::config::{Cli, Command};
 use crate::metrics::Metrics;
@@ -37,7 +30,7 @@ struct World {
     /// How often the API server was asked.
     asked: Arc<AtomicUsize>,
     url: String,
-    folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
 }
 
 impl World {
@@ -61,7 +54,7 @@ impl World {
             metrics,
             asked,
             url,
-            folder,
+            _folder: folder,
         }
     }
 
@@ -265,76 +258,4 @@ async fn a_list_shows_no_control_characters_and_verify_names_what_is_bad() {
         .await
         .unwrap_err();
     assert_eq!(error.to_string(), "entry 3 is bad: it is not what was noted earlier");
-}
-
-/// A certificate of its own authority, in the two files.
-fn write_certificate(folder: &Path) -> Vec<u8> {
-    let made = rcgen::generate_simple_self_signed(vec!["audit.test".to_owned()]).unwrap();
-    std::fs::write(folder.join("tls.crt"), made.cert.pem()).unwrap();
-    std::fs::write(folder.join("tls.key"), made.signing_key.serialize_pem()).unwrap();
-    made.cert.der().to_vec()
-}
-
-/// The certificate that the server shows, and what it answers to a request without a token.
-async fn ask(address: std::net::SocketAddr, trusted: &[u8]) -> Option<String> {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(trusted.to_vec().into()).unwrap();
-    let config = rustls::ClientConfig::builder()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
-    let stream = TcpStream::connect(address).await.unwrap();
-    let mut stream = connector
-        .connect(ServerName::try_from("audit.test").unwrap(), stream)
-        .await
-        .ok()?;
-    let request =
-        "POST /intake/v1/events HTTP/1.1\r\nhost: audit.test\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    Some(answer)
-}
-
-#[tokio::test]
-async fn a_new_certificate_is_served_without_a_restart_and_a_bad_one_is_not() {
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let world = World::open().await;
-    let folder = world.folder.path();
-    let certificate = Certificate::at(folder.join("tls.crt"), folder.join("tls.key"));
-    assert!(certificate.read().is_err() && certificate.waits_for().is_some());
-    let first = write_certificate(folder);
-    assert!(certificate.read().unwrap() && certificate.waits_for().is_none());
-    assert!(!certificate.read().unwrap());
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let stop = CancellationToken::new();
-    let served = tokio::spawn(listen::serve(
-        listener,
-        certificate.clone(),
-        world.app.clone(),
-        stop.clone(),
-    ));
-    assert!(ask(address, &first).await.unwrap().starts_with("HTTP/1.1 401"));
-    // One file of two is new, and then both.
-    let key = std::fs::read(folder.join("tls.key")).unwrap();
-    let second = write_certificate(folder);
-    let new_key = std::fs::read(folder.join("tls.key")).unwrap();
-    std::fs::write(folder.join("tls.key"), key).unwrap();
-    assert!(certificate.read().is_err());
-    assert!(ask(address, &first).await.is_some());
-    std::fs::write(folder.join("tls.key"), new_key).unwrap();
-    assert!(certificate.read().unwrap());
-    assert!(ask(address, &first).await.is_none());
-    assert!(ask(address, &second).await.unwrap().starts_with("HTTP/1.1 401"));
-    // A connection that says nothing holds nobody up.
-    let silent = TcpStream::connect(address).await.unwrap();
-    assert!(ask(address, &second).await.is_some());
-    stop.cancel();
-    tokio::time::timeout(Duration::from_secs(20), served)
-        .await
-        .unwrap()
-        .unwrap();
-    drop(silent);
 }

@@ -7,8 +7,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use imagefactory_core::settings::Settings;
+use imagefactory_serving::logging::LogFormat;
 
 pub use audit::{AuditCommand, AuditListArgs, AuditOutput, AuditServeArgs, AuditVerifyArgs, DatabaseArgs};
 pub use check::Problem;
@@ -106,15 +107,6 @@ pub struct CommonArgs {
     /// Name of the pod that the process runs in. Default: the host's name with a random suffix.
     #[arg(long, env = "POD_NAME", hide = true)]
     pub pod_name: Option<String>,
-}
-
-/// Form of the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object per line.
-    Json,
 }
 
 impl RunArgs {

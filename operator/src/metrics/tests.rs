@@ -16,9 +16,9 @@ use super::requests::CountRequests;
 use std::sync::Arc;
 
 use super::*;
-use crate::health::Gates;
 use crate::testing::{failure, object};
 use crate::watches::Hub;
+use imagefactory_serving::Gates;
 
 fn counted(method: Method, uri: &str, content: &str) -> Request {
     Request::of(

@@ -20,6 +20,7 @@ use crate::config::RunArgs;
 use crate::context::Context;
 use crate::controllers;
 use crate::dispatcher::Dispatcher;
+use crate::health;
 use crate::keeper::Keeper;
 use crate::leader::{Candidacy, Election, Lost, Timing};
 use crate::metrics::{LogsWaiting, Queue};
@@ -37,7 +38,7 @@ pub(super) async fn lead(role: Role, args: &RunArgs) -> Result<(), StartupError>
     role.metrics.add_collector(LogsWaiting(keeper.clone()));
     let mut watches = JoinSet::new();
     hubs.start(&role.client, &role.metrics, &mut watches);
-    role.ready.add_watches(&hubs, role.metrics.heartbeats());
+    health::add_watches(&role.ready, &hubs, role.metrics.heartbeats());
     role.metrics.add_builds(hubs.builds.store());
     role.metrics
         .add_quarantine(hubs.quarantine_requests.store(), hubs.sor_records.store());
