@@ -14,7 +14,7 @@ mod reviews;
 mod shelf;
 mod show;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use show::{list, verify};
 

@@ -9,8 +9,8 @@ use axum::http::{Request, Response, StatusCode};
 use imagefactory_crds::audit::{Actor, AuditEvent, Batch, EventKind, Resource};
 use imagefactory_crds::denial::Code;
 use imagefactory_crds::entitlement::Capability;
-use imagefactory_store::{Options, Store};
-use jiff::Timestamp;
+use imagefactory_store::{Entry, Filter, MAX_PAGE, Options, Page};
+use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -23,8 +23,9 @@ use super::{list, verify};
 use crate::config::{Cli, Command};
 use crate::metrics::Metrics;
 
-struct World {
-    app: Router,
+pub(crate) struct World {
+    /// The intake.
+    pub(crate) app: Router,
     shelf: Shelf,
     metrics: Metrics,
     /// How often the API server was asked.
@@ -41,7 +42,11 @@ impl World {
         let (shelf, metrics) = (Shelf::default(), Metrics::default());
         let counted = Arc::new(Counted::new(shelf.clone()));
         metrics.add_collector(counted.collector());
-        let reviews = Reviews::new(api_server(asked.clone()), "us".to_owned(), vec!["webhook".to_owned()]);
+        let reviews = Reviews::new(
+            api_server(asked.clone()),
+            "us".to_owned(),
+            vec!["webhook".to_owned(), "operator".to_owned()],
+        );
         let app = app(Intake {
             shelf: shelf.clone(),
             reviews: Arc::new(reviews),
@@ -58,16 +63,18 @@ impl World {
         }
     }
 
-    async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         let world = Self::new();
-        world
-            .shelf
-            .put(Store::open(&world.url, Options::default()).await.unwrap());
+        world.shelf.open(&world.url, Options::default()).await.unwrap();
         world
     }
 
     async fn post(&self, token: &str, body: impl Into<Body>) -> (StatusCode, Value) {
-        let request = Request::post("/intake/v1/events").header("authorization", format!("Bearer {token}"));
+        self.post_to("/intake/v1/events", token, body).await
+    }
+
+    async fn post_to(&self, path: &str, token: &str, body: impl Into<Body>) -> (StatusCode, Value) {
+        let request = Request::post(path).header("authorization", format!("Bearer {token}"));
         let answer = self
             .app
             .clone()
@@ -77,6 +84,20 @@ impl World {
         let status = answer.status();
         let body = to_bytes(answer.into_body(), 1 << 20).await.unwrap();
         (status, serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    /// What is stored, oldest first.
+    pub(crate) async fn stored(&self) -> Vec<Entry> {
+        let reader = self.shelf.reader().unwrap();
+        let page = Page {
+            before: None,
+            limit: MAX_PAGE,
+            now: Timestamp::now(),
+            patience: SignedDuration::from_mins(5),
+        };
+        let mut stored = reader.list(&Filter::default(), &page).await.unwrap();
+        stored.reverse();
+        stored
     }
 
     async fn run(&self, arguments: &str) -> Result<String, super::AuditError> {
@@ -100,7 +121,7 @@ fn api_server(asked: Arc<AtomicUsize>) -> Client {
             let mut review: Value = serde_json::from_slice(&body).unwrap();
             assert_eq!(review["spec"]["audiences"], json!(["us"]));
             let token = review["spec"]["token"].as_str().unwrap().to_owned();
-            let known = ["webhook", "stranger"].contains(&token.as_str());
+            let known = ["webhook", "operator", "stranger"].contains(&token.as_str());
             review["status"] = json!({"authenticated": known, "audiences": ["us"], "user": {"username": token}});
             let status = if token == "broken" { 500 } else { 201 };
             let answer = Response::builder()
@@ -171,6 +192,24 @@ async fn a_batch_of_one_who_may_is_stored_once_and_counted() {
 }
 
 #[tokio::test]
+async fn who_begins_anew_is_told_which_events_are_stored() {
+    let world = World::open().await;
+    let _ = world.post("webhook", batch(vec![denial("a"), denial("b")])).await;
+    let ask = async |token: &str, body: String| world.post_to("/intake/v1/known", token, body).await;
+    let (status, answer) = ask("webhook", json!({"ids": ["b", "c", "' OR 1=1"]}).to_string()).await;
+    assert_eq!((status, answer), (StatusCode::OK, json!({"known": ["b"]})));
+    let none = ask("webhook", json!({"ids": []}).to_string()).await;
+    assert_eq!(none, (StatusCode::OK, json!({"known": []})));
+    assert_eq!(ask("stranger", "{}".to_owned()).await.0, StatusCode::FORBIDDEN);
+    let many: Vec<_> = (0..1025).map(|number| number.to_string()).collect();
+    let (status, answer) = ask("webhook", json!({"ids": many}).to_string()).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert!(answer["error"].as_str().unwrap().contains("more than 1024"), "{answer}");
+    let long = json!({"ids": ["x".repeat(200_000)]}).to_string();
+    assert_eq!(ask("webhook", long).await.0, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test]
 async fn others_are_refused_before_anything_is_read() {
     let world = World::open().await;
     for (token, status) in [
@@ -199,9 +238,7 @@ async fn what_can_never_be_stored_is_told_apart_from_what_can_later() {
         (status, &answer["error"]),
         (StatusCode::SERVICE_UNAVAILABLE, &json!("the database is not open yet"))
     );
-    world
-        .shelf
-        .put(Store::open(&world.url, Options::default()).await.unwrap());
+    world.shelf.open(&world.url, Options::default()).await.unwrap();
     for (body, says) in [
         (r#"{"events": 1}"#.to_owned(), "no batch of events"),
         (r#"{"events": [], "more": 1}"#.to_owned(), "unknown field"),

@@ -52,6 +52,16 @@ pub struct RunArgs {
     /// Length of the leader's lease, in seconds.
     #[arg(long, env = "LEASE_SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(3..=120))]
     pub lease_seconds: u64,
+    /// Address of the audit's intake, as in https://image-factory-audit.image-factory-system.svc:8443. Without it the audit is
+    /// told nothing.
+    #[arg(long, env = "AUDIT_URL")]
+    pub audit_url: Option<http::Uri>,
+    /// File of the token that the intake knows us by.
+    #[arg(long, default_value = "/var/run/image-factory/audit/token")]
+    pub audit_token: PathBuf,
+    /// File of the authorities that sign the intake's certificate. It is read again when it changes.
+    #[arg(long, default_value = "/var/run/image-factory/audit/ca.crt")]
+    pub audit_ca: PathBuf,
 }
 
 /// Flags of the role `credentials`.

@@ -8,6 +8,7 @@ mod families;
 mod quarantine;
 pub mod requests;
 mod scrape;
+mod telling;
 mod verdicts;
 
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod tests;
 pub use archive::{LogOutcome, LogsWaiting};
 use scrape::BuildsByPhase;
 pub use scrape::{Health, Queue, Silence};
+pub use telling::Telling;
 
 use std::time::Duration;
 
