@@ -3,6 +3,7 @@
 //! Nothing here knows a client, a clock or a database; the compiler sees to it, since the crate has no such
 //! dependency. The operator carries plans out, the worker runs the steps that [`step`] describes.
 
+pub mod audit;
 pub mod build;
 pub mod dispatch;
 pub mod image_policy;

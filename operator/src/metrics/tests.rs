@@ -16,9 +16,9 @@ use crate::watches::Guarded;
 use std::sync::Arc;
 
 use super::*;
-use crate::health::Gates;
 use crate::testing::{failure, object};
 use crate::watches::Hub;
+use imagefactory_serving::Gates;
 
 fn counted(method: Method, uri: &str, content: &str) -> Request {
     Request::of(
@@ -213,6 +213,9 @@ pub(super) fn every_family() -> String {
     super::quarantine::tests::fill(&metrics);
     metrics.add_collector(OfQueue);
     metrics.add_collector(OfLogs);
+    let telling = Telling::default();
+    telling.told("told", 1);
+    metrics.add_collector(telling);
     metrics.encode().unwrap()
 }
 
@@ -243,7 +246,7 @@ fn every_family_has_our_prefix_a_help_text_and_its_unit() {
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
         .collect();
-    assert!(families.len() == 26, "{families:?}");
+    assert!(families.len() == 29, "{families:?}");
     for family in families {
         assert!(family.starts_with("imagefactory_"), "{family}");
         let help = text

@@ -4,12 +4,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::StartupError;
-
 /// A token that is cancelled by SIGTERM or SIGINT.
-pub(super) fn stop() -> Result<CancellationToken, StartupError> {
-    let terminate = signal(SignalKind::terminate()).map_err(StartupError::Runtime)?;
-    let interrupt = signal(SignalKind::interrupt()).map_err(StartupError::Runtime)?;
+///
+/// # Errors
+/// When the process can't have signal handlers.
+pub fn stop() -> std::io::Result<CancellationToken> {
+    let terminate = signal(SignalKind::terminate())?;
+    let interrupt = signal(SignalKind::interrupt())?;
     let stop = CancellationToken::new();
     tokio::spawn(wait(terminate, interrupt, stop.clone()));
     Ok(stop)

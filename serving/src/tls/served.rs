@@ -7,7 +7,22 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use super::pair::Pair;
+/// A certificate and its key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Pair {
+    /// Certificate, and what leads to its authority, PEM.
+    pub certificate: String,
+    /// Private key, PEM.
+    pub key: String,
+}
+
+impl std::fmt::Debug for Pair {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pair")
+            .field("certificate", &self.certificate)
+            .finish_non_exhaustive()
+    }
+}
 
 /// A holder of one certificate. Cloning gives another handle to the same.
 #[derive(Clone, Debug, Default)]

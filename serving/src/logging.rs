@@ -1,14 +1,23 @@
 //! The log: JSON for machines or text for people, filtered by RUST_LOG.
 
+use clap::ValueEnum;
 use tracing::warn;
 use tracing_subscriber::EnvFilter;
-
-use crate::config::LogFormat;
 
 /// What is logged where RUST_LOG says nothing.
 const DEFAULT: &str = "info";
 
-pub(super) fn begin(format: LogFormat) {
+/// Form of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Begins the log, on standard error.
+pub fn begin(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -1,7 +1,6 @@
-//! The one port: /metrics, /livez, /healthz, /readyz.
+//! The plain port: /metrics, /livez, /healthz, /readyz.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{RawQuery, State};
@@ -11,14 +10,14 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::health::Gates;
-use crate::metrics::{CONTENT_TYPE, Metrics};
+use crate::exposition::{CONTENT_TYPE, Exposition};
+use crate::gates::Gates;
 
 /// What is served.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Served {
     /// What the process counts.
-    pub metrics: Arc<Metrics>,
+    pub metrics: Exposition,
     /// Whether the process is ready.
     pub ready: Gates,
     /// Whether the process lives.
@@ -122,7 +121,7 @@ mod tests {
         ready.add("tenants", || Some("the first list of tenants".to_owned()));
         alive.add("election", || None);
         Served {
-            metrics: Arc::default(),
+            metrics: Exposition::new("1.2.3"),
             ready,
             alive,
         }
@@ -164,7 +163,7 @@ mod tests {
     async fn metrics_are_open_metrics_with_an_end() {
         let (status, text, content) = ask("/metrics").await;
         assert_eq!((status, content.as_deref()), (StatusCode::OK, Some(CONTENT_TYPE)));
-        assert!(text.contains("imagefactory_build_info{version="), "{text}");
+        assert!(text.contains("imagefactory_build_info{version=\"1.2.3\"}"), "{text}");
         assert!(text.ends_with("# EOF\n"), "{text}");
     }
 }

@@ -2,35 +2,30 @@
 
 use std::error::Error;
 
-/// Longest note of an event, in bytes. The API server refuses one of more than 1,024.
-pub(super) const MAX_NOTE: usize = 1000;
-
 /// The error and its causes, outermost first. What the API server answered is said in its own words, once.
 #[must_use]
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = String::new();
     let mut next = Some(error);
     while let Some(error) = next {
-        if !text.is_empty() {
-            text.push_str(": ");
-        }
         if let Some(kube::Error::Api(status)) = error.downcast_ref() {
-            text.push_str(&status.message);
+            add(&mut text, &status.message);
             break;
         }
-        text.push_str(&error.to_string());
+        add(&mut text, &error.to_string());
         next = error.source();
     }
     text
 }
 
-/// The text, at most `limit` bytes long, cut between characters.
-#[must_use]
-pub fn cut(text: &str, limit: usize) -> &str {
-    let end = (0..=limit.min(text.len()))
-        .rev()
-        .find(|end| text.is_char_boundary(*end));
-    text.get(..end.unwrap_or_default()).unwrap_or_default()
+/// Some errors say their cause themselves: it is not said again.
+fn add(text: &mut String, also: &str) {
+    if text.is_empty() {
+        text.push_str(also);
+    } else if !text.ends_with(also) {
+        text.push_str(": ");
+        text.push_str(also);
+    }
 }
 
 #[cfg(test)]
@@ -40,6 +35,10 @@ mod tests {
     #[derive(Debug, thiserror::Error)]
     #[error("could not apply the quota")]
     struct Outer(#[source] kube::Error);
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("could not read: {0}")]
+    struct Says(#[source] std::io::Error);
 
     #[test]
     fn what_the_server_said_stands_in_the_chain_once() {
@@ -51,10 +50,8 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_cut_between_characters() {
-        assert_eq!(cut("aüb", 2), "a");
-        assert_eq!(cut("aüb", 3), "aü");
-        assert_eq!(cut("aüb", 99), "aüb");
-        assert_eq!(cut("", 0), "");
+    fn a_cause_that_an_error_says_itself_is_not_said_again() {
+        let error = Says(std::io::Error::other("no disk"));
+        assert_eq!(chain(&error), "could not read: no disk");
     }
 }

@@ -1,11 +1,13 @@
 //! The audit's intake, over HTTPS, with a token of an audience of its own that is read anew as it changes.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Bytes;
 use http::{Method, Request, StatusCode, header};
-use imagefactory_crds::audit::{AuditEvent, Batch};
+use imagefactory_crds::audit::{AuditEvent, Batch, Known, Question};
 use kube::client::Body;
 use kube::config::AuthInfo;
 use kube::{Client, Config};
@@ -15,7 +17,9 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::timeout;
 
 /// Where events are posted to, below the intake's address.
-const PATH: &str = "/intake/v1/events";
+const EVENTS: &str = "/intake/v1/events";
+/// Where it is asked which are stored.
+const KNOWN: &str = "/intake/v1/known";
 
 /// A delivery failed.
 #[derive(Debug, thiserror::Error)]
@@ -84,26 +88,40 @@ impl Intake {
         let body = serde_json::to_vec(&Batch {
             events: events.to_vec(),
         })?;
-        match timeout(patience, self.post(body)).await {
+        self.post(EVENTS, body, patience).await.map(drop)
+    }
+
+    /// Asks which of these ids are of events that are stored.
+    ///
+    /// # Errors
+    /// When it is not answered.
+    pub async fn known(&self, ids: Vec<String>, patience: Duration) -> Result<HashSet<String>, IntakeError> {
+        let body = serde_json::to_vec(&Question { ids })?;
+        let answer = self.post(KNOWN, body, patience).await?;
+        let answer: Known = serde_json::from_slice(&answer)?;
+        Ok(answer.known.into_iter().collect())
+    }
+
+    async fn post(&self, path: &str, body: Vec<u8>, patience: Duration) -> Result<Bytes, IntakeError> {
+        match timeout(patience, self.ask(path, body)).await {
             Ok(answer) => answer,
             Err(_) => Err(IntakeError::Late),
         }
     }
 
-    async fn post(&self, body: Vec<u8>) -> Result<(), IntakeError> {
+    async fn ask(&self, path: &str, body: Vec<u8>) -> Result<Bytes, IntakeError> {
         let failed = |error| IntakeError::Client(Box::new(error));
         let client = self.client().await.map_err(failed)?;
         let request = Request::builder()
             .method(Method::POST)
-            .uri(PATH)
+            .uri(path)
             .header(header::CONTENT_TYPE, "application/json")
             .body(Body::from(body))?;
         let answer = client.send(request).await.map_err(failed)?;
         match answer.status() {
             status if status.is_success() => {
-                // Read to its end, the connection serves again.
-                let _ = answer.into_body().collect_bytes().await;
-                Ok(())
+                // Read to its end, the connection serves again. What is lost of it matters to who asked something.
+                Ok(answer.into_body().collect_bytes().await.unwrap_or_default())
             }
             status @ (StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY) => {
                 Err(IntakeError::Refused(status))
