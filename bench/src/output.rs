@@ -33,6 +33,8 @@ impl Contender {
 pub struct Figures {
     order: Vec<(String, &'static str)>,
     values: BTreeMap<(String, Contender), Vec<f64>>,
+    /// Figures that stand by themselves, with their goals.
+    alone: Vec<(String, &'static str, f64, &'static str)>,
 }
 
 impl Figures {
@@ -56,9 +58,32 @@ impl Figures {
         out.flush().trying("could not print")
     }
 
-    /// Every figure with the values of all blocks, and the ratio of their means.
+    /// Takes in a figure that no contender is beside, and prints its line. `goal` is empty where there is none.
+    ///
+    /// # Errors
+    /// When nothing can be printed.
+    pub fn add_alone(&mut self, figure: &str, unit: &'static str, value: f64, goal: &'static str) -> Result<()> {
+        self.alone.push((figure.to_owned(), unit, value, goal));
+        let line = json!({"figure": figure, "unit": unit, "value": rounded(value), "goal": goal});
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{line}").trying("could not print")?;
+        out.flush().trying("could not print")
+    }
+
+    /// Every figure with the values of all blocks, and the ratio of their means; those that stand by themselves below.
     #[must_use]
     pub fn table(&self) -> String {
+        let mut table = if self.order.is_empty() { String::new() } else { self.compared() };
+        if !self.alone.is_empty() {
+            table.push_str("\n| figure | unit | measured | goal |\n|---|---|---|---|\n");
+        }
+        for (figure, unit, value, goal) in &self.alone {
+            table.push_str(&format!("| {figure} | {unit} | {} | {goal} |\n", rounded(*value)));
+        }
+        table
+    }
+
+    fn compared(&self) -> String {
         let mut table = "| figure | unit | operator | null | operator / null |\n|---|---|---|---|---|\n".to_owned();
         for (figure, unit) in &self.order {
             let of = |contender| self.values.get(&(figure.clone(), contender));
@@ -120,6 +145,14 @@ mod tests {
             "{}",
             figures.table()
         );
+    }
+
+    #[test]
+    fn a_figure_without_a_contender_stands_beside_its_goal() {
+        let mut figures = Figures::default();
+        figures.add_alone("events", "1/s", 3100.456, "3,000").unwrap();
+        let table = figures.table();
+        assert!(table.ends_with("|---|---|---|---|\n| events | 1/s | 3100.46 | 3,000 |\n"), "{table}");
     }
 
     #[test]

@@ -20,7 +20,8 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CACHE_DIR/target}
 compile() {
     cd "$ROOT"
     RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --profile image --target "$TARGET" \
-        --package imagefactory-operator --bin operator --package imagefactory-bench --bin bench
+        --package imagefactory-operator --bin operator --package imagefactory-webhook --bin webhook \
+        --package imagefactory-bench --bin bench
 }
 
 main() {
