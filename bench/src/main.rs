@@ -76,6 +76,9 @@ struct RunArgs {
     /// The webhook's program; by default the one beside the operator's.
     #[arg(long)]
     webhook: Option<PathBuf>,
+    /// A file with lines of figures that were taken elsewhere, to stand in the same table.
+    #[arg(long)]
+    lines: Option<PathBuf>,
     /// The repository.
     #[arg(long, default_value = ".")]
     root: PathBuf,
@@ -140,6 +143,9 @@ async fn run(args: RunArgs) -> Result<()> {
         root: args.root,
     };
     let mut figures = Figures::default();
+    if let Some(lines) = &args.lines {
+        figures.take_in(&std::fs::read_to_string(lines).trying("could not read the lines")?)?;
+    }
     let taken = tokio::select! {
         taken = figures::take(&places, &args.groups, sizes, &mut figures) => taken,
         _ = terminate.recv() => Err(BenchError::Stopped),

@@ -97,7 +97,8 @@ impl Hook {
 }
 
 fn post(body: &[u8], length: usize) -> Vec<u8> {
-    let head = format!("POST /validate HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
+    let head =
+        format!("POST /validate HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
     [head.as_bytes(), body].concat()
 }
 
@@ -111,7 +112,10 @@ fn with(pointer: &str, value: Value) -> Vec<u8> {
 #[tokio::test]
 async fn every_strange_body_has_an_answer_of_its_own() {
     let hook = Hook::begin().await;
-    let deep = CREATE.replace("\"FROM scratch\\n\"", &format!("{}{}", "[".repeat(1000), "]".repeat(1000)));
+    let deep = CREATE.replace(
+        "\"FROM scratch\\n\"",
+        &format!("{}{}", "[".repeat(1000), "]".repeat(1000)),
+    );
     assert!(deep.len() > CREATE.len() + 1900);
     let mut torn = CREATE.as_bytes().to_vec();
     torn[200] = 0xff;
@@ -126,16 +130,29 @@ async fn every_strange_body_has_an_answer_of_its_own() {
         ("unknown kind", with("/request/kind/kind", json!("Pod")), "200"),
         ("unknown version", with("/request/kind/version", json!("v2")), "200"),
         ("dry run", with("/request/dryRun", json!(true)), "200"),
-        ("3 MB", with("/request/object/metadata/managedFields/0/manager", json!("x".repeat(3 << 20))), "200"),
+        (
+            "3 MB",
+            with(
+                "/request/object/metadata/managedFields/0/manager",
+                json!("x".repeat(3 << 20)),
+            ),
+            "200",
+        ),
         ("20 MB", vec![b' '; 20 << 20], "413"),
     ];
     for (what, body, status) in cases {
         let answer = hook.sends(&post(&body, body.len())).await;
         // A client that is still sending when it is refused may find the connection gone before it reads why.
         let is_cut = what == "20 MB" && answer.is_empty();
-        assert!(is_cut || answer.starts_with(&format!("HTTP/1.1 {status}")), "{what}: {answer:.300}");
+        assert!(
+            is_cut || answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{what}: {answer:.300}"
+        );
         if status == "200" {
-            assert!(answer.contains(r#""allowed":false"#) && answer.contains(r#""code":"#), "{what}: {answer:.600}");
+            assert!(
+                answer.contains(r#""allowed":false"#) && answer.contains(r#""code":"#),
+                "{what}: {answer:.600}"
+            );
         }
     }
     hook.answers().await;
@@ -146,8 +163,12 @@ async fn what_is_no_request_or_asks_elsewhere_is_refused() {
     let hook = Hook::begin().await;
     let get = format!("GET /validate HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\n\r\n");
     let elsewhere = format!("POST /metrics HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
-    let long = format!("POST /validate HTTP/1.1\r\nHost: {NAME}\r\nX: {}\r\n\r\n", "x".repeat(1 << 20));
-    let twice = format!("POST /validate HTTP/1.1\r\nHost: {NAME}\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcde");
+    let long = format!(
+        "POST /validate HTTP/1.1\r\nHost: {NAME}\r\nX: {}\r\n\r\n",
+        "x".repeat(1 << 20)
+    );
+    let twice =
+        format!("POST /validate HTTP/1.1\r\nHost: {NAME}\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcde");
     for (bytes, status) in [
         (get.as_bytes(), "405"),
         (elsewhere.as_bytes(), "404"),
@@ -157,7 +178,10 @@ async fn what_is_no_request_or_asks_elsewhere_is_refused() {
     ] {
         let answer = hook.sends(bytes).await;
         let is_cut = status == "431" && answer.is_empty();
-        assert!(is_cut || answer.starts_with(&format!("HTTP/1.1 {status}")), "{status}: {answer:.300}");
+        assert!(
+            is_cut || answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{status}: {answer:.300}"
+        );
     }
     // No TLS at all.
     let mut plain = TcpStream::connect(("127.0.0.1", hook.port)).await.unwrap();
@@ -174,7 +198,10 @@ async fn bodies_that_are_half_sent_and_clients_that_go_away_hold_up_nobody() {
     let mut held = Vec::new();
     for number in 0..100 {
         let mut stream = hook.connect().await;
-        stream.write_all(&post(&CREATE.as_bytes()[..100], CREATE.len())).await.unwrap();
+        stream
+            .write_all(&post(&CREATE.as_bytes()[..100], CREATE.len()))
+            .await
+            .unwrap();
         // Some stay and say nothing more, some go.
         if number % 2 == 0 {
             held.push(stream);
@@ -209,7 +236,11 @@ async fn connections_without_a_handshake_take_no_place_for_long() {
     for _ in 0..1100 {
         silent.push(TcpStream::connect(("127.0.0.1", hook.port)).await.unwrap());
     }
-    let answer = timeout(Duration::from_secs(25), hook.sends(&post(CREATE.as_bytes(), CREATE.len()))).await;
+    let answer = timeout(
+        Duration::from_secs(25),
+        hook.sends(&post(CREATE.as_bytes(), CREATE.len())),
+    )
+    .await;
     assert!(answer.unwrap().starts_with("HTTP/1.1 200"));
     drop(silent);
     hook.closing.now.cancel();

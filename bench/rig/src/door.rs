@@ -99,7 +99,14 @@ impl Door {
         command
             .args(["--listen", &format!("127.0.0.1:{}", self.port)])
             .args(["--health-listen", &format!("127.0.0.1:{}", self.health)])
-            .args(["--namespace", NAMESPACE, "--prefix", "image-factory", "--certificates", "files"])
+            .args([
+                "--namespace",
+                NAMESPACE,
+                "--prefix",
+                "image-factory",
+                "--certificates",
+                "files",
+            ])
             .args(["--linger-seconds", "0"])
             .args(["--settings".as_ref(), self.dir.join("settings.json").as_os_str()])
             .args(["--certificates-folder".as_ref(), self.dir.as_os_str()])
@@ -133,7 +140,12 @@ impl Door {
             .args(["audit", "serve", "--database", database])
             .args(["--intake", &format!("127.0.0.1:{}", self.intake)])
             .args(["--listen", &format!("127.0.0.1:{}", self.audit_health)])
-            .args(["--allow", &format!("system:serviceaccount:{NAMESPACE}:webhook"), "--audience", AUDIENCE])
+            .args([
+                "--allow",
+                &format!("system:serviceaccount:{NAMESPACE}:webhook"),
+                "--audience",
+                AUDIENCE,
+            ])
             .args(["--config".as_ref(), self.dir.join("config.yaml").as_os_str()])
             .args(["--tls-cert".as_ref(), self.dir.join("tls.crt").as_os_str()])
             .args(["--tls-key".as_ref(), self.dir.join("tls.key").as_os_str()])
@@ -160,7 +172,10 @@ impl Door {
     /// # Errors
     /// When it is not, for long.
     pub async fn audit_is_ready(&self) -> Result<()> {
-        until("the audit", async || Ok(text(self.audit_health, "/readyz").await.is_some())).await
+        until("the audit", async || {
+            Ok(text(self.audit_health, "/readyz").await.is_some())
+        })
+        .await
     }
 
     /// Has the API server ask the webhook about what is created in namespaces with the label `asked: webhook`.
@@ -216,7 +231,10 @@ pub async fn namespace(client: &Client, name: &str, tenant: Option<&str>, asked:
     if let Some(tenant) = tenant {
         labels.insert("imagefactory.dev/tenant".to_owned(), tenant.to_owned());
     }
-    match Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &namespace).await {
+    match Api::<Namespace>::all(client.clone())
+        .create(&PostParams::default(), &namespace)
+        .await
+    {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
         Err(source) => Err(source).trying(format!("could not create namespace {name}")),
@@ -269,10 +287,14 @@ fn certificates(dir: &Path) -> Result<()> {
             return Ok(());
         }
         let said = String::from_utf8_lossy(&made.stderr).into_owned();
-        Err(BenchError::Wrong(format!("openssl could not make a certificate: {said}")))
+        Err(BenchError::Wrong(format!(
+            "openssl could not make a certificate: {said}"
+        )))
     };
     let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
-    make(&format!("req -x509 {key} -keyout ca.key -out ca.crt -days 2 -subj /CN=bench"))?;
+    make(&format!(
+        "req -x509 {key} -keyout ca.key -out ca.crt -days 2 -subj /CN=bench"
+    ))?;
     make(&format!("req {key} -keyout tls.key -out tls.csr -subj /CN=door"))?;
     std::fs::write(dir.join("tls.ext"), "subjectAltName=IP:127.0.0.1,DNS:localhost\n").trying("could not write")?;
     make("x509 -req -in tls.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out tls.crt -days 2 -extfile tls.ext")

@@ -75,7 +75,11 @@ async fn ask(client: Client, task: usize, stop: Arc<AtomicBool>) -> Tally {
         let user = if number % 3 == 0 { MANY.to_owned() } else { name.clone() };
         let refused = timeout(PATIENCE, refused(&client, &user, &name)).await.unwrap_or(false);
         let of = tally.0.entry(user).or_default();
-        if refused { of.0 += 1 } else { of.1 += 1 }
+        if refused {
+            of.0 += 1
+        } else {
+            of.1 += 1
+        }
         sleep(PAUSE).await;
     }
     tally

@@ -15,10 +15,17 @@ pub fn compare(operator: &Path, database: &str, tally: &Tally) -> Vec<String> {
     for (user, (answered, unanswered)) in &tally.0 {
         let count = counts.get(user).copied().unwrap_or_default();
         if count < *answered || count > answered + unanswered {
-            wrong.push(format!("{user}: {answered} answered, {unanswered} not, {count} on record"));
+            wrong.push(format!(
+                "{user}: {answered} answered, {unanswered} not, {count} on record"
+            ));
         }
     }
-    wrong.extend(counts.keys().filter(|user| !tally.0.contains_key(*user)).map(|user| format!("{user} never asked")));
+    wrong.extend(
+        counts
+            .keys()
+            .filter(|user| !tally.0.contains_key(*user))
+            .map(|user| format!("{user} never asked")),
+    );
     wrong.truncate(20);
     wrong
 }

@@ -35,7 +35,10 @@ fn programs() -> Programs {
     let operator = PathBuf::from(env!("CARGO_BIN_EXE_operator"));
     let beside = operator.with_file_name("webhook");
     let webhook = std::env::var_os("IMAGEFACTORY_WEBHOOK").map_or(beside, PathBuf::from);
-    assert!(webhook.is_file(), "no webhook: cargo build --package imagefactory-webhook --bin webhook");
+    assert!(
+        webhook.is_file(),
+        "no webhook: cargo build --package imagefactory-webhook --bin webhook"
+    );
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     Programs {
         webhook,
@@ -55,7 +58,9 @@ async fn plane(root: &Path) -> ControlPlane {
     let plane = plane.unwrap_or_else(|error| panic!("{error}; hack/tools/build.sh etcd kubernetes makes the programs"));
     let client = plane.client("load").await.unwrap();
     let settings = serde_yaml::from_str(include_str!("../../src/config/testdata/config.yaml")).unwrap();
-    setup::platform(&client, &root.join("charts/image-factory/files/crds"), &settings).await.unwrap();
+    setup::platform(&client, &root.join("charts/image-factory/files/crds"), &settings)
+        .await
+        .unwrap();
     plane
 }
 
@@ -67,7 +72,10 @@ async fn unentitled(client: &Client) {
         "spec": {"owners": [{"kind": "Group", "name": "acme-team"}]},
     }))
     .unwrap();
-    Api::all(client.clone()).create(&PostParams::default(), &tenant).await.unwrap();
+    Api::all(client.clone())
+        .create(&PostParams::default(), &tenant)
+        .await
+        .unwrap();
 }
 
 /// A moment that is another one in each round, and the same ones in each run.
@@ -118,8 +126,16 @@ async fn a_refusal_that_was_answered_is_on_record_once_whoever_was_killed_meanwh
     // They live until what they have is told.
     let running = kill(&door, rounds).await;
     let tally = asking.end().await;
-    println!("figure: {} kills, {} refusals answered, {} not", rounds, tally.answered(), tally.unanswered());
-    assert!(tally.answered() as u64 > rounds, "hardly anybody was answered: {tally:?}");
+    println!(
+        "figure: {} kills, {} refusals answered, {} not",
+        rounds,
+        tally.answered(),
+        tally.unanswered()
+    );
+    assert!(
+        tally.answered() as u64 > rounds,
+        "hardly anybody was answered: {tally:?}"
+    );
 
     let until = Instant::now() + PATIENCE;
     let mut wrong = listed::compare(&programs.operator, &door.database(), &tally);

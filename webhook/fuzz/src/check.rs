@@ -96,7 +96,9 @@ fn allowed_again(subject: &Subject, namespace: Option<&str>, world: &World) {
         entitlement::may(capability, Some(&world.tenant), project, world.settings.onboarding)
             .expect("let in without the capability");
         entitlement::not_suspended(&world.tenant).expect("let in while the tenant is suspended");
-        project.map_or(Ok(()), entitlement::not_archived).expect("let in an archived project");
+        project
+            .map_or(Ok(()), entitlement::not_archived)
+            .expect("let in an archived project");
     };
     match subject {
         Subject::Build(imagefactory_crds::admission::Write::Create(build)) => {

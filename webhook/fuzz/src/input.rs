@@ -22,8 +22,22 @@ const USERS: [(&str, &[&str]); 9] = [
 ];
 /// Texts that mean something somewhere.
 const TEXTS: [&str; 16] = [
-    "shop", "settings", "acme", "olga", "system:masters", "..", "", "imagefactory-x", "tenant-acme", "0", "1Gi", "5m",
-    "registry.example.com/acme/shop:1", "\u{202e}é\u{0}", "APP-1", "{{ .x }}",
+    "shop",
+    "settings",
+    "acme",
+    "olga",
+    "system:masters",
+    "..",
+    "",
+    "imagefactory-x",
+    "tenant-acme",
+    "0",
+    "1Gi",
+    "5m",
+    "registry.example.com/acme/shop:1",
+    "\u{202e}é\u{0}",
+    "APP-1",
+    "{{ .x }}",
 ];
 
 /// One review of a kind, with the world that it is asked in.
@@ -42,7 +56,9 @@ struct Bytes<'a>(&'a [u8]);
 
 impl Bytes<'_> {
     fn next(&mut self) -> u8 {
-        let Some((first, rest)) = self.0.split_first() else { return 0 };
+        let Some((first, rest)) = self.0.split_first() else {
+            return 0;
+        };
         self.0 = rest;
         *first
     }
@@ -84,7 +100,11 @@ pub fn of_kind(kind: &str, bytes: &[u8]) -> Input {
     } else {
         let old = changed(kind, &mut bytes);
         // Most updates change little of what is there.
-        let new = if mode & 2 == 0 { edit(old.clone(), &mut bytes) } else { changed(kind, &mut bytes) };
+        let new = if mode & 2 == 0 {
+            edit(old.clone(), &mut bytes)
+        } else {
+            changed(kind, &mut bytes)
+        };
         (old, new)
     };
     Input {
@@ -105,7 +125,9 @@ fn json_pair(bytes: &[u8]) -> (Value, Value) {
 
 fn changed(kind: &str, bytes: &mut Bytes<'_>) -> Value {
     let seeds = seeds::of(kind);
-    let mut object = seeds.get(bytes.index(seeds.len())).map_or(Value::Null, |seed| (*seed).clone());
+    let mut object = seeds
+        .get(bytes.index(seeds.len()))
+        .map_or(Value::Null, |seed| (*seed).clone());
     if let Some(namespace) = object.pointer_mut("/metadata/namespace") {
         *namespace = json!("tenant-acme");
     }
@@ -116,7 +138,9 @@ fn edit(mut object: Value, bytes: &mut Bytes<'_>) -> Value {
     for _ in 0..bytes.next() % CHANGES {
         let mut places = Vec::new();
         collect(&object, "", &mut places);
-        let Some(place) = places.get(bytes.index(places.len())) else { break };
+        let Some(place) = places.get(bytes.index(places.len())) else {
+            break;
+        };
         let with = value(bytes, &object, &places);
         match (bytes.next() % 4, object.pointer_mut(place)) {
             (0, Some(Value::Array(list))) => list.push(with),
@@ -142,7 +166,10 @@ fn value(bytes: &mut Bytes<'_>, object: &Value, places: &[String]) -> Value {
         8 => json!(TEXTS[bytes.index(TEXTS.len())]),
         _ => {
             let place = places.get(bytes.index(places.len()));
-            place.and_then(|place| object.pointer(place)).cloned().unwrap_or_default()
+            place
+                .and_then(|place| object.pointer(place))
+                .cloned()
+                .unwrap_or_default()
         }
     }
 }
@@ -156,7 +183,10 @@ fn collect(value: &Value, at: &str, places: &mut Vec<String>) {
     };
     match value {
         Value::Object(map) => map.iter().for_each(|(key, value)| below(key, value)),
-        Value::Array(list) => list.iter().enumerate().for_each(|(index, value)| below(&index.to_string(), value)),
+        Value::Array(list) => list
+            .iter()
+            .enumerate()
+            .for_each(|(index, value)| below(&index.to_string(), value)),
         _ => {}
     }
 }
@@ -171,10 +201,28 @@ fn asked(kind: &str, operation: &str, user: u8, (old, new): (Value, Value)) -> A
     request["operation"] = json!(operation);
     request["userInfo"] = json!({"username": name, "groups": groups});
     request["name"] = json!(named["metadata"]["name"].as_str().unwrap_or("x"));
-    request["namespace"] = if cluster_wide { Value::Null } else { json!("tenant-acme") };
-    let as_sent = |object: Value| if object["metadata"].is_object() { object } else { json!({"metadata": {}, "data": object}) };
-    request["object"] = if operation == "DELETE" { Value::Null } else { as_sent(new) };
-    request["oldObject"] = if operation == "CREATE" { Value::Null } else { as_sent(old) };
+    request["namespace"] = if cluster_wide {
+        Value::Null
+    } else {
+        json!("tenant-acme")
+    };
+    let as_sent = |object: Value| {
+        if object["metadata"].is_object() {
+            object
+        } else {
+            json!({"metadata": {}, "data": object})
+        }
+    };
+    request["object"] = if operation == "DELETE" {
+        Value::Null
+    } else {
+        as_sent(new)
+    };
+    request["oldObject"] = if operation == "CREATE" {
+        Value::Null
+    } else {
+        as_sent(old)
+    };
     // What can't be a review at all is another target's; here it is asked about as an object of nothing.
     imagefactory_webhook::review::read(review.to_string().as_bytes()).unwrap_or_else(|_| {
         review["request"]["object"] = json!({"metadata": {}});

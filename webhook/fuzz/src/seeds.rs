@@ -21,7 +21,12 @@ pub fn root() -> PathBuf {
 /// All of them, read once.
 pub fn all() -> &'static [Value] {
     static ALL: OnceLock<Vec<Value>> = OnceLock::new();
-    ALL.get_or_init(|| FOLDERS.iter().flat_map(|folder| of_folder(&root().join(folder))).collect())
+    ALL.get_or_init(|| {
+        FOLDERS
+            .iter()
+            .flat_map(|folder| of_folder(&root().join(folder)))
+            .collect()
+    })
 }
 
 /// Those of a kind.
@@ -43,7 +48,9 @@ fn of_folder(folder: &Path) -> Vec<Value> {
 fn of_file(path: &Path) -> Vec<Value> {
     let text = fs::read_to_string(path).unwrap();
     let documents = serde_yaml::Deserializer::from_str(&text).map(|document| Value::deserialize(document).unwrap());
-    documents.filter(|object| object["apiVersion"] == "imagefactory.dev/v1alpha1").collect()
+    documents
+        .filter(|object| object["apiVersion"] == "imagefactory.dev/v1alpha1")
+        .collect()
 }
 
 /// A review that asks for an object to be made.
@@ -66,13 +73,16 @@ pub fn review(object: &Value) -> Value {
 #[must_use]
 pub fn inputs(target: &str) -> Vec<Vec<u8>> {
     if target == REVIEW {
-        return all().iter().map(|object| review(object).to_string().into_bytes()).collect();
+        return all()
+            .iter()
+            .map(|object| review(object).to_string().into_bytes())
+            .collect();
     }
     let kind = KINDS.iter().find(|kind| kind.eq_ignore_ascii_case(target));
     let objects = kind.map(|kind| of(kind)).unwrap_or_default();
-    let as_json = objects.iter().flat_map(|object| {
-        (0..3).map(|operation| input::as_json(operation, object.to_string().as_bytes()))
-    });
+    let as_json = objects
+        .iter()
+        .flat_map(|object| (0..3).map(|operation| input::as_json(operation, object.to_string().as_bytes())));
     let as_changes = (0..24u8).map(|number| input::as_changes(number, &[number; 40]));
     as_json.chain(as_changes).collect()
 }

@@ -74,8 +74,10 @@ fn make(number: u8, known: Option<&Value>) -> World {
     }
     let caches = Caches::new(Duration::from_secs(1 << 30));
     caches
-        .fill(&json!({"tenants": [tenant], "projects": [project], "namespaces": [namespace],
-            "tenantsettings": [team()], "sorrecords": [record("APP-1", "acme"), record("APP-2", "other")]}))
+        .fill(
+            &json!({"tenants": [tenant], "projects": [project], "namespaces": [namespace],
+            "tenantsettings": [team()], "sorrecords": [record("APP-1", "acme"), record("APP-2", "other")]}),
+        )
         .unwrap();
     let settings = settings();
     World {
@@ -124,6 +126,7 @@ fn team() -> Value {
 }
 
 fn record(id: &str, tenant: &str) -> Value {
-    let spec = json!({"recordId": id, "tenants": [tenant], "product": "Shop", "technology": "Java", "justification": "Ours."});
+    let spec =
+        json!({"recordId": id, "tenants": [tenant], "product": "Shop", "technology": "Java", "justification": "Ours."});
     object("SorRecord", &id.to_lowercase(), spec)
 }
