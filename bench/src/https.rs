@@ -30,9 +30,13 @@ pub async fn connect(port: u16, authority: &str) -> Result<Connection> {
     let certificate = CertificateDer::from_pem_slice(authority.as_bytes()).map_err(|error| wrong(&error))?;
     let mut roots = RootCertStore::empty();
     roots.add(certificate).map_err(|error| wrong(&error))?;
-    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let config = ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
     let name = ServerName::try_from("localhost").map_err(|error| wrong(&error))?;
-    let stream = TcpStream::connect(("127.0.0.1", port)).await.trying("could not connect")?;
+    let stream = TcpStream::connect(("127.0.0.1", port))
+        .await
+        .trying("could not connect")?;
     stream.set_nodelay(true).trying("could not set up a connection")?;
     let stream = TlsConnector::from(Arc::new(config))
         .connect(name, stream)
@@ -57,11 +61,19 @@ impl Connection {
             .map_err(|error| failed(&error))?;
         self.0.ready().await.map_err(|error| failed(&error))?;
         let answer = self.0.send_request(request).await.map_err(|error| failed(&error))?;
-        let body = answer.into_body().collect().await.map_err(|error| failed(&error))?.to_bytes();
+        let body = answer
+            .into_body()
+            .collect()
+            .await
+            .map_err(|error| failed(&error))?
+            .to_bytes();
         if body.windows(14).any(|window| window == b"\"allowed\":true") {
             return Ok(());
         }
-        Err(BenchError::Wrong(format!("not let in: {}", String::from_utf8_lossy(&body))))
+        Err(BenchError::Wrong(format!(
+            "not let in: {}",
+            String::from_utf8_lossy(&body)
+        )))
     }
 }
 
@@ -70,7 +82,12 @@ impl Connection {
 ///
 /// # Errors
 /// When a review fails.
-pub async fn at_pace(connections: Vec<Connection>, reviews: Arc<Vec<Bytes>>, per_second: u32, seconds: u64) -> Result<Vec<Duration>> {
+pub async fn at_pace(
+    connections: Vec<Connection>,
+    reviews: Arc<Vec<Bytes>>,
+    per_second: u32,
+    seconds: u64,
+) -> Result<Vec<Duration>> {
     let (due, count) = (Duration::from_secs(1) / per_second, u64::from(per_second) * seconds);
     let (at_once, began) = (connections.len() as u64, Instant::now() + Duration::from_millis(50));
     let tasks = connections.into_iter().zip(0u64..).map(|(mut connection, first)| {

@@ -101,11 +101,21 @@ impl Figures {
     /// Every figure with the values of all blocks, and the ratio of their means; those that stand by themselves below.
     #[must_use]
     pub fn table(&self) -> String {
-        let mut table = if self.order.is_empty() { String::new() } else { self.compared() };
+        let mut table = if self.order.is_empty() {
+            String::new()
+        } else {
+            self.compared()
+        };
         if !self.alone.is_empty() {
             table.push_str("\n| figure | unit | measured | goal |\n|---|---|---|---|\n");
         }
-        for Alone { figure, unit, value, goal } in &self.alone {
+        for Alone {
+            figure,
+            unit,
+            value,
+            goal,
+        } in &self.alone
+        {
             table.push_str(&format!("| {figure} | {unit} | {value} | {goal} |\n"));
         }
         table
@@ -182,7 +192,10 @@ mod tests {
         figures.take_in(&format!("Benchmarking\n{line}\n")).unwrap();
         figures.add_alone("events", "1/s", 3100.456, "3,000").unwrap();
         let table = figures.table();
-        assert!(table.ends_with("|---|---|---|---|\n| decision | µs | 7.5 | 50 |\n| events | 1/s | 3100.46 | 3,000 |\n"), "{table}");
+        assert!(
+            table.ends_with("|---|---|---|---|\n| decision | µs | 7.5 | 50 |\n| events | 1/s | 3100.46 | 3,000 |\n"),
+            "{table}"
+        );
     }
 
     #[test]

@@ -32,7 +32,10 @@ impl Postgres {
         if !programs.join("initdb").is_file() {
             return Ok(None);
         }
-        let folder = tempfile::Builder::new().prefix("if-bench-pg-").tempdir_in("/tmp").trying("no folder")?;
+        let folder = tempfile::Builder::new()
+            .prefix("if-bench-pg-")
+            .tempdir_in("/tmp")
+            .trying("no folder")?;
         let (path, data) = (folder.path(), folder.path().join("data"));
         std::fs::set_permissions(path, PermissionsExt::from_mode(0o755)).trying("could not prepare a folder")?;
         std::fs::create_dir(&data).trying("could not make a folder")?;
@@ -41,7 +44,13 @@ impl Postgres {
             chown(path, Some(NOBODY), Some(NOBODY)).trying("could not give a folder away")?;
         }
         let made = nobody(&programs.join("initdb"))
-            .args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "-D"])
+            .args([
+                "--username=postgres",
+                "--auth=trust",
+                "--encoding=UTF8",
+                "--locale=C",
+                "-D",
+            ])
             .arg(&data)
             .output()
             .trying("could not run initdb")?;
@@ -49,11 +58,17 @@ impl Postgres {
             return Err(BenchError::Wrong(String::from_utf8_lossy(&made.stderr).into_owned()));
         }
         let mut command = nobody(&programs.join("postgres"));
-        command.args(["-c", "listen_addresses=", "-k"]).arg(path).arg("-D").arg(&data);
+        command
+            .args(["-c", "listen_addresses=", "-k"])
+            .arg(path)
+            .arg("-D")
+            .arg(&data);
         let process = Process::start("postgres", path, &mut command)?;
         let socket = path.display().to_string();
         until("PostgreSQL", async || {
-            let asked = Command::new(programs.join("pg_isready")).args(["-q", "-h", &socket]).status();
+            let asked = Command::new(programs.join("pg_isready"))
+                .args(["-q", "-h", &socket])
+                .status();
             Ok(asked.trying("could not run pg_isready")?.success())
         })
         .await?;
@@ -66,7 +81,10 @@ impl Postgres {
     /// Its URL.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("postgres://postgres@localhost/postgres?host={}", self.folder.path().display())
+        format!(
+            "postgres://postgres@localhost/postgres?host={}",
+            self.folder.path().display()
+        )
     }
 }
 

@@ -33,7 +33,9 @@ pub(super) async fn take(sizes: Sizes, figures: &mut Figures) -> Result<()> {
 }
 
 async fn on(database: &str, url: &str, sizes: Sizes, figures: &mut Figures) -> Result<()> {
-    let store = Store::open(url, Options::default()).await.map_err(|error| wrong(&error))?;
+    let store = Store::open(url, Options::default())
+        .await
+        .map_err(|error| wrong(&error))?;
     let store = Arc::new(store);
     for writers in [1, 16] {
         for batch in [1, TOGETHER] {
@@ -41,9 +43,18 @@ async fn on(database: &str, url: &str, sizes: Sizes, figures: &mut Figures) -> R
             let (rate, waits) = append(&store, writers, batch, time).await?;
             let how = format!("{database}, {writers} writers, {batch} in a batch");
             // One event at a time by one writer is the disk's speed, and nothing that batches could change.
-            let goals = if writers * batch == 1 { ("", GOAL_WAIT) } else { (GOAL_RATE, GOAL_WAIT) };
+            let goals = if writers * batch == 1 {
+                ("", GOAL_WAIT)
+            } else {
+                (GOAL_RATE, GOAL_WAIT)
+            };
             figures.add_alone(&format!("audit events stored, {how}"), "1/s", rate, goals.0)?;
-            figures.add_alone(&format!("acknowledged, {how}, p99"), "ms", percentile(waits, 0.99), goals.1)?;
+            figures.add_alone(
+                &format!("acknowledged, {how}, p99"),
+                "ms",
+                percentile(waits, 0.99),
+                goals.1,
+            )?;
         }
     }
     Ok(())

@@ -53,18 +53,42 @@ pub(super) async fn take(places: &Places, sizes: Sizes, figures: &mut Figures) -
     // In the opposite order the second time: what drifts falls on both alike.
     for (installation, times) in [(&few, 0), (&many, 1), (&many, 1), (&few, 0)] {
         let taken = installation.answers(sizes.load_seconds).await?;
-        if times == 0 { of_few.extend(taken) } else { of_many.extend(taken) }
+        if times == 0 {
+            of_few.extend(taken)
+        } else {
+            of_many.extend(taken)
+        }
     }
     let large = format!("{} tenants and {} projects", sizes.tenants, sizes.projects);
     for (name, share, goal) in [("p50", 0.5, ""), ("p99", 0.99, "2")] {
         let (small, big) = (percentile(of_few.clone(), share), percentile(of_many.clone(), share));
-        figures.add_alone(&format!("decision over TLS at {PACE}/s, 10 tenants, {name}"), "ms", small, goal)?;
-        figures.add_alone(&format!("decision over TLS at {PACE}/s, {large}, {name}"), "ms", big, goal)?;
-        figures.add_alone(&format!("{large} against 10 tenants, {name}"), "ratio", big / small, "1.1")?;
+        figures.add_alone(
+            &format!("decision over TLS at {PACE}/s, 10 tenants, {name}"),
+            "ms",
+            small,
+            goal,
+        )?;
+        figures.add_alone(
+            &format!("decision over TLS at {PACE}/s, {large}, {name}"),
+            "ms",
+            big,
+            goal,
+        )?;
+        figures.add_alone(
+            &format!("{large} against 10 tenants, {name}"),
+            "ratio",
+            big / small,
+            "1.1",
+        )?;
     }
     for (installation, what, goal) in [(&few, "10 tenants", "24"), (&many, large.as_str(), "")] {
         let held = installation.webhook.memory()?;
-        figures.add_alone(&format!("webhook's resident memory, {what}"), "MiB", held.rss as f64 / 1024.0, goal)?;
+        figures.add_alone(
+            &format!("webhook's resident memory, {what}"),
+            "MiB",
+            held.rss as f64 / 1024.0,
+            goal,
+        )?;
     }
     drop(many);
     let rate = few.on_one_core(sizes.load_seconds).await?;
@@ -91,7 +115,9 @@ impl Installation {
         let door = Door::prepare(&plane, programs).await?;
         let webhook = door.webhook(false)?;
         door.webhook_is_ready().await?;
-        let reviews = (0..projects).map(|project| review(project % tenants, project)).collect();
+        let reviews = (0..projects)
+            .map(|project| review(project % tenants, project))
+            .collect();
         Ok(Self {
             plane,
             client,
@@ -119,24 +145,30 @@ impl Installation {
         self.webhook.kill();
         let webhook = self.door.webhook_command(false);
         let mut command = Command::new("taskset");
-        command.args(["-c", "0"]).arg(webhook.get_program()).args(webhook.get_args());
+        command
+            .args(["-c", "0"])
+            .arg(webhook.get_program())
+            .args(webhook.get_args());
         for (name, value) in webhook.get_envs() {
             value.map(|value| command.env(name, value));
         }
         self.webhook = Process::start("webhook", self.plane.dir(), &mut command)?;
         sleep(Duration::from_millis(200)).await;
         self.door.webhook_is_ready().await?;
-        at_full_speed(self.connections().await?, self.reviews.clone(), Duration::from_secs(seconds)).await
+        at_full_speed(
+            self.connections().await?,
+            self.reviews.clone(),
+            Duration::from_secs(seconds),
+        )
+        .await
     }
 }
 
 async fn platform(client: &Client, root: &Path) -> Result<()> {
     let template = root.join("operator/src/config/testdata/config.yaml");
     let text = std::fs::read_to_string(&template).trying("could not read the settings")?;
-    let settings = serde_yaml::from_str(&text).map_err(|source| crate::error::BenchError::Yaml {
-        path: template,
-        source,
-    })?;
+    let settings =
+        serde_yaml::from_str(&text).map_err(|source| crate::error::BenchError::Yaml { path: template, source })?;
     setup::platform(client, &root.join("charts/image-factory/files/crds"), &settings).await
 }
 
@@ -153,7 +185,9 @@ async fn fill(client: &Client, tenants: usize, projects: usize) -> Result<()> {
             }))
             .trying("a tenant")?;
             let api = Api::all(client.clone());
-            api.create(&PostParams::default(), &object).await.trying("could not create a tenant")?;
+            api.create(&PostParams::default(), &object)
+                .await
+                .trying("could not create a tenant")?;
             namespace(client, &format!("tenant-{name}"), Some(&name), "nobody").await
         })
         .await?;
@@ -166,7 +200,9 @@ async fn fill(client: &Client, tenants: usize, projects: usize) -> Result<()> {
             }))
             .trying("a project")?;
             let api = Api::namespaced(client.clone(), &namespace);
-            api.create(&PostParams::default(), &object).await.trying("could not create a project")?;
+            api.create(&PostParams::default(), &object)
+                .await
+                .trying("could not create a project")?;
             Ok(())
         })
         .await

@@ -114,7 +114,10 @@ async fn is_stamped(client: &Client, number: u32) -> Result<bool> {
     create(client, "webhook", &name, None).await?;
     let api: Api<Build> = Api::namespaced(client.clone(), &place("webhook"));
     let build = api.get(&name).await.trying("could not read a build")?;
-    Ok(build.metadata.annotations.is_some_and(|annotations| annotations.contains_key("imagefactory.dev/requested-by")))
+    Ok(build
+        .metadata
+        .annotations
+        .is_some_and(|annotations| annotations.contains_key("imagefactory.dev/requested-by")))
 }
 
 async fn stamped(client: &Client, door: &Door) -> Result<()> {
@@ -138,6 +141,7 @@ async fn policy(client: &Client) -> Result<()> {
     let validations = json!([
         {"expression": format!("!has(object.metadata.annotations) || !(\"{stamp}\" in object.metadata.annotations) || object.metadata.annotations[\"{stamp}\"] == request.userInfo.username")},
         {"expression": "!has(object.spec.templateRef) || !has(object.spec.rerunOf)"},
+    ]);
     post::<ValidatingAdmissionPolicy>(
         client,
         json!({
