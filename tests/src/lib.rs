@@ -13,7 +13,7 @@
 //! | [`wait`] | wait for something, with a limit |
 //! | [`registry`], [`git`], [`prometheus`], [`audit`] | what a third party sees |
 //! | [`access`] | who may do what, asked and tried |
-//! | [`door`] | what is refused at admission, and what is on record of it |
+//! | [`door`], [`load`] | what is refused at admission and what is on record of it; a load under which no request may fail |
 //! | [`operator`] | the operator's own pods and settings, for the tests that run alone |
 //! | [`process`], [`busy`] | faults: servers frozen and killed while builds stand in every stage, and what must hold after |
 //! | [`store`], [`kept`] | where logs are kept, as tests change it, and what is read from there |
@@ -42,6 +42,7 @@ pub mod git;
 pub mod image;
 pub mod kept;
 pub mod kubectl;
+pub mod load;
 pub mod operator;
 pub mod process;
 pub mod prometheus;
