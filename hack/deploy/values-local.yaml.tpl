@@ -9,12 +9,10 @@ images:
   buildkit: ${BUILDKIT_IMAGE}
   trivy: ${TRIVY_IMAGE}
 
-# Tests that write as nobody in particular run without the door: they predate it. Put it up by hand: hack/deploy/deploy.sh --set webhook.enabled=true,audit.enabled=true
+# As the chart has them: on.
 webhook:
-  enabled: false
   resources: {requests: {cpu: 10m, memory: 32Mi}}
 audit:
-  enabled: false
   resources: {requests: {cpu: 10m, memory: 32Mi}}
 
 seccomp:
@@ -36,6 +34,10 @@ workNamespace:
 
 platformAdmins:
   groups: [platform-administrators]
+securityTeam:
+  groups: [platform-security]
+gitops:
+  accounts: ["system:serviceaccount:gitops:controller"]
 
 # One small node.
 builds:

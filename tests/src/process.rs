@@ -143,6 +143,20 @@ impl Cluster {
         found.unwrap_or_else(|| panic!("no process of {pod} runs on this machine"))
     }
 
+    /// The webhook's processes, one of each pod.
+    ///
+    /// # Panics
+    /// Where there is none.
+    #[must_use]
+    pub fn webhook_processes(&self) -> Vec<Process> {
+        let found: Vec<_> = processes()
+            .filter(|pid| is_webhook(*pid))
+            .filter_map(Process::find)
+            .collect();
+        assert!(!found.is_empty(), "no webhook runs on this machine");
+        found
+    }
+
     /// Where the native cluster keeps what it runs on.
     ///
     /// # Panics
@@ -171,6 +185,11 @@ fn is_operator_of(pid: u32, pod: &str) -> bool {
         && environment
             .split(|byte| *byte == 0)
             .any(|word| word == wanted.as_bytes())
+}
+
+fn is_webhook(pid: u32) -> bool {
+    let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    command.starts_with(b"/webhook\0--prefix=")
 }
 
 /// When the process began, on the kernel's clock.

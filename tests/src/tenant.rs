@@ -121,13 +121,45 @@ impl TestTenant {
             .expect("changing the Tenant")
     }
 
-    /// Has kubectl change the TenantSettings by a merge patch.
+    /// Has kubectl change the TenantSettings by a merge patch. Who is taken out of the members by it is confirmed.
     #[must_use]
     pub fn patch_settings(&self, spec: &Value) -> Answer {
-        let change = json!({"spec": spec}).to_string();
+        let mut change = json!({"spec": spec});
+        let gone = self.members_beside(spec);
+        if !gone.is_empty() {
+            // A name counts only in the update that adds it.
+            let _ = self.change_settings(&json!({"metadata": {"annotations": {names::ANNOTATION_CONFIRM: null}}}));
+            change["metadata"] = json!({"annotations": {names::ANNOTATION_CONFIRM: gone.join(",")}});
+        }
+        self.change_settings(&change)
+    }
+
+    fn change_settings(&self, change: &Value) -> Answer {
+        let change = change.to_string();
         let name = [names::TENANT_SETTINGS, "-n", &self.namespace];
         let patch = [&["patch", "tset"], &name[..], &["--type=merge", "-p", &change]].concat();
         self.cluster.kubectl().run(&patch)
+    }
+
+    /// Members as they are whom a change of the spec does not name.
+    fn members_beside(&self, spec: &Value) -> Vec<String> {
+        let Some(after) = spec["members"].as_array() else {
+            return Vec::new();
+        };
+        let get = [
+            "get",
+            "tset",
+            names::TENANT_SETTINGS,
+            "-n",
+            &self.namespace,
+            "-o",
+            "json",
+        ];
+        let now: Value = serde_json::from_str(&self.cluster.kubectl().run(&get).stdout).unwrap_or_default();
+        let before = now["spec"]["members"].as_array().into_iter().flatten();
+        let gone = before.filter(|member| !after.iter().any(|other| other["subject"] == member["subject"]));
+        let names = gone.filter_map(|member| member["subject"]["name"].as_str());
+        names.map(str::to_owned).collect()
     }
 
     /// Makes a Project.
@@ -220,6 +252,8 @@ pub fn take_away(cluster: &Cluster, tenant: &str) {
     let kubectl = cluster.kubectl();
     let namespace = names::tenant_namespace(tenant);
     let _ = kubectl.run(&["delete", "builds", "--all", "-n", &namespace, "--wait=false"]);
+    let confirmed = format!("{}={tenant}", names::ANNOTATION_CONFIRM);
+    let _ = kubectl.run(&["annotate", "--overwrite", "tenant", tenant, &confirmed]);
     for _ in 0..20 {
         let answer = kubectl.run(&["delete", "tenant", tenant, "--wait=false", "--ignore-not-found"]);
         if answer.ok || !answer.stderr.contains("builds run in this tenant") {
@@ -280,6 +314,9 @@ impl ClusterObject {
 
 impl Drop for ClusterObject {
     fn drop(&mut self) {
+        if self.resource == "tenant" {
+            return take_away(&self.cluster, &self.name);
+        }
         let arguments = [
             "delete",
             self.resource,

@@ -28,7 +28,7 @@ const EXAMPLES: [(&str, &str); 7] = [
     ("20-settings.yaml", "TenantSettings"),
     ("30-project.yaml", "Project"),
     ("40-inline.yaml", "Build"),
-    ("50-quarantine.yaml", "SorRecord"),
+    ("25-record.yaml", "SorRecord"),
     ("50-quarantine.yaml", "QuarantineRequest"),
 ];
 

@@ -31,7 +31,7 @@ async fn refuses(tenant: &TestTenant, object: &Value, words: &str) {
 #[tokio::test]
 #[ignore = "needs the cluster of `make cluster`"]
 async fn a_builds_spec_does_not_change() {
-    let tenant = TestTenant::create_with("immutable", json!({"suspended": true})).await;
+    let tenant = TestTenant::create_with("immutable", json!({"quota": {"pods": 0}})).await;
     tenant.start("fixed", json!({"source": quick()})).await;
     for (field, change) in [
         ("projectRef", json!({"name": "other"})),

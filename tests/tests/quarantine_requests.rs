@@ -37,6 +37,7 @@ impl Asking {
         .unwrap();
         let api = Api::<SorRecord>::all(tenant.client());
         let _ = api.create(&PostParams::default(), &object).await.unwrap();
+        imagefactory_tests::door::heard().await;
         Self { tenant, record: id }
     }
 

@@ -1,4 +1,7 @@
 //! Builds that may not run: they say why, in the words of the contract, and no pod of theirs ever exists.
+//!
+//! The door refuses what is not entitled (door_denials); what the operator refuses itself was let in while it was, and
+//! waits for room when that changes.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -6,13 +9,14 @@
     reason = "a test that can't go on ends and says why"
 )]
 
-use imagefactory_crds::Build;
 use imagefactory_crds::build::FailureClass;
+use imagefactory_crds::{Build, Project};
 use imagefactory_tests::building::{conditions_of, failure_of, message_of, reason_of, told};
 use imagefactory_tests::dockerfile::quick;
 use imagefactory_tests::wait::{stays, until};
 use imagefactory_tests::{TestTenant, phase_of};
-use serde_json::json;
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
 
 /// Expects that nobody ever asked for a pod or a job for what lies in the tenant's namespace: by the API server's audit
 /// log, which also knows of pods that are gone again.
@@ -57,13 +61,34 @@ async fn is_denied(tenant: &TestTenant, build: &str, code: &str, message: &str) 
     build
 }
 
+/// A tenant whose builds are let in and wait: there is no room for a pod.
+async fn without_room(purpose: &str) -> TestTenant {
+    TestTenant::create_with(purpose, json!({"quota": {"pods": 0}})).await
+}
+
+async fn waits_for_room(tenant: &TestTenant, build: &str) {
+    until(&format!("{build} waits for room"), 30, async || {
+        (reason_of(&tenant.build(build).await) == "QuotaLimit").then_some(())
+    })
+    .await;
+}
+
+async fn change_project(tenant: &TestTenant, name: &str, spec: Value) {
+    let change = Patch::Merge(json!({ "spec": spec }));
+    let projects = tenant.api::<Project>();
+    let changed = projects.patch(name, &PatchParams::default(), &change).await;
+    changed.expect("changing the Project");
+}
+
 #[tokio::test]
 #[ignore = "needs the cluster of `make cluster`"]
-async fn a_tenant_without_the_capability_builds_nothing() {
-    let off = json!({"capabilities": {"build": false, "changeReason": "a test"}});
-    let tenant = TestTenant::create_with("not-entitled", off).await;
+async fn what_waits_when_the_capability_is_withdrawn_fails_with_its_code_and_never_runs() {
+    let tenant = without_room("not-entitled").await;
     let audit = tenant.cluster.audit();
     tenant.start("denied", json!({"source": quick()})).await;
+    waits_for_room(&tenant, "denied").await;
+    let off = json!({"capabilities": {"build": false, "changeReason": "withdrawn by a test"}});
+    tenant.patch(json!({ "spec": off })).await;
     let message = "Image build is not enabled for this tenant. Contact your administrator to request access.";
     let build = is_denied(&tenant, "denied", "tenant_capability_not_entitled", message).await;
     nothing_ever_ran(&tenant, &audit, &[build]).await;
@@ -84,17 +109,17 @@ async fn a_tenant_without_the_capability_builds_nothing() {
 #[tokio::test]
 #[ignore = "needs the cluster of `make cluster`"]
 async fn a_project_can_turn_builds_off_and_an_archived_one_starts_none() {
-    let tenant = TestTenant::create("archived").await;
-    tenant.project("archived", json!({"archived": true})).await;
-    tenant
-        .project("narrowed", json!({"capabilities": {"build": false}}))
-        .await;
+    let tenant = without_room("archived").await;
     let audit = tenant.cluster.audit();
     for project in ["archived", "narrowed"] {
+        tenant.project(project, json!({})).await;
         tenant
             .start(project, json!({"projectRef": {"name": project}, "source": quick()}))
             .await;
+        waits_for_room(&tenant, project).await;
     }
+    change_project(&tenant, "archived", json!({"archived": true})).await;
+    change_project(&tenant, "narrowed", json!({"capabilities": {"build": false}})).await;
     let archived = tenant.settled("archived").await;
     assert_eq!(
         (phase_of(&archived), reason_of(&archived)),
@@ -179,11 +204,15 @@ async fn what_a_build_refers_to_must_be_there() {
 #[tokio::test]
 #[ignore = "needs the cluster of `make cluster`"]
 async fn builds_of_a_suspended_tenant_wait_and_start_when_it_is_lifted() {
-    let tenant = TestTenant::create("suspended").await;
-    tenant.patch(json!({"spec": {"suspended": true}})).await;
+    let tenant = without_room("suspended").await;
     let audit = tenant.cluster.audit();
-    tenant.start("waits", json!({"source": quick()})).await;
-    tenant.start("given-up", json!({"source": quick()})).await;
+    for name in ["waits", "given-up"] {
+        tenant.start(name, json!({"source": quick()})).await;
+        waits_for_room(&tenant, name).await;
+    }
+    tenant
+        .patch(json!({"spec": {"suspended": true, "quota": {"pods": null}}}))
+        .await;
     let build = until("the build waits", 30, async || {
         Some(tenant.build("waits").await).filter(|build| reason_of(build) == "TenantSuspended")
     })

@@ -78,19 +78,14 @@ async fn what_the_build_says_comes_before_its_template_and_all_of_it_is_recorded
 #[tokio::test]
 #[ignore = "needs the cluster of `make cluster`"]
 async fn a_build_that_waits_runs_what_its_template_said_when_it_was_taken_on() {
-    let tenant = TestTenant::create_with("waits", json!({"suspended": true})).await;
+    let tenant = TestTenant::create_with("waits", json!({"quota": {"pods": 0}})).await;
     tenant.project("with", json!({"templates": [template()]})).await;
     tenant.start("waits", by("with", "labelled", json!({}))).await;
     tenant.reaches("waits", "Queued").await;
     let mut other = template();
     other["buildArgs"] = json!([{"name": "A", "value": "changed"}]);
     change(&tenant, "with", json!({"templates": [other]})).await;
-    let lifted = Patch::Merge(json!({"spec": {"suspended": false}}));
-    let tenants = kube::Api::<imagefactory_crds::Tenant>::all(tenant.client());
-    tenants
-        .patch(&tenant.name, &PatchParams::default(), &lifted)
-        .await
-        .expect("lifting the suspension");
+    tenant.patch(json!({"spec": {"quota": {"pods": null}}})).await;
     let build = tenant.has_succeeded("waits").await;
     assert_eq!(label(&tenant.cluster, &build, "a").await, json!("template"));
     let later = tenant.succeeds("later", by("with", "labelled", json!({}))).await;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Postgres, Sqlite, Transaction};
+use sqlx::{Connection, Postgres, Sqlite, SqliteConnection, Transaction};
 
 use crate::error::StoreError;
 
@@ -105,6 +105,8 @@ async fn sqlite(path: &Path, usage: Use) -> Result<SqlitePool, StoreError> {
         .filename(path)
         .create_if_missing(usage == Use::Write)
         .read_only(usage == Use::Read)
+        // The file system of a container may be read-only, but for the volume.
+        .pragma("temp_store", "memory")
         .busy_timeout(BUSY);
     // What is acknowledged is on the disk, also when the machine loses power.
     let options = match usage {
@@ -114,8 +116,17 @@ async fn sqlite(path: &Path, usage: Use) -> Result<SqlitePool, StoreError> {
         Use::Read => options,
     };
     let most = if usage == Use::Write { 1 } else { 4 };
-    let pool = SqlitePoolOptions::new().max_connections(most).acquire_timeout(ACQUIRE);
+    let pool = SqlitePoolOptions::new()
+        .max_connections(most)
+        .acquire_timeout(ACQUIRE)
+        .before_acquire(|connection, _| Box::pin(async move { Ok(is_at_rest(connection)) }));
     Ok(pool.connect_with(options).await?)
+}
+
+/// SQLite ends a transaction itself when the disk fails or is full. Its connection then holds one that nobody can end:
+/// another is opened in its place.
+fn is_at_rest(connection: &SqliteConnection) -> bool {
+    !connection.is_in_transaction()
 }
 
 async fn postgres(url: &str, usage: Use) -> Result<PgPool, StoreError> {

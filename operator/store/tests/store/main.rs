@@ -15,6 +15,7 @@ mod deliveries;
 mod lists;
 mod postgres;
 mod properties;
+mod rolled_back;
 mod support;
 
 /// Each function becomes two tests: on SQLite, and on PostgreSQL.

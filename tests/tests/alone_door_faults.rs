@@ -1,0 +1,214 @@
+//! The door under faults: its processes killed, none of it left, the API server restarted. What is refused stays refused,
+//! nothing is let in that would not have been, and the audit has lost and doubled nothing.
+//!
+//! Runs alone: while it runs, the API server asks in vain for what others write.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that can't go on ends and says why"
+)]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use imagefactory_crds::Build;
+use imagefactory_tests::TestTenant;
+use imagefactory_tests::busy::{figure, times};
+use imagefactory_tests::dockerfile::{quick, slow};
+use imagefactory_tests::door::{Raw, Told, heard};
+use imagefactory_tests::wait::until;
+use kube::api::ListParams;
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+
+static ALONE: Mutex<()> = Mutex::const_new(());
+/// Persons who are refused while webhooks die, and how often each: below what is folded in a minute.
+const PERSONS: usize = 12;
+const EACH: usize = 8;
+
+fn build(tenant: &TestTenant, name: &str) -> Raw {
+    Raw {
+        method: "POST",
+        path: format!("/apis/imagefactory.dev/v1alpha1/namespaces/{}/builds", tenant.namespace),
+        body: json!({
+            "apiVersion": "imagefactory.dev/v1alpha1", "kind": "Build", "metadata": {"name": name},
+            "spec": {"projectRef": {"name": "app"}, "source": quick()},
+        }),
+    }
+}
+
+async fn not_entitled(purpose: &str) -> TestTenant {
+    let off = json!({"capabilities": {"build": false, "changeReason": "a test"}});
+    let tenant = TestTenant::create_with(purpose, off).await;
+    heard().await;
+    tenant
+}
+
+fn is_refused(told: &Told) -> bool {
+    (told.http, told.reason()) == (403, "tenant_capability_not_entitled")
+}
+
+async fn no_build_is_there(tenant: &TestTenant) {
+    let left = tenant.api::<Build>().list(&ListParams::default()).await.unwrap();
+    assert!(
+        left.items.is_empty() && tenant.pods().await.is_empty(),
+        "something was let in"
+    );
+}
+
+/// Each of several persons is refused some times, under names that nobody else uses. Gives what each attempt was told.
+async fn refused_meanwhile(tenant: &TestTenant) -> BTreeMap<String, Told> {
+    let mut persons = Vec::new();
+    for person in 0..PERSONS {
+        let user = format!("person-{person}-of-{}", tenant.name);
+        let client = tenant.cluster.client_as(&user, &["system:masters"]).await;
+        let attempts: Vec<_> = (0..EACH)
+            .map(|number| format!("p{person}-{number}"))
+            .map(|name| (name.clone(), build(tenant, &name)))
+            .collect();
+        persons.push(tokio::spawn(async move {
+            let mut told = Vec::new();
+            for (name, what) in attempts {
+                told.push((name, what.send(&client, false).await));
+                tokio::time::sleep(Duration::from_millis(1500)).await;
+            }
+            told
+        }));
+    }
+    let mut all = BTreeMap::new();
+    for person in persons {
+        all.extend(person.await.unwrap());
+    }
+    all
+}
+
+/// Times that each name was refused, by the audit.
+fn recorded(tenant: &TestTenant) -> BTreeMap<String, u64> {
+    let mut recorded = BTreeMap::new();
+    for entry in tenant.recorded(&["--kind", "denial"]) {
+        let event = &entry["event"];
+        let name = event["resource"]["name"].as_str().unwrap_or_default().to_owned();
+        *recorded.entry(name).or_default() += event["count"].as_u64().unwrap();
+    }
+    recorded
+}
+
+#[tokio::test]
+#[ignore = "needs the cluster of `make cluster`"]
+async fn webhooks_killed_under_refusals_let_nothing_in_and_lose_and_double_no_denial() {
+    let _alone = ALONE.lock().await;
+    for round in 0..times("IMAGEFACTORY_DOOR_KILLS", 2) {
+        let tenant = not_entitled("f-killed").await;
+        let kills = async {
+            for _ in 0..2 {
+                tokio::time::sleep(Duration::from_secs(3)).await;
+                for process in tenant.cluster.webhook_processes() {
+                    process.kill();
+                }
+            }
+        };
+        let (told, ()) = tokio::join!(refused_meanwhile(&tenant), kills);
+        tenant.cluster.until_door_stands();
+        let refused: Vec<_> = told
+            .iter()
+            .filter(|(_, told)| is_refused(told))
+            .map(|(name, _)| name)
+            .collect();
+        figure(&format!(
+            "round {round}: {} of {} were refused by the door",
+            refused.len(),
+            told.len()
+        ));
+        assert!(told.values().all(|told| told.http >= 400), "nothing is let in");
+        let unanswered = told.values().filter(|told| !is_refused(told));
+        for told in unanswered {
+            assert_eq!(
+                told.http, 500,
+                "the API server says that nobody answered: {}",
+                told.body
+            );
+        }
+        no_build_is_there(&tenant).await;
+        // What was spooled is delivered within the longest pause of whoever delivers.
+        let found = until("every answered denial is on record", 90, async || {
+            let found = recorded(&tenant);
+            refused.iter().all(|name| found.contains_key(*name)).then_some(found)
+        })
+        .await;
+        let doubled: Vec<_> = found.iter().filter(|(_, count)| **count != 1).collect();
+        assert!(doubled.is_empty(), "on record more than once: {doubled:?}");
+        assert!(is_refused(
+            &build(&tenant, "afterwards").send(&tenant.client(), false).await
+        ));
+    }
+    let cluster = imagefactory_tests::Cluster::connect().await;
+    assert!(cluster.operator_audit(&["verify"]).contains("entries are whole"));
+}
+
+#[tokio::test]
+#[ignore = "needs the cluster of `make cluster`"]
+async fn without_a_webhook_nothing_is_let_in_and_what_runs_runs_on() {
+    let _alone = ALONE.lock().await;
+    let refused = not_entitled("f-none").await;
+    let entitled = TestTenant::create("f-entitled").await;
+    entitled.start("runs", json!({"source": slow(20)})).await;
+    entitled.reaches("runs", "Building").await;
+    let namespace = entitled.cluster.installation.namespace.clone();
+    let webhook = entitled.cluster.webhook();
+    let away = entitled.cluster.scale(&namespace, &webhook, 0).await;
+    until("the API server finds nobody to ask", 60, async || {
+        let told = build(&entitled, "never").send(&entitled.client(), true).await;
+        (told.http >= 500).then_some(())
+    })
+    .await;
+    for tenant in [&refused, &entitled] {
+        let told = build(tenant, "never").send(&tenant.client(), false).await;
+        assert_eq!((told.http, told.reason()), (500, "InternalError"), "{}", told.body);
+        assert!(told.message().contains("failed calling webhook"), "{}", told.body);
+    }
+    entitled.has_succeeded("runs").await;
+    drop(away);
+    entitled.cluster.until_door_stands();
+    let answers = until("the door answers again", 60, async || {
+        let one = build(&refused, "never").send(&refused.client(), false).await;
+        let other = build(&entitled, "later").send(&entitled.client(), true).await;
+        (one.http < 500 && other.http < 500).then_some((one, other))
+    })
+    .await;
+    assert!(is_refused(&answers.0), "{}", answers.0.body);
+    assert_eq!(answers.1.http, 201, "{}", answers.1.body);
+    no_build_is_there(&refused).await;
+    refused.denials_are("tenant_capability_not_entitled", 1).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the cluster of `make cluster`"]
+async fn an_api_server_that_was_away_finds_the_door_as_it_was() {
+    let _alone = ALONE.lock().await;
+    let tenant = not_entitled("f-server").await;
+    assert!(is_refused(
+        &build(&tenant, "before").send(&tenant.client(), false).await
+    ));
+    let down = tenant.cluster.take_down("kube-apiserver");
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    drop(down);
+    // A client of before may hold connections that are gone.
+    let client = tenant.cluster.client_as("somebody", &["system:masters"]).await;
+    let told = until("the door is asked again", 60, async || {
+        let told = build(&tenant, "after").send(&client, true).await;
+        (told.http < 500).then_some(told)
+    })
+    .await;
+    assert!(is_refused(&told), "{}", told.body);
+    assert!(is_refused(&build(&tenant, "after").send(&client, false).await));
+    // Its watches go on too: it hears of what changes now.
+    let on: Value = json!({"spec": {"capabilities": {"build": true, "changeReason": "another test"}}});
+    tenant.patch(on).await;
+    until("the door has heard of it", 30, async || {
+        let told = build(&tenant, "entitled").send(&client, true).await;
+        (told.http == 201).then_some(())
+    })
+    .await;
+    tenant.denials_are("tenant_capability_not_entitled", 2).await;
+}
