@@ -70,7 +70,7 @@ fn is_begun(build: &Build, observed: &Observed) -> bool {
 mod tests {
     use imagefactory_core::build::validate;
     use imagefactory_crds::{TenantSpec, tenant::Quota};
-    use kube::core::DeserializeGuard;
+    use crate::watches::Guarded;
     use kube::runtime::watcher::Event;
     use serde_json::{Value, json};
 
@@ -107,7 +107,7 @@ mod tests {
         let hubs = Hubs::default();
         let unseen = json!({"observedGeneration": -1});
         for uid in ["a", "b"] {
-            hubs.builds.take(Event::Apply(DeserializeGuard(Ok(build(uid, &unseen)))));
+            hubs.builds.take(Event::Apply(Guarded(Ok(build(uid, &unseen)))));
         }
         let context = context(client, &hubs);
         let (quotas, tenant) = (Quotas::default(), tenant());
