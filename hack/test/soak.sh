@@ -3,6 +3,7 @@
 # under faults on an API server of its own, and the faults on the cluster that `make test` has left with the release
 # deployed. Prints tables of them. SOAK_STATES says how many states of each case, SOAK_SCHEDULES how many schedules of
 # faults, SOAK_FREEZES how often a leader is frozen past its lease, SOAK_ROUNDS how often each server is taken away,
+# SOAK_BYPASSED how many Builds come past a webhook that is gone,
 # SOAK_PARTS which of the three (`search`, `faults`, `cluster`).
 set -euo pipefail
 
@@ -16,6 +17,7 @@ STATES=${SOAK_STATES:-500000}
 SCHEDULES=${SOAK_SCHEDULES:-5000}
 FREEZES=${SOAK_FREEZES:-200}
 ROUNDS=${SOAK_ROUNDS:-10}
+BYPASSED=${SOAK_BYPASSED:-1000}
 PARTS=${SOAK_PARTS:-search faults cluster}
 REPORT=$CACHE_DIR/log/soak/search.tests
 FAULTS=$CACHE_DIR/log/soak/faults.tests
@@ -64,8 +66,9 @@ cluster() {
     fi
     say "faults on the cluster: $FREEZES freezes, $ROUNDS rounds"
     IMAGEFACTORY_FREEZES=$FREEZES IMAGEFACTORY_FAULT_ROUNDS=$ROUNDS IMAGEFACTORY_KUBELET_AWAY=75 \
+        IMAGEFACTORY_BYPASSED=$BYPASSED \
         cargo test --package imagefactory-tests --locked --no-fail-fast --test alone_faults_leader \
-        --test alone_faults_servers "${soaks[@]}" -- --ignored --nocapture --test-threads 1 >"$ON_CLUSTER" 2>&1 || ended=$?
+        --test alone_faults_servers --test alone_bypassed "${soaks[@]}" -- --ignored --nocapture --test-threads 1 >"$ON_CLUSTER" 2>&1 || ended=$?
     sed -nE 's/^(test (.*) \.\.\. )?figure: (.*)$/\2\n    \3/p' "$ON_CLUSTER" | sed '/^$/d'
     grep '^test result' "$ON_CLUSTER" || true
     [ "$ended" -eq 0 ] || say "failed (whole output: $ON_CLUSTER)"
