@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use imagefactory_crds::admission::{Attempt, Decision, Persons, Request, Subject, Write, decide};
+use imagefactory_crds::admission::{Attempt, Decision, Persons, Request, Subject, World, Write, decide};
 use imagefactory_crds::audit::{DELETED, spec_hash};
 use imagefactory_crds::denial::{Cause, Code, Denial};
 use imagefactory_crds::entitlement::OnboardingPolicy;
+use imagefactory_crds::image_scan::PlatformPrefixes;
 use jiff::Timestamp;
 use kube::core::admission::AdmissionResponse;
 use tracing::{debug, warn};
@@ -26,6 +27,7 @@ use crate::subject::{Understood, requester, understand};
 pub struct Door {
     caches: Caches,
     onboarding: OnboardingPolicy,
+    registries: Option<Arc<PlatformPrefixes>>,
     persons: Arc<Persons>,
     recorder: Recorder,
     metrics: Arc<Metrics>,
@@ -38,6 +40,7 @@ impl Door {
         Self {
             caches,
             onboarding: settings.onboarding,
+            registries: settings.registries.clone().map(Arc::new),
             persons: Arc::new(settings.persons()),
             recorder,
             metrics,
@@ -98,7 +101,10 @@ impl Door {
             Ok(known) => {
                 place.tenant = tenant_itself(&request.subject).or_else(|| known.tenant());
                 let records = known.records();
-                let world = known.world(&records, self.onboarding, &self.persons, Timestamp::now());
+                let world = World {
+                    registries: self.registries.as_deref(),
+                    ..known.world(&records, self.onboarding, &self.persons, Timestamp::now())
+                };
                 let decision = decide(request, &world);
                 if decision.attempt.is_some() {
                     (place.before_hash, place.after_hash) = hashes(&request.subject);
@@ -169,6 +175,7 @@ fn hashes(subject: &Subject) -> (String, String) {
         Subject::Build(write) => of(write, |build| spec_hash(&build.spec)),
         Subject::ImagePolicy(write) => of(write, |policy| spec_hash(&policy.spec)),
         Subject::SorRecord(write) => of(write, |record| spec_hash(&record.spec)),
+        Subject::ImageScan(write) => of(write, |scan| spec_hash(&scan.spec)),
         Subject::QuarantineRequest(write) => of(write, |request| spec_hash(&request.spec)),
     }
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::review::Asked;
 
 /// Kinds whose objects say who asked for them.
-const REQUESTED: [&str; 2] = ["Build", "QuarantineRequest"];
+const REQUESTED: [&str; 3] = ["Build", "ImageScan", "QuarantineRequest"];
 
 /// The patch, where there is something to write: on create the user's name over whatever was sent, on update what was
 /// there before, if it was left out. A changed one the validating call refuses.

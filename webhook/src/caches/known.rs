@@ -47,6 +47,7 @@ impl Known {
             projects: self.projects,
             records,
             platform_placement: None,
+            registries: None,
             onboarding,
             persons,
             now,
@@ -133,6 +134,10 @@ pub(crate) fn project_of(subject: &Subject) -> Option<&str> {
         Subject::Build(write) => {
             let build = write.new_object().or(write.old_object())?;
             Some(build.spec.project_ref.name.as_ref())
+        }
+        Subject::ImageScan(write) => {
+            let scan = write.new_object().or(write.old_object())?;
+            Some(scan.spec.project_ref.name.as_ref())
         }
         Subject::QuarantineRequest(write) => {
             let request = write.new_object().or(write.old_object())?;

@@ -3,13 +3,13 @@
 //! What is done and why, `imagefactory_core::build` decides. This module reads what a decision needs, carries the plan
 //! out, and reports.
 
-mod act;
+pub(in crate::controllers) mod act;
 mod ended;
 mod error;
-mod logs;
+pub(in crate::controllers) mod logs;
 mod observe;
 mod report;
-mod unseen;
+pub(in crate::controllers) mod unseen;
 mod watches;
 
 use std::sync::Arc;
@@ -49,7 +49,7 @@ pub async fn run(context: Arc<Context>, hubs: Hubs, stop: CancellationToken) {
 }
 
 async fn reconcile(build: Arc<Build>, context: Arc<Context>, unseen: Arc<Unseen>) -> Result<Outcome, BuildError> {
-    if unseen.is_outdated(&build) {
+    if unseen.is_outdated(&*build) {
         return Ok(Outcome::waiting().again_after(UNSEEN));
     }
     let namespace = build.namespace().unwrap_or_default();
@@ -63,7 +63,7 @@ async fn reconcile(build: Arc<Build>, context: Arc<Context>, unseen: Arc<Unseen>
 }
 
 async fn pass(build: Arc<Build>, context: &Context, unseen: &Unseen) -> Result<Outcome, BuildError> {
-    let _pass = context.dispatcher.pass(&build);
+    let _pass = context.dispatcher.pass(&*build);
     // Reads; only a pod that should be there and is not is asked for at the API server, and what a rerun runs.
     let observed = observe::observe(&build, context).await?;
     if is_settled(build.status.as_ref()) {
