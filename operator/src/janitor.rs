@@ -77,11 +77,21 @@ fn known<T>(build: &MadeFor, context: &Context, decide: impl FnOnce(Option<Known
     let found = match build.work {
         Work::Build => {
             let build = stores.builds.get(&ObjectRef::new(name).within(namespace));
-            build.map(|build| (build.uid(), build.status.as_ref().and_then(|status| status.completion_time.clone())))
+            build.map(|build| {
+                (
+                    build.uid(),
+                    build.status.as_ref().and_then(|status| status.completion_time.clone()),
+                )
+            })
         }
         Work::Scan => {
             let scan = stores.image_scans.get(&ObjectRef::new(name).within(namespace));
-            scan.map(|scan| (scan.uid(), scan.status.as_ref().and_then(|status| status.completion_time.clone())))
+            scan.map(|scan| {
+                (
+                    scan.uid(),
+                    scan.status.as_ref().and_then(|status| status.completion_time.clone()),
+                )
+            })
         }
     };
     let (uid, completed) = found.clone().unwrap_or_default();
@@ -95,8 +105,20 @@ fn known<T>(build: &MadeFor, context: &Context, decide: impl FnOnce(Option<Known
 /// Asks the API server: a store that lags must not cost a running build its scan. An error is no absence.
 async fn is_gone(build: &MadeFor, context: &Context) -> bool {
     match build.work {
-        Work::Build => is_gone_from(&Api::<Build>::namespaced(context.client.clone(), &build.namespace), build).await,
-        Work::Scan => is_gone_from(&Api::<ImageScan>::namespaced(context.client.clone(), &build.namespace), build).await,
+        Work::Build => {
+            is_gone_from(
+                &Api::<Build>::namespaced(context.client.clone(), &build.namespace),
+                build,
+            )
+            .await
+        }
+        Work::Scan => {
+            is_gone_from(
+                &Api::<ImageScan>::namespaced(context.client.clone(), &build.namespace),
+                build,
+            )
+            .await
+        }
     }
 }
 

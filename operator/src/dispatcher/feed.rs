@@ -36,7 +36,10 @@ enum Touched {
 pub async fn run(context: Arc<Context>, hubs: Hubs, stop: CancellationToken) {
     // Before anything is read: what changes meanwhile comes again.
     let builds = hubs.builds.changes().filter_map(|build| ready(id_of(&build)));
-    let scans = hubs.image_scans.changes().filter_map(|scan| ready(image_scan::id_of(&scan)));
+    let scans = hubs
+        .image_scans
+        .changes()
+        .filter_map(|scan| ready(image_scan::id_of(&scan)));
     let builds = stream::select(builds, scans);
     let pods = hubs.pods.changes().filter_map(|pod| ready(builds_pod(&*pod)));
     let doubts = context.dispatcher.doubts.stream().map(Touched::Doubt);

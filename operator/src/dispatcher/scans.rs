@@ -121,10 +121,12 @@ mod tests {
     }
 
     fn ended() -> ImageScan {
-        scan(json!({"observedGeneration": 1, "attempts": 1, "startTime": "2026-01-01T00:00:00Z", "conditions": [{
-            "type": "Succeeded", "status": "True", "reason": "Scanned", "message": "",
-            "lastTransitionTime": "2026-01-01T00:00:00Z",
-        }]}))
+        scan(
+            json!({"observedGeneration": 1, "attempts": 1, "startTime": "2026-01-01T00:00:00Z", "conditions": [{
+                "type": "Succeeded", "status": "True", "reason": "Scanned", "message": "",
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }]}),
+        )
     }
 
     #[tokio::test]

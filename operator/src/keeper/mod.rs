@@ -207,14 +207,20 @@ pub fn recorded(stores: &Stores, pod: &Pod) -> Option<KeptLogs> {
 fn told(stores: &Stores, run: &Run, uid: &str) -> Option<Told> {
     match run {
         Run::Build(build) => {
-            let build = stores.builds.get(build).filter(|build| build.uid().as_deref() == Some(uid))?;
+            let build = stores
+                .builds
+                .get(build)
+                .filter(|build| build.uid().as_deref() == Some(uid))?;
             Some(Told {
                 is_settled: is_settled(build.status.as_ref()),
                 logs: build.status.as_ref().and_then(|status| status.logs.clone()),
             })
         }
         Run::Scan(scan) => {
-            let scan = stores.image_scans.get(scan).filter(|scan| scan.uid().as_deref() == Some(uid))?;
+            let scan = stores
+                .image_scans
+                .get(scan)
+                .filter(|scan| scan.uid().as_deref() == Some(uid))?;
             Some(Told {
                 is_settled: image_scan::is_settled(scan.status.as_ref()),
                 logs: scan.status.as_ref().and_then(|status| status.logs.clone()),

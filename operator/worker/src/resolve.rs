@@ -12,7 +12,7 @@ use imagefactory_crds::build::{FailureClass, PlatformImage};
 
 use crate::ca::Roots;
 use crate::failure::{failure, registry_failure};
-use crate::layout::MAX_IMAGES;
+use crate::layout::platforms::MAX_IMAGES;
 use crate::manifest::{Child, Document, DocumentError};
 use crate::places::{IMAGE_FILE, Places};
 use crate::platform::Platform;
@@ -65,7 +65,9 @@ impl From<ResolveError> for StepFailure {
             ResolveError::Write(_) => (FailureClass::Infrastructure, "ReportsFailed"),
         };
         let next = match class {
-            FailureClass::Pull => "Name an image that is there, or one image of the index by its digest, in a new ImageScan.",
+            FailureClass::Pull => {
+                "Name an image that is there, or one image of the index by its digest, in a new ImageScan."
+            }
             _ => "Try again; if it lasts, tell your administrator.",
         };
         failure(class, reason, &chain(&error), next)
@@ -135,7 +137,10 @@ async fn images(
         problem,
     };
     if children.len() > MAX_IMAGES {
-        let problem = format!("names {} images; {MAX_IMAGES} are the most that are scanned", children.len());
+        let problem = format!(
+            "names {} images; {MAX_IMAGES} are the most that are scanned",
+            children.len()
+        );
         return Err(refuse(problem));
     }
     let mut images: Vec<PlatformImage> = Vec::new();

@@ -16,8 +16,8 @@ use std::time::Duration;
 use imagefactory_core::build::logs::directory;
 use imagefactory_core::dispatch::Slot;
 use imagefactory_core::image_scan::{Identity, Plan, Situation, plan, validate};
-use imagefactory_crds::{ImageScan, ImageScanStatus};
 use imagefactory_crds::build::KeptLogs;
+use imagefactory_crds::{ImageScan, ImageScanStatus};
 use tokio_util::sync::CancellationToken;
 
 use super::build::logs::{Of, Told, look, with_kept};
@@ -52,7 +52,11 @@ pub async fn run(context: Arc<Context>, hubs: Hubs, stop: CancellationToken) {
     runner::run(wiring, context, stop, reconcile).await;
 }
 
-async fn reconcile(scan: Arc<ImageScan>, context: Arc<Context>, unseen: Arc<Unseen>) -> Result<Outcome, ImageScanError> {
+async fn reconcile(
+    scan: Arc<ImageScan>,
+    context: Arc<Context>,
+    unseen: Arc<Unseen>,
+) -> Result<Outcome, ImageScanError> {
     if unseen.is_outdated(&*scan) {
         return Ok(Outcome::waiting().again_after(UNSEEN));
     }

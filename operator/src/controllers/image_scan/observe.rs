@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use imagefactory_core::build::JobView;
-use imagefactory_core::build::observed::JobEnd;
 use imagefactory_core::build::PodView;
+use imagefactory_core::build::observed::JobEnd;
 use imagefactory_core::image_scan::{Identity, References, is_settled};
 use imagefactory_crds::names::LABEL_BUILD_UID;
 use imagefactory_crds::{ImagePolicySpec, ImageScan, Project, Tenant};
@@ -46,7 +46,10 @@ pub(super) async fn observe(scan: &ImageScan, context: &Context) -> Result<Obser
 
 fn job(identity: &Identity, context: &Context) -> Option<JobView> {
     let (name, namespace) = (identity.job_name(), &context.settings.work_namespace);
-    let job = context.stores.jobs.get(&ObjectRef::<Job>::new(&name).within(namespace))?;
+    let job = context
+        .stores
+        .jobs
+        .get(&ObjectRef::<Job>::new(&name).within(namespace))?;
     let mut pods = context.stores.pods_by_job.get(&of_job(namespace, &name));
     pods.retain(|pod| pod.labels().get(LABEL_BUILD_UID) == Some(&identity.uid));
     Some(JobView::of(&job, pods.iter().map(AsRef::as_ref)))

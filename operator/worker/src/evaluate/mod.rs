@@ -20,7 +20,9 @@ use crate::ca::Roots;
 use crate::failure::{failure, registry_failure};
 use crate::manifest::Descriptor;
 use crate::places::Places;
-use crate::registry::{Artifact, Blob, Credentials, Digest, Payload, Registry, RegistryError, Repository, Subject, chain};
+use crate::registry::{
+    Artifact, Blob, Credentials, Digest, Payload, Registry, RegistryError, Repository, Subject, chain,
+};
 use evidence::{Gathered, Read};
 use status::{Scanned, fit};
 
