@@ -8,6 +8,7 @@ use imagefactory_crds::audit::{DELETED, spec_hash};
 use imagefactory_crds::build::AllowedPlacement;
 use imagefactory_crds::denial::{Cause, Code, Denial};
 use imagefactory_crds::entitlement::OnboardingPolicy;
+use imagefactory_crds::image_scan::PlatformPrefixes;
 use jiff::Timestamp;
 use kube::core::admission::AdmissionResponse;
 use tracing::{debug, warn};
@@ -27,6 +28,7 @@ use crate::subject::{Understood, requester, understand};
 pub struct Door {
     caches: Caches,
     onboarding: OnboardingPolicy,
+    registries: Option<Arc<PlatformPrefixes>>,
     persons: Arc<Persons>,
     placement: Arc<AllowedPlacement>,
     recorder: Recorder,
@@ -40,6 +42,7 @@ impl Door {
         Self {
             caches,
             onboarding: settings.onboarding,
+            registries: settings.registries.clone().map(Arc::new),
             persons: Arc::new(settings.persons()),
             placement: Arc::new(settings.placement.clone()),
             recorder,
@@ -123,6 +126,7 @@ impl Door {
             onboarding: self.onboarding,
             persons: &self.persons,
             placement: &self.placement,
+            registries: self.registries.as_deref(),
         }
     }
 
@@ -215,6 +219,7 @@ fn hashes(subject: &Subject) -> (String, String) {
         Subject::Build(write) => of(write, |build| spec_hash(&build.spec)),
         Subject::ImagePolicy(write) => of(write, |policy| spec_hash(&policy.spec)),
         Subject::SorRecord(write) => of(write, |record| spec_hash(&record.spec)),
+        Subject::ImageScan(write) => of(write, |scan| spec_hash(&scan.spec)),
         Subject::QuarantineRequest(write) => of(write, |request| spec_hash(&request.spec)),
     }
 }

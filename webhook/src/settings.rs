@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use imagefactory_crds::admission::Persons;
 use imagefactory_crds::build::AllowedPlacement;
 use imagefactory_crds::entitlement::OnboardingPolicy;
+use imagefactory_crds::image_scan::PlatformPrefixes;
 use serde::Deserialize;
 
 /// The file's content. An unknown key is an error: it may be a rule that this version does not know.
@@ -16,6 +17,9 @@ pub struct Settings {
     /// Where builds of every tenant may ask to run.
     #[serde(default)]
     pub placement: AllowedPlacement,
+    /// The platform's registries; none where they are not told, and then the operator alone asks where an image lies.
+    #[serde(default)]
+    pub registries: Option<PlatformPrefixes>,
     /// Who is who.
     persons: PersonsFile,
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::review::Asked;
 
 /// Kinds whose objects say who asked for them.
-const REQUESTED: [&str; 2] = ["Build", "QuarantineRequest"];
+const REQUESTED: [&str; 3] = ["Build", "ImageScan", "QuarantineRequest"];
 
 /// The patch, where there is something to write.
 #[must_use]

@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use crate::build::AllowedPlacement;
 use crate::denial::Denial;
 use crate::entitlement::OnboardingPolicy;
-use crate::{Build, ImagePolicy, Project, QuarantineRequest, SorRecord, Tenant, TenantSettings};
+use crate::image_scan::PlatformPrefixes;
+use crate::{Build, ImagePolicy, ImageScan, Project, QuarantineRequest, SorRecord, Tenant, TenantSettings};
 
 mod attempt;
 mod build;
@@ -18,6 +19,7 @@ mod decide;
 pub mod entitlement;
 mod grants;
 mod image_policy;
+mod image_scan;
 mod project;
 mod quarantine_request;
 pub mod quota;
@@ -97,6 +99,8 @@ pub enum Subject {
     SorRecord(Write<SorRecord>),
     /// To a QuarantineRequest.
     QuarantineRequest(Write<QuarantineRequest>),
+    /// To an ImageScan.
+    ImageScan(Write<ImageScan>),
 }
 
 /// One write that is asked for.
@@ -143,6 +147,8 @@ pub struct World<'a> {
     pub onboarding: OnboardingPolicy,
     /// Placement that the chart's values allow to all; none where that is not told, and then the operator alone asks.
     pub platform_placement: Option<&'a AllowedPlacement>,
+    /// The platform's registries; none where they are not told, and then the operator alone asks where an image lies.
+    pub registries: Option<&'a PlatformPrefixes>,
     /// Who is who on the platform.
     pub persons: &'a Persons,
     /// Now.

@@ -262,8 +262,9 @@ pub struct PlatformScan {
     pub vulnerabilities: SeverityCounts,
     /// Packages in the SBOM.
     pub packages: u32,
-    /// SBOM and report, as OCI referrers of this image.
-    pub referrers: ReferrerDigests,
+    /// SBOM and report, as OCI referrers of this image. Absent where they could not be attached, of which nothing is published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub referrers: Option<ReferrerDigests>,
 }
 
 /// Findings by severity.

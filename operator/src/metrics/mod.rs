@@ -35,7 +35,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::watches::Heartbeats;
 use families::{
     BuildLabels, ControllerLabels, CpuLabels, DurationLabels, KindLabels, OutcomeLabels, RequestLabels, RetryLabels,
-    Seconds, TenantLabels, VerdictLabels, seconds,
+    ScanLabels, Seconds, TenantLabels, VerdictLabels, seconds,
 };
 use requests::Request;
 
@@ -50,6 +50,7 @@ pub struct Metrics {
     builds: Family<BuildLabels, Counter>,
     build_duration: Seconds<DurationLabels>,
     verdicts: Family<VerdictLabels, Counter>,
+    scans: Family<ScanLabels, Counter>,
     queue_wait: Seconds<TenantLabels>,
     retries: Family<RetryLabels, Counter>,
     cpu: Family<CpuLabels, Counter>,
@@ -70,6 +71,7 @@ impl Default for Metrics {
             builds: Family::default(),
             build_duration: seconds(families::LONG),
             verdicts: Family::default(),
+            scans: Family::default(),
             queue_wait: seconds(families::WAIT),
             retries: Family::default(),
             cpu: Family::default(),
@@ -149,6 +151,11 @@ impl Metrics {
             "scan_verdicts",
             "Images that were judged, by tenant, verdict and the worst severity that was found",
             self.verdicts.clone(),
+        );
+        registry.register(
+            "image_scans",
+            "On-demand scans that ended, by tenant and result",
+            self.scans.clone(),
         );
     }
 

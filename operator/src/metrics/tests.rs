@@ -205,6 +205,7 @@ pub(super) fn every_family() -> String {
     };
     metrics.build_settled(build, Some(Duration::ZERO));
     metrics.judged("acme", &verdicts::tests::status("Pass", Some([0; 5])));
+    metrics.scan_settled("acme", "Succeeded", &imagefactory_crds::ImageScanStatus::default());
     metrics.build_dispatched("acme", Duration::ZERO);
     metrics.build_retried("acme", "Pull");
     metrics.build_used("acme", "kaniko", 3);

@@ -6,6 +6,7 @@ use imagefactory_crds::admission::{Persons, Request, Subject, World};
 use imagefactory_crds::build::AllowedPlacement;
 use imagefactory_crds::denial::{Cause, Code, Denial};
 use imagefactory_crds::entitlement::OnboardingPolicy;
+use imagefactory_crds::image_scan::PlatformPrefixes;
 use imagefactory_crds::names::{LABEL_TENANT, TENANT_SETTINGS};
 use imagefactory_crds::{Project, SorRecord, Tenant, TenantSettings};
 use jiff::Timestamp;
@@ -33,6 +34,8 @@ pub struct Platform<'a> {
     pub persons: &'a Persons,
     /// Where builds of every tenant may ask to run.
     pub placement: &'a AllowedPlacement,
+    /// The platform's registries, where they are told.
+    pub registries: Option<&'a PlatformPrefixes>,
 }
 
 impl Known {
@@ -49,6 +52,7 @@ impl Known {
             onboarding,
             persons,
             placement,
+            registries,
         } = platform;
         World {
             tenant: self.tenant.as_deref(),
@@ -58,6 +62,7 @@ impl Known {
             projects: self.projects,
             records,
             platform_placement: Some(placement),
+            registries,
             onboarding,
             persons,
             now,
@@ -144,6 +149,10 @@ pub(crate) fn project_of(subject: &Subject) -> Option<&str> {
         Subject::Build(write) => {
             let build = write.new_object().or(write.old_object())?;
             Some(build.spec.project_ref.name.as_ref())
+        }
+        Subject::ImageScan(write) => {
+            let scan = write.new_object().or(write.old_object())?;
+            Some(scan.spec.project_ref.name.as_ref())
         }
         Subject::QuarantineRequest(write) => {
             let request = write.new_object().or(write.old_object())?;

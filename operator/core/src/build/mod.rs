@@ -12,6 +12,7 @@ pub mod names;
 pub mod objects;
 pub mod observed;
 mod options;
+pub(crate) mod outcome;
 pub mod plan;
 #[cfg(test)]
 mod requester_tests;

@@ -3,14 +3,14 @@
 //! What is done and why, `imagefactory_core::build` decides. This module reads what a decision needs, carries the plan
 //! out, and reports.
 
-mod act;
+pub(in crate::controllers) mod act;
 mod ended;
 mod error;
-mod logs;
+pub(in crate::controllers) mod logs;
 mod observe;
 mod quota;
 mod report;
-mod unseen;
+pub(in crate::controllers) mod unseen;
 mod watches;
 
 use std::sync::Arc;
@@ -57,7 +57,7 @@ async fn reconcile(
     unseen: Arc<Unseen>,
     quotas: Arc<Quotas>,
 ) -> Result<Outcome, BuildError> {
-    if unseen.is_outdated(&build) {
+    if unseen.is_outdated(&*build) {
         return Ok(Outcome::waiting().again_after(UNSEEN));
     }
     let namespace = build.namespace().unwrap_or_default();
@@ -71,7 +71,7 @@ async fn reconcile(
 }
 
 async fn pass(build: Arc<Build>, context: &Context, unseen: &Unseen, quotas: &Quotas) -> Result<Outcome, BuildError> {
-    let _pass = context.dispatcher.pass(&build);
+    let _pass = context.dispatcher.pass(&*build);
     // Reads; only a pod that should be there and is not is asked for at the API server, and what a rerun runs.
     let observed = observe::observe(&build, context).await?;
     if is_settled(build.status.as_ref()) {
