@@ -94,8 +94,8 @@ pub(super) async fn find_out(doubt: Doubt, context: Arc<Context>) {
 
 #[cfg(test)]
 mod tests {
-    use imagefactory_core::image_scan::id_of;
     use crate::watches::Guarded;
+    use imagefactory_core::image_scan::id_of;
     use kube::runtime::watcher::Event;
     use serde_json::json;
 

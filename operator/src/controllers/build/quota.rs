@@ -68,9 +68,9 @@ fn is_begun(build: &Build, observed: &Observed) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use crate::watches::Guarded;
     use imagefactory_core::build::validate;
     use imagefactory_crds::{TenantSpec, tenant::Quota};
-    use crate::watches::Guarded;
     use kube::runtime::watcher::Event;
     use serde_json::{Value, json};
 
