@@ -215,11 +215,18 @@ fn builds_and_requests_beyond_the_tenant_s_quota_are_refused_with_limit_and_use(
             door.says(&user("mia"), request),
         ]
     };
-    assert_eq!(ask(&door), ["let in", "let in"], "what is not told yet the operator counts");
+    assert_eq!(
+        ask(&door),
+        ["let in", "let in"],
+        "what is not told yet the operator counts"
+    );
     assert_eq!(ask(&told(39, json!(4), json!(1))), ["let in", "let in"]);
     assert_eq!(ask(&told(40, json!(4), json!(1))), ["quota_exceeded", "let in"]);
     assert_eq!(ask(&told(39, json!(5), json!(2))), ["quota_exceeded", "quota_exceeded"]);
-    let denial = told(39, json!(7), json!(1)).asks(&platform(), new(json!({}))).denial.unwrap();
+    let denial = told(39, json!(7), json!(1))
+        .asks(&platform(), new(json!({})))
+        .denial
+        .unwrap();
     assert!(
         denial.message.contains("may have 5 builds within 60 minutes and has 7"),
         "{}",

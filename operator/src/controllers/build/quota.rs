@@ -107,7 +107,8 @@ mod tests {
         let hubs = Hubs::default();
         let unseen = json!({"observedGeneration": -1});
         for uid in ["a", "b"] {
-            hubs.builds.take(Event::Apply(DeserializeGuard(Ok(build(uid, &unseen)))));
+            hubs.builds
+                .take(Event::Apply(DeserializeGuard(Ok(build(uid, &unseen)))));
         }
         let context = context(client, &hubs);
         let (quotas, tenant) = (Quotas::default(), tenant());
