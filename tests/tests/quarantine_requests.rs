@@ -170,6 +170,22 @@ async fn a_record_that_runs_out_fails_what_waits_with_the_words_of_the_contract(
 
 #[tokio::test]
 #[ignore = "needs the cluster of `make cluster`"]
+async fn a_record_that_is_suspended_fails_what_waits_with_the_words_of_the_contract() {
+    let asking = Asking::create("halted", json!({})).await;
+    asking.ask("wanted", json!({})).await;
+    asking.reaches("wanted", RequestPhase::PendingApproval).await;
+    let record = asking.record.clone();
+    let suspend = json!({"spec": {"suspended": true}});
+    let _ = asking.patch("sorrecord", &record, &suspend).expect_ok();
+    let (reason, message) = asking.reaches("wanted", RequestPhase::Failed).await;
+    assert_eq!(reason, "sor_registration_required");
+    let words =
+        format!("Enterprise EPR registration is required before requesting quarantine. Record {record} is suspended.");
+    assert!(message.starts_with(&words), "{message}");
+}
+
+#[tokio::test]
+#[ignore = "needs the cluster of `make cluster`"]
 async fn a_capability_that_is_withdrawn_fails_what_waits_with_its_code() {
     let asking = Asking::create("withdrawn", json!({})).await;
     asking.ask("wanted", json!({})).await;

@@ -10,6 +10,7 @@ use imagefactory_crds::Build;
 use imagefactory_crds::build::FailureClass;
 use imagefactory_tests::building::{conditions_of, failure_of, status_of, told};
 use imagefactory_tests::dockerfile::{BEGUN, DONE, slow};
+use imagefactory_tests::kept::logs_of;
 use imagefactory_tests::wait::until;
 use imagefactory_tests::{TestTenant, phase_of, reason_of};
 use k8s_openapi::api::core::v1::Pod;
@@ -128,6 +129,12 @@ async fn running_work_is_stopped_when_the_capability_is_withdrawn() {
         told(&build)
     );
     nothing_came_of_it(&tenant, &build).await;
+    let kept = until("its log is kept", 60, async || {
+        let build = tenant.build("running").await;
+        (logs_of(&build) > 0).then(|| tenant.kept_logs("running"))
+    })
+    .await;
+    assert!(kept.contains(BEGUN) && !kept.contains(DONE), "{kept}");
 }
 
 #[tokio::test]
