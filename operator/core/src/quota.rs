@@ -87,8 +87,7 @@ impl Book {
         &mut self,
         tenant: &Tenant,
         what: &[Limited],
-        one: &Existing,
-        others: &[Existing],
+        (one, others): (&Existing, &[Existing]),
         now: Timestamp,
     ) -> Result<(), Withheld> {
         if what.iter().all(|limited| limited.limit(tenant).is_none()) {
@@ -200,7 +199,7 @@ mod tests {
             let mut book = Book::default();
             // Neither sees the other's status: the watch is behind.
             let existing = [one(1, 0, false), one(2, 0, false)];
-            let ask = |book: &mut Book, uid: usize| book.ask(&tenant, BUILDS, &existing[uid - 1], &existing, at(0));
+            let ask = |book: &mut Book, uid: usize| book.ask(&tenant, BUILDS, (&existing[uid - 1], &existing), at(0));
             assert_eq!(ask(&mut book, first), Ok(()));
             let (refused, message) = code(ask(&mut book, second)).unwrap();
             assert_eq!(refused, Code::QuotaExceeded);
@@ -218,11 +217,11 @@ mod tests {
         let existing = [one(1, 0, true), one(2, 10, true), one(3, 20, false)];
         let mut book = Book::default();
         assert!(
-            book.ask(&tenant, BUILDS, &one(4, 30, false), &existing, at(30))
+            book.ask(&tenant, BUILDS, (&one(4, 30, false), &existing), at(30))
                 .is_err()
         );
         assert_eq!(
-            book.ask(&tenant, BUILDS, &one(5, 3600, false), &existing, at(3600)),
+            book.ask(&tenant, BUILDS, (&one(5, 3600, false), &existing), at(3600)),
             Ok(())
         );
     }
@@ -232,16 +231,16 @@ mod tests {
         let mut book = Book::default();
         let first = one(1, 0, false);
         let (count, rate) = (tenant(Some(1), None), tenant(None, Some(1)));
-        assert_eq!(book.ask(&count, BUILDS, &first, &[], at(0)), Ok(()));
-        assert!(book.ask(&rate, BUILDS, &one(2, 5, false), &[], at(5)).is_err());
-        assert_eq!(book.ask(&count, BUILDS, &one(2, 5, false), &[], at(5)), Ok(()));
+        assert_eq!(book.ask(&count, BUILDS, (&first, &[]), at(0)), Ok(()));
+        assert!(book.ask(&rate, BUILDS, (&one(2, 5, false), &[]), at(5)).is_err());
+        assert_eq!(book.ask(&count, BUILDS, (&one(2, 5, false), &[]), at(5)), Ok(()));
     }
 
     #[test]
     fn without_a_limit_nothing_is_noted() {
         let mut book = Book::default();
         assert_eq!(
-            book.ask(&tenant(None, None), BUILDS, &one(1, 0, false), &[], at(0)),
+            book.ask(&tenant(None, None), BUILDS, (&one(1, 0, false), &[]), at(0)),
             Ok(())
         );
         assert!(book.tenants.is_empty());
@@ -261,7 +260,7 @@ mod tests {
                     book = Book::default();
                 }
                 let mut new = one(uid, *second, false);
-                let answer = book.ask(&tenant, BUILDS, &new, &existing, at(10_000));
+                let answer = book.ask(&tenant, BUILDS, (&new, &existing), at(10_000));
                 new.counts = answer.is_ok();
                 if new.counts {
                     let_in.push(*second);

@@ -47,7 +47,7 @@ impl Quotas {
             .filter(is_here)
             .filter_map(|other| Existing::build(other))
             .collect();
-        book.ask(tenant, &LIMITS, &one, &others, context.now())
+        book.ask(tenant, &LIMITS, (&one, &others), context.now())
             .map_err(|withheld| Refusal::withheld(&withheld))
     }
 }

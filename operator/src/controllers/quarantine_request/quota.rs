@@ -33,7 +33,7 @@ impl Quotas {
             .filter(is_here)
             .filter_map(|other| Existing::request(other))
             .collect();
-        match book.ask(tenant, &LIMITS, &one, &others, situation.now) {
+        match book.ask(tenant, &LIMITS, (&one, &others), situation.now) {
             Ok(()) => verdict,
             Err(withheld) => Verdict::over_quota(withheld),
         }
