@@ -130,7 +130,11 @@ async fn apply(cluster: &Cluster, file: &str, text: &str) {
 async fn every_example_is_applied_and_its_builds_end_as_their_comments_say() {
     let cluster = Cluster::connect().await;
     let (files, renamed) = examples(&cluster);
-    let _gone = Gone(cluster.clone(), renamed.values().cloned().collect(), names_of(&files, "SorRecord"));
+    let _gone = Gone(
+        cluster.clone(),
+        renamed.values().cloned().collect(),
+        names_of(&files, "SorRecord"),
+    );
     for (file, text) in &files {
         apply(&cluster, file, text).await;
     }
@@ -178,7 +182,10 @@ async fn scan_succeeds(cluster: &Cluster, renamed: &BTreeMap<String, String>) {
     })
     .await;
     let reason = conditions::find(&ended.conditions, "Succeeded").map(|found| found.reason.clone());
-    let said = (ended.phase.expect("it has a phase").as_str().to_owned(), reason.unwrap_or_default());
+    let said = (
+        ended.phase.expect("it has a phase").as_str().to_owned(),
+        reason.unwrap_or_default(),
+    );
     assert_eq!(said, announced(&text), "{ended:?}");
 }
 

@@ -67,7 +67,16 @@ async fn jobs_of(tenant: &TestTenant, scan: &ImageScan) -> Vec<Job> {
 
 fn patch(tenant: &TestTenant, name: &str, change: &Value) -> kubectl::Answer {
     let change = change.to_string();
-    let arguments = ["patch", "iscan", name, "-n", &tenant.namespace, "--type=merge", "-p", &change];
+    let arguments = [
+        "patch",
+        "iscan",
+        name,
+        "-n",
+        &tenant.namespace,
+        "--type=merge",
+        "-p",
+        &change,
+    ];
     tenant.cluster.kubectl().run(&arguments)
 }
 
@@ -99,12 +108,23 @@ async fn an_image_that_the_tenant_built_is_scanned_by_its_digest_and_the_evidenc
     }
     assert!(jobs_of(&tenant, &by_tag).await.len() <= 1);
     let logs = until("its logs are kept", 60, async || {
-        settled(&tenant, "by-tag").await.logs.filter(|logs| logs.containers.len() >= 4)
+        settled(&tenant, "by-tag")
+            .await
+            .logs
+            .filter(|logs| logs.containers.len() >= 4)
     })
     .await;
     assert!(logs.containers.iter().any(|log| log.container == "resolve"), "{logs:?}");
-    let changed = patch(&tenant, "by-tag", &json!({"spec": {"image": "registry.example.com/a:1"}}));
-    assert!(!changed.ok && changed.stderr.contains("field_immutable"), "{}", changed.stderr);
+    let changed = patch(
+        &tenant,
+        "by-tag",
+        &json!({"spec": {"image": "registry.example.com/a:1"}}),
+    );
+    assert!(
+        !changed.ok && changed.stderr.contains("field_immutable"),
+        "{}",
+        changed.stderr
+    );
 }
 
 #[tokio::test]
@@ -125,7 +145,8 @@ async fn an_image_that_is_not_there_fails_with_what_to_do() {
 async fn without_the_capability_nothing_is_scanned_and_the_code_says_so() {
     let tenant = TestTenant::create("scan-off").await;
     let (repository, tag) = tenant.default_output("any");
-    let words = "On-demand image scanning is not enabled for this tenant. Contact your administrator to request access.";
+    let words =
+        "On-demand image scanning is not enabled for this tenant. Contact your administrator to request access.";
     match try_ask(&tenant, "unentitled", &format!("{repository}:{tag}")).await {
         Err(kube::Error::Api(status)) => {
             assert_eq!(status.code, 403, "{status:?}");
@@ -174,13 +195,25 @@ async fn an_image_of_another_s_is_refused_before_anybody_is_asked_for_it() {
     let tenant = scanning("scan-foreign").await;
     let output = tenant.cluster.installation.text("/output/prefix");
     let staging = tenant.cluster.installation.text("/staging/prefix");
-    let foreign = [format!("{output}/somebody-else/app:1"), format!("{staging}/somebody-else/app:1"), "quay.io/example/app:1".to_owned()];
+    let foreign = [
+        format!("{output}/somebody-else/app:1"),
+        format!("{staging}/somebody-else/app:1"),
+        "quay.io/example/app:1".to_owned(),
+    ];
     for (number, image) in foreign.iter().enumerate() {
         let name = format!("foreign-{number}");
         match try_ask(&tenant, &name, image).await {
             Err(kube::Error::Api(status)) => {
-                assert_eq!((status.code, status.reason.as_str()), (422, "invalid_object"), "{status:?}");
-                assert!(status.message.contains(&format!("{output}/{}", tenant.name)), "{}", status.message);
+                assert_eq!(
+                    (status.code, status.reason.as_str()),
+                    (422, "invalid_object"),
+                    "{status:?}"
+                );
+                assert!(
+                    status.message.contains(&format!("{output}/{}", tenant.name)),
+                    "{}",
+                    status.message
+                );
             }
             Err(error) => panic!("{error}"),
             Ok(scan) => {
@@ -205,15 +238,23 @@ async fn a_scan_that_runs_is_stopped_and_its_log_kept_when_the_capability_is_wit
     begins(&tenant, &withdrawn).await;
     withdraw(&tenant).await;
     // Whoever is quicker: a scan that ended before it was stopped has ended well.
-    for (scan, stopped) in [(&cancelled, "Cancelled"), (&withdrawn, "tenant_capability_not_entitled")] {
+    for (scan, stopped) in [
+        (&cancelled, "Cancelled"),
+        (&withdrawn, "tenant_capability_not_entitled"),
+    ] {
         let name = scan.metadata.name.clone().unwrap();
         let status = settled(&tenant, &name).await;
         let (_, reason, message) = said(&status);
-        assert!([stopped, "Scanned"].contains(&reason.as_str()), "{name}: {reason}: {message}");
+        assert!(
+            [stopped, "Scanned"].contains(&reason.as_str()),
+            "{name}: {reason}: {message}"
+        );
         until("nothing of it runs any more", 90, async || {
             let work = tenant.cluster.installation.text("/workNamespace");
             let its = format!("imagefactory.dev/build-uid={}", scan.metadata.uid.clone()?);
-            let listed = Api::<Pod>::namespaced(tenant.client(), work).list(&ListParams::default().labels(&its)).await;
+            let listed = Api::<Pod>::namespaced(tenant.client(), work)
+                .list(&ListParams::default().labels(&its))
+                .await;
             let ended = |pod: &Pod| {
                 let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
                 matches!(phase, Some("Succeeded" | "Failed"))

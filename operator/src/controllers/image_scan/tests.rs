@@ -66,7 +66,10 @@ async fn looked(server: &Server, scan: &ImageScan) -> Outcome {
 
 fn condition(status: &Value) -> (&str, &str) {
     let condition = &status["conditions"][0];
-    (condition["status"].as_str().unwrap(), condition["reason"].as_str().unwrap())
+    (
+        condition["status"].as_str().unwrap(),
+        condition["reason"].as_str().unwrap(),
+    )
 }
 
 #[tokio::test]
@@ -81,7 +84,10 @@ async fn the_start_is_written_before_the_job_is_made() {
     let server = start(&cluster(true));
     server.context.dispatcher.open_empty();
     assert!(looked(&server, &scan()).await == Outcome::changed().again_after(Duration::from_secs(15)));
-    assert_eq!(server.writes(), [format!("PATCH {SCAN}/status"), format!("POST {JOBS}")]);
+    assert_eq!(
+        server.writes(),
+        [format!("PATCH {SCAN}/status"), format!("POST {JOBS}")]
+    );
     assert_eq!(server.status()["attempts"], 1);
     assert_eq!(server.context.dispatcher.slots_of("acme"), Some(1));
 }
@@ -103,7 +109,11 @@ async fn without_the_capability_it_fails_with_the_code_and_is_counted() {
     server.context.dispatcher.open_empty();
     looked(&server, &scan()).await;
     assert_eq!(condition(&server.status()), ("False", "tenant_capability_not_entitled"));
-    assert!(server.writes().iter().all(|line| !line.contains("/jobs")), "{:?}", server.writes());
+    assert!(
+        server.writes().iter().all(|line| !line.contains("/jobs")),
+        "{:?}",
+        server.writes()
+    );
     let text = server.context.metrics.encode().unwrap();
     let counted = "imagefactory_image_scans_total{tenant=\"acme\",result=\"Failed\"} 1";
     assert!(text.contains(counted), "{text}");

@@ -84,7 +84,10 @@ fn index(entries: &[Value]) -> Value {
 async fn a_tag_means_a_digest_which_is_written_down_for_the_steps_that_follow() {
     let mut scene = Scene::new().await;
     let resolved = scene.resolve().await.unwrap();
-    assert_eq!((resolved.digest.as_str(), resolved.platforms.len()), (scene.image.as_str(), 0));
+    assert_eq!(
+        (resolved.digest.as_str(), resolved.platforms.len()),
+        (scene.image.as_str(), 0)
+    );
     let written: Value = serde_json::from_slice(&std::fs::read(scene.pod.path("image/image.json")).unwrap()).unwrap();
     assert_eq!(written, json!({"digest": scene.image.as_str()}));
     scene.step.digest = Some(scene.image.to_string());
