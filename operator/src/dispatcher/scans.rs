@@ -147,7 +147,7 @@ mod tests {
         for (found, left) in [(scan(json!(null)), 0), (running(), 1)] {
             let (client, mut server) = server();
             let hubs = Hubs::default();
-            let context = Arc::new(context(client, &hubs));
+            let context = context(client, &hubs);
             let holding = holding(&running()).unwrap();
             context.dispatcher.with(|queue| queue.hold(&holding));
             context.dispatcher.open_empty();

@@ -217,7 +217,7 @@ async fn the_slot_of_a_build_that_is_deleted_is_not_free_while_a_pass_may_make_i
         .stores
         .builds
         .get(&ObjectRef::new("gone").within("tenant-acme"));
-    let pass = world.context.dispatcher.pass(&known.unwrap());
+    let pass = world.context.dispatcher.pass(&*known.unwrap());
     assert_eq!(world.ask("gone"), Slot::Granted);
     delete(&world.hubs.builds, build("gone", &Value::Null));
     assert!(
