@@ -42,7 +42,6 @@ async fn on(database: &str, url: &str, sizes: Sizes, figures: &mut Figures) -> R
             let time = Duration::from_secs(sizes.load_seconds);
             let (rate, waits) = append(&store, writers, batch, time).await?;
             let how = format!("{database}, {writers} writers, {batch} in a batch");
-
             figures.add_alone(&format!("audit events stored, {how}"), "1/s", rate, GOAL_RATE)?;
             figures.add_alone(
                 &format!("acknowledged, {how}, p99"),
