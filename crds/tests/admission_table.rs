@@ -82,10 +82,8 @@ fn scans() -> Vec<Row> {
     };
     let asks = |image: &str| Subject::ImageScan(create(scan(image)));
     let narrowed = on(|door| {
-        door.project = Some(project(
-            "shop",
-            json!({"capabilities": {"onDemandImageScanning": false}}),
-        ))
+        let off = json!({"capabilities": {"onDemandImageScanning": false}});
+        door.project = Some(project("shop", off));
     });
     let cancel = Subject::ImageScan(update(&scan(OWN_IMAGE), |new| new.spec.cancelled = true));
     let other = Subject::ImageScan(update(&scan(OWN_IMAGE), |new| new.spec.image = "quay.io/a/b:1".into()));

@@ -7,6 +7,7 @@
     clippy::panic,
     reason = "a test that can't go on ends and says why"
 )]
+#![allow(clippy::needless_pass_by_value, reason = "JSON is written where it is handed over")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
