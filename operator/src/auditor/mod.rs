@@ -216,7 +216,7 @@ impl Auditor {
             // No more is asked before what waits was told: a full question has room.
             let _ = self.backlog.stands(uid, event);
         }
-        self.due = Some(Instant::now());
+        self.due = (self.backlog.len() > 0).then(Instant::now);
     }
 
     fn went_well(&mut self) {

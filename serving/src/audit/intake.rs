@@ -143,6 +143,8 @@ impl Intake {
         config.root_cert = Some(ders.flatten().map(|der| der.to_vec()).collect());
         config.connect_timeout = Some(Duration::from_millis(500));
         config.read_timeout = Some(Duration::from_secs(10));
+        // Who sends has somewhere else to leave events, or keeps them: a 503 is an answer, at once.
+        config.default_retry = false;
         config.auth_info = AuthInfo {
             token_file: Some(self.address.token.display().to_string()),
             ..AuthInfo::default()

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use imagefactory_crds::audit::{AuditEvent, EventKind, WRITE_WINDOW_SECONDS};
 use sqlx::{Database, Encode, QueryBuilder, Type};
 
+use super::check::is_key;
 use super::decide::Known;
 use super::fold::{Fold, Rules, Window, window_of};
 use crate::db::{Tx, on_pool, on_tx};
@@ -26,7 +27,8 @@ impl Reader {
     /// # Errors
     /// When the database can't be asked.
     pub async fn known(&self, ids: &[String]) -> Result<Vec<String>, StoreError> {
-        let ids: BTreeSet<&str> = ids.iter().map(String::as_str).collect();
+        // What can be no id is stored nowhere, and not every database takes it as text.
+        let ids: BTreeSet<&str> = ids.iter().map(String::as_str).filter(|id| is_key(id)).collect();
         let mut known = Vec::new();
         if ids.is_empty() {
             return Ok(known);
