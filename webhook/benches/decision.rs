@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 /// Decisions that are timed one by one.
 const TIMED: usize = 100_000;
 
-fn object(kind: &str, name: &str, namespace: Option<&str>, spec: Value) -> Value {
+fn object(kind: &str, name: &str, namespace: Option<&str>, spec: &Value) -> Value {
     let mut object =
         json!({"apiVersion": "imagefactory.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec});
     if let Some(namespace) = namespace {
@@ -37,14 +37,14 @@ fn object(kind: &str, name: &str, namespace: Option<&str>, spec: Value) -> Value
 fn door(tenants: usize, projects: usize) -> Door {
     let spec = json!({"owners": [{"kind": "Group", "name": "bench-team"}],
         "capabilities": {"build": true, "changeReason": "Measurement of the factory"}});
-    let of_tenants = (0..tenants).map(|number| object("Tenant", &format!("t{number}"), None, spec.clone()));
+    let of_tenants = (0..tenants).map(|number| object("Tenant", &format!("t{number}"), None, &spec));
     let namespaces = (0..tenants).map(|number| {
         json!({"apiVersion": "v1", "kind": "Namespace",
             "metadata": {"name": format!("tenant-t{number}"), "labels": {"imagefactory.dev/tenant": format!("t{number}")}}})
     });
     let of_projects = (0..projects).map(|number| {
         let namespace = format!("tenant-t{}", number % tenants);
-        object("Project", &format!("p{number}"), Some(&namespace), json!({}))
+        object("Project", &format!("p{number}"), Some(&namespace), &json!({}))
     });
     let caches = Caches::new(Duration::from_secs(1 << 30));
     caches
@@ -69,7 +69,7 @@ fn reviews(tenants: usize, projects: usize) -> Vec<Vec<u8>> {
             "Build",
             "shop-1",
             Some(&namespace),
-            json!({"projectRef": {"name": format!("p{number}")},
+            &json!({"projectRef": {"name": format!("p{number}")},
             "source": {"git": {"url": "https://git.example.com/team/shop.git", "revision": "main"}}}),
         );
         json!({

@@ -54,9 +54,9 @@ pub(super) async fn take(places: &Places, sizes: Sizes, figures: &mut Figures) -
     for (installation, times) in [(&few, 0), (&many, 1), (&many, 1), (&few, 0)] {
         let taken = installation.answers(sizes.load_seconds).await?;
         if times == 0 {
-            of_few.extend(taken)
+            of_few.extend(taken);
         } else {
-            of_many.extend(taken)
+            of_many.extend(taken);
         }
     }
     let large = format!("{} tenants and {} projects", sizes.tenants, sizes.projects);

@@ -77,9 +77,9 @@ async fn ask(client: Client, task: usize, stop: Arc<AtomicBool>) -> Tally {
         let refused = timeout(PATIENCE, refused(&client, &user, &name)).await.unwrap_or(false);
         let of = tally.0.entry(user).or_default();
         if refused {
-            of.0 += 1
+            of.0 += 1;
         } else {
-            of.1 += 1
+            of.1 += 1;
         }
         sleep(PAUSE).await;
     }

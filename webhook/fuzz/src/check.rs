@@ -34,7 +34,7 @@ pub fn bytes(bytes: &[u8]) {
 
 /// A review of a kind in its world.
 pub fn asked(input: &Input) {
-    let known = input.is_known.then(|| input.asked.object.as_ref()).flatten();
+    let known = input.asked.object.as_ref().filter(|_| input.is_known);
     let strange = known
         .and_then(|object| serde_json::to_value(object).ok())
         .map(|mut object| {
