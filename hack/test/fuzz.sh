@@ -26,7 +26,7 @@ main() {
     mkdir -p "$FOLDER"
     install "$CARGO_TARGET_DIR/debug/fuzz" "$FOLDER/program"
     local targets=("$@") target passed=0 failed=0
-    [ ${#targets[@]} -gt 0 ] || targets=(review tenant tenantsettings project build quarantinerequest sorrecord imagepolicy)
+    [ ${#targets[@]} -gt 0 ] || targets=(review tenant tenantsettings project build imagescan quarantinerequest sorrecord imagepolicy)
     printf '%s\n' "${targets[@]}" | xargs -P "$AT_ONCE" -I '{}' "$HERE/fuzz.sh" --one '{}' || true
     echo "     Running fuzz targets, $SECONDS_EACH s each"
     for target in "${targets[@]}"; do

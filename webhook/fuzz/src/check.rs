@@ -113,6 +113,9 @@ fn allowed_again(subject: &Subject, namespace: Option<&str>, world: &World) {
             let request: &QuarantineRequest = request;
             entitled(Capability::QuarantineRequest, &request.spec.project_ref.name);
         }
+        Subject::ImageScan(imagefactory_crds::admission::Write::Create(scan)) => {
+            entitled(Capability::OnDemandImageScanning, &scan.spec.project_ref.name);
+        }
         _ => {}
     }
 }

@@ -22,11 +22,12 @@ pub mod seeds;
 pub mod worlds;
 
 /// Kinds that have a target each; a kind more is a line here, and a seed in examples/ or in the fixtures.
-pub const KINDS: [&str; 7] = [
+pub const KINDS: [&str; 8] = [
     "Tenant",
     "TenantSettings",
     "Project",
     "Build",
+    "ImageScan",
     "QuarantineRequest",
     "SorRecord",
     "ImagePolicy",
