@@ -293,7 +293,8 @@ impl TestTenant {
     pub async fn denials_are(&self, code: &str, count: usize) -> Vec<Value> {
         let look = || self.recorded(&["--kind", "denial", "--code", code]);
         let what = format!("{count} denials with {code} are on record");
-        let found = until(&what, 15, async || Some(look()).filter(|found| found.len() >= count)).await;
+        // What was spooled is delivered within half a minute of the intake's being there again.
+        let found = until(&what, 60, async || Some(look()).filter(|found| found.len() >= count)).await;
         assert_eq!(found.len(), count, "{found:#?}");
         found
     }

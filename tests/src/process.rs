@@ -143,18 +143,11 @@ impl Cluster {
         found.unwrap_or_else(|| panic!("no process of {pod} runs on this machine"))
     }
 
-    /// The webhook's processes, one of each pod.
-    ///
-    /// # Panics
-    /// Where there is none.
+    /// The webhook's processes, one of each pod that has one now.
     #[must_use]
     pub fn webhook_processes(&self) -> Vec<Process> {
-        let found: Vec<_> = processes()
-            .filter(|pid| is_webhook(*pid))
-            .filter_map(Process::find)
-            .collect();
-        assert!(!found.is_empty(), "no webhook runs on this machine");
-        found
+        let found = processes().filter(|pid| is_webhook(*pid));
+        found.filter_map(Process::find).collect()
     }
 
     /// Where the native cluster keeps what it runs on.

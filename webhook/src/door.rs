@@ -9,6 +9,7 @@ use imagefactory_crds::build::AllowedPlacement;
 use imagefactory_crds::denial::{Cause, Code, Denial};
 use imagefactory_crds::entitlement::OnboardingPolicy;
 use imagefactory_crds::image_scan::PlatformPrefixes;
+use imagefactory_crds::names::tenant_of_namespace;
 use jiff::Timestamp;
 use kube::core::admission::AdmissionResponse;
 use tracing::{debug, warn};
@@ -140,13 +141,20 @@ impl Door {
 
     fn decide(&self, request: &Request) -> (Decision, Place) {
         let mut place = Place {
+            // What is recorded names its tenant, also where a cache does not know it yet.
+            tenant: request
+                .namespace
+                .as_deref()
+                .and_then(tenant_of_namespace)
+                .map(str::to_owned),
             project: known::project_of(&request.subject).map(str::to_owned),
             ..Place::default()
         };
         match self.caches.known(request) {
             Err(denial) => (refused(denial), place),
             Ok(known) => {
-                place.tenant = tenant_itself(&request.subject).or_else(|| known.tenant());
+                let named = tenant_itself(&request.subject).or_else(|| known.tenant());
+                place.tenant = named.or(place.tenant);
                 let records = known.records();
                 let world = known.world(&records, self.platform(), Timestamp::now());
                 let decision = decide(request, &world);

@@ -78,7 +78,8 @@ fn placement() -> Value {
     })
 }
 
-fn allowed_placement() -> Value {
+/// What a Tenant allows so that its builds may be placed as the samples are.
+pub fn allowed_placement() -> Value {
     json!({
         "nodeSelector": [{"key": "example.com/pool", "value": "builds"}],
         "tolerations": [{"key": "example.com/builds", "value": "only", "effect": "NoSchedule"}],
@@ -182,8 +183,11 @@ fn record() -> Value {
         "justification": "Text", "expiresAt": "2035-01-01T00:00:00Z"})
 }
 
+/// The record that the sample of a request rests on.
+pub const RECORD: &str = "APP-4711";
+
 fn request() -> Value {
-    json!({"source": {"image": "quay.io/a/b:1"}, "sorRecordId": "APP-4711", "justification": "Text",
+    json!({"source": {"image": "quay.io/a/b:1"}, "sorRecordId": RECORD, "justification": "Text",
         "projectRef": {"name": "app"}, "platforms": ["linux/amd64"], "policyRef": {"name": "strict"}})
 }
 

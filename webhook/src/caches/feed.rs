@@ -9,6 +9,7 @@ use kube::{Api, Client, Resource, ResourceExt};
 use tracing::{info, warn};
 
 use super::cache::{Cache, Knowledge};
+use super::pause::Pauses;
 
 /// Annotation of `kubectl apply` with a copy of the whole object.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -35,7 +36,7 @@ pub fn feed<K: Watched>(
         label_selector: labels.map(str::to_owned),
         ..watcher::Config::default()
     };
-    let events = watcher(api, config).default_backoff();
+    let events = watcher(api, config).backoff(Pauses::default());
     async move {
         pin_mut!(events);
         while let Some(event) = events.next().await {

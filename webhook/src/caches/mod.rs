@@ -4,6 +4,7 @@ pub mod beats;
 mod cache;
 mod feed;
 pub(crate) mod known;
+mod pause;
 
 pub use cache::{Cache, Knowledge};
 pub use feed::Watched;
