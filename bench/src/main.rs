@@ -5,6 +5,8 @@
 //! | [`rig`] | brings up a control plane (`imagefactory_rig`), the operator and the rest, and takes all down |
 //! | [`double`] | the kubelet's double: ends pods with the reports of a good build |
 //! | [`recorded`], [`null`] | the contender that decides nothing: repeats what the operator wrote for one build |
+//! | [`https`] | reviews, sent as the API server sends them |
+//! | [`postgres`] | a real PostgreSQL of its own |
 //! | [`load`], [`observer`], [`audit`] | makes builds; sees when what came; counts requests |
 //! | [`figures`], [`output`] | what is measured, and how it is told |
 //!
@@ -13,10 +15,12 @@
 mod audit;
 mod double;
 mod figures;
+mod https;
 mod load;
 mod null;
 mod observer;
 mod output;
+mod postgres;
 mod recorded;
 mod rig;
 
@@ -69,6 +73,12 @@ struct RunArgs {
     /// The operator's program.
     #[arg(long)]
     operator: PathBuf,
+    /// The webhook's program; by default the one beside the operator's.
+    #[arg(long)]
+    webhook: Option<PathBuf>,
+    /// A file with lines of figures that were taken elsewhere, to stand in the same table.
+    #[arg(long)]
+    lines: Option<PathBuf>,
     /// The repository.
     #[arg(long, default_value = ".")]
     root: PathBuf,
@@ -82,7 +92,7 @@ struct RunArgs {
     #[arg(long)]
     finished: Option<usize>,
     /// Which figures.
-    #[arg(long, value_enum, value_delimiter = ',', default_values = ["work", "long", "keeping", "fairness"])]
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["work", "long", "keeping", "fairness", "door", "audit"])]
     groups: Vec<Group>,
 }
 
@@ -128,10 +138,14 @@ async fn run(args: RunArgs) -> Result<()> {
     sizes.finished = args.finished.unwrap_or(sizes.finished);
     let places = Places {
         tools: args.tools,
+        webhook: args.webhook.unwrap_or_else(|| args.operator.with_file_name("webhook")),
         operator: args.operator,
         root: args.root,
     };
     let mut figures = Figures::default();
+    if let Some(lines) = &args.lines {
+        figures.take_in(&std::fs::read_to_string(lines).trying("could not read the lines")?)?;
+    }
     let taken = tokio::select! {
         taken = figures::take(&places, &args.groups, sizes, &mut figures) => taken,
         _ = terminate.recv() => Err(BenchError::Stopped),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::error::{Result, Trying};
@@ -28,11 +29,22 @@ impl Contender {
     }
 }
 
+/// A figure that no contender is beside, as it is printed.
+#[derive(Debug, Serialize, Deserialize)]
+struct Alone {
+    figure: String,
+    unit: String,
+    value: f64,
+    goal: String,
+}
+
 /// Figures, in the order in which they were first taken.
 #[derive(Default)]
 pub struct Figures {
     order: Vec<(String, &'static str)>,
     values: BTreeMap<(String, Contender), Vec<f64>>,
+    /// Figures that stand by themselves, with their goals.
+    alone: Vec<Alone>,
 }
 
 impl Figures {
@@ -56,9 +68,60 @@ impl Figures {
         out.flush().trying("could not print")
     }
 
-    /// Every figure with the values of all blocks, and the ratio of their means.
+    /// Takes in a figure that no contender is beside, and prints its line. `goal` is empty where there is none.
+    ///
+    /// # Errors
+    /// When nothing can be printed.
+    pub fn add_alone(&mut self, figure: &str, unit: &'static str, value: f64, goal: &'static str) -> Result<()> {
+        self.print(Alone {
+            figure: figure.to_owned(),
+            unit: unit.to_owned(),
+            value: rounded(value),
+            goal: goal.to_owned(),
+        })
+    }
+
+    /// Takes in the lines of a bench of its own (`webhook/benches`); others of what it said are left alone.
+    ///
+    /// # Errors
+    /// When nothing can be printed.
+    pub fn take_in(&mut self, text: &str) -> Result<()> {
+        let lines = text.lines().filter_map(|line| serde_json::from_str::<Alone>(line).ok());
+        lines.into_iter().try_for_each(|line| self.print(line))
+    }
+
+    fn print(&mut self, alone: Alone) -> Result<()> {
+        let line = serde_json::to_string(&alone).trying("a figure")?;
+        self.alone.push(alone);
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{line}").trying("could not print")?;
+        out.flush().trying("could not print")
+    }
+
+    /// Every figure with the values of all blocks, and the ratio of their means; those that stand by themselves below.
     #[must_use]
     pub fn table(&self) -> String {
+        let mut table = if self.order.is_empty() {
+            String::new()
+        } else {
+            self.compared()
+        };
+        if !self.alone.is_empty() {
+            table.push_str("\n| figure | unit | measured | goal |\n|---|---|---|---|\n");
+        }
+        for Alone {
+            figure,
+            unit,
+            value,
+            goal,
+        } in &self.alone
+        {
+            table.push_str(&format!("| {figure} | {unit} | {value} | {goal} |\n"));
+        }
+        table
+    }
+
+    fn compared(&self) -> String {
         let mut table = "| figure | unit | operator | null | operator / null |\n|---|---|---|---|---|\n".to_owned();
         for (figure, unit) in &self.order {
             let of = |contender| self.values.get(&(figure.clone(), contender));
@@ -119,6 +182,19 @@ mod tests {
             figures.table().ends_with("| drain | builds/s | 3, 5 | 4 | 1.00 |\n"),
             "{}",
             figures.table()
+        );
+    }
+
+    #[test]
+    fn a_figure_without_a_contender_stands_beside_its_goal() {
+        let mut figures = Figures::default();
+        let line = r#"{"figure":"decision","unit":"µs","value":7.5,"goal":"50"}"#;
+        figures.take_in(&format!("Benchmarking\n{line}\n")).unwrap();
+        figures.add_alone("events", "1/s", 3100.456, "3,000").unwrap();
+        let table = figures.table();
+        assert!(
+            table.ends_with("|---|---|---|---|\n| decision | µs | 7.5 | 50 |\n| events | 1/s | 3100.46 | 3,000 |\n"),
+            "{table}"
         );
     }
 

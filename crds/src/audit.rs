@@ -164,3 +164,22 @@ pub struct Batch {
 
 /// Most events in one batch.
 pub const MAX_BATCH: usize = 256;
+
+/// What is posted to the intake at `/intake/v1/known`: which of these are stored? Up to [`MAX_QUESTION`] ids.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Question {
+    /// Ids of events.
+    pub ids: Vec<String>,
+}
+
+/// Those of a [`Question`] that are stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Known {
+    /// Ids of events, in no order.
+    pub known: Vec<String>,
+}
+
+/// Most ids in one question.
+pub const MAX_QUESTION: usize = 1024;

@@ -22,6 +22,7 @@ pub fn all() -> Result<Vec<(String, Value)>, serde_json::Error> {
         crate::ImagePolicy::crd(),
         crate::SorRecord::crd(),
         crate::QuarantineRequest::crd(),
+        crate::ImageScan::crd(),
     ]
     .into_iter()
     .map(|crd| finish(&crd))
@@ -39,6 +40,7 @@ fn finish(crd: &CustomResourceDefinition) -> Result<(String, Value), serde_json:
         schema.pointer_mut("/properties/spec").into_iter().for_each(pin_times);
         match kind.as_str() {
             "Build" => freeze_spec_but(schema, "Build", "cancelled"),
+            "ImageScan" => freeze_spec_but(schema, "ImageScan", "cancelled"),
             "QuarantineRequest" => freeze_spec_but(schema, "QuarantineRequest", "withdrawn"),
             _ => {}
         }

@@ -86,6 +86,9 @@ pub struct ProjectCapabilities {
     /// `false` turns builds off for this project. `true` changes nothing: the tenant decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build: Option<bool>,
+    /// Scan images on demand. False turns it off for this project; true changes nothing where the tenant has it off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_demand_image_scanning: Option<bool>,
 }
 
 /// One capability as it stands.
@@ -124,9 +127,11 @@ pub fn tenant_may(capability: Capability, written: Option<&Capabilities>, onboar
 /// Whether a project leaves the capability on. It can only narrow what the tenant has.
 #[must_use]
 pub fn project_leaves(capability: Capability, written: Option<&ProjectCapabilities>) -> bool {
+    let says = |read: fn(&ProjectCapabilities) -> Option<bool>| written.and_then(read).unwrap_or(true);
     match capability {
-        Capability::Build => written.and_then(|capabilities| capabilities.build).unwrap_or(true),
-        Capability::QuarantineRequest | Capability::OnDemandImageScanning | Capability::QuarantineRelease => true,
+        Capability::Build => says(|capabilities| capabilities.build),
+        Capability::OnDemandImageScanning => says(|capabilities| capabilities.on_demand_image_scanning),
+        Capability::QuarantineRequest | Capability::QuarantineRelease => true,
     }
 }
 
@@ -200,10 +205,18 @@ mod tests {
     }
 
     #[test]
-    fn a_project_can_turn_builds_off_but_not_on() {
-        let says = |build| ProjectCapabilities { build: Some(build) };
-        assert!(!project_leaves(Capability::Build, Some(&says(false))));
-        assert!(project_leaves(Capability::Build, Some(&says(true))));
+    fn a_project_can_turn_off_what_it_has_but_not_on() {
+        for (capability, key) in [
+            (Capability::Build, "build"),
+            (Capability::OnDemandImageScanning, "onDemandImageScanning"),
+        ] {
+            let says = |value: bool| serde_json::from_value(serde_json::json!({ key: value })).unwrap();
+            assert!(!project_leaves(capability, Some(&says(false))), "{key}");
+            assert!(project_leaves(capability, Some(&says(true))), "{key}");
+            for other in Capability::ALL.into_iter().filter(|other| *other != capability) {
+                assert!(project_leaves(other, Some(&says(false))), "{key}");
+            }
+        }
     }
 
     #[test]

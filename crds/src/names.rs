@@ -13,7 +13,9 @@ pub const FINALIZER_TENANT: &str = "imagefactory.dev/tenant";
 pub const LABEL_PROJECT: &str = "imagefactory.dev/project";
 /// Label: name of the Build.
 pub const LABEL_BUILD: &str = "imagefactory.dev/build";
-/// Label: uid of the Build, so that a new Build of the same name is told from the old one.
+/// Label: name of the ImageScan, on what is made for one; nothing carries this label and that of a Build.
+pub const LABEL_IMAGE_SCAN: &str = "imagefactory.dev/image-scan";
+/// Label: uid of the Build or ImageScan, so that a new one of the same name is told from the old one.
 pub const LABEL_BUILD_UID: &str = "imagefactory.dev/build-uid";
 /// Label: number of the attempt, from 1.
 pub const LABEL_ATTEMPT: &str = "imagefactory.dev/attempt";

@@ -18,6 +18,12 @@ pub struct Usage {
     pub members: u32,
     /// Projects that exist.
     pub projects: u32,
+    /// Builds that were created within the last 60 minutes; present where quota limits them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub builds_last_hour: Option<u32>,
+    /// QuarantineRequests that have not come to their end; present where quota limits them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_quarantine_requests: Option<u32>,
     /// When the newest build was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_build_time: Option<Time>,

@@ -17,5 +17,7 @@ mod confirmations;
 mod grants;
 #[path = "admission_rules/persons.rs"]
 mod persons;
+#[path = "admission_rules/scans.rs"]
+mod scans;
 #[path = "admission_rules/work.rs"]
 mod work;

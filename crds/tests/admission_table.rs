@@ -18,8 +18,8 @@ use imagefactory_crds::denial::Denial;
 use imagefactory_crds::tenant_settings::Permission;
 use serde_json::json;
 use support::door::{
-    Door, acme, annotate, build, create, delete, in_groups, platform, project, quarantine, record, settings, typed,
-    update, user,
+    Door, acme, annotate, build, create, delete, in_groups, platform, project, quarantine, record, scan, settings,
+    typed, update, user,
 };
 use support::object;
 
@@ -62,6 +62,70 @@ fn entitlement() -> Vec<Row> {
             acme(),
             user("mia"),
             Subject::Build(create(placed)),
+        ),
+    ]
+}
+
+const OWN_IMAGE: &str = "registry.example.com/images/acme/shop:1";
+
+fn scans() -> Vec<Row> {
+    let on = |change: fn(&mut Door)| {
+        with(|door| {
+            door.tenant_mut()
+                .spec
+                .capabilities
+                .as_mut()
+                .unwrap()
+                .on_demand_image_scanning = Some(true);
+            change(door);
+        })
+    };
+    let asks = |image: &str| Subject::ImageScan(create(scan(image)));
+    let narrowed = on(|door| {
+        let off = json!({"capabilities": {"onDemandImageScanning": false}});
+        door.project = Some(project("shop", off));
+    });
+    let cancel = Subject::ImageScan(update(&scan(OWN_IMAGE), |new| new.spec.cancelled = true));
+    let other = Subject::ImageScan(update(&scan(OWN_IMAGE), |new| new.spec.image = "quay.io/a/b:1".into()));
+    vec![
+        (
+            "a scan where the tenant may not scan",
+            acme(),
+            user("mia"),
+            asks(OWN_IMAGE),
+        ),
+        (
+            "a scan where the project may not",
+            narrowed,
+            user("mia"),
+            asks(OWN_IMAGE),
+        ),
+        (
+            "a scan of a suspended tenant",
+            on(|door| door.tenant_mut().spec.suspended = true),
+            user("mia"),
+            asks(OWN_IMAGE),
+        ),
+        ("a scan of a viewer", on(|_| ()), user("vic"), asks(OWN_IMAGE)),
+        (
+            "a scan of another tenant's image",
+            on(|_| ()),
+            user("mia"),
+            asks("registry.example.com/images/other/shop:1"),
+        ),
+        (
+            "a scan of an image without a tag",
+            on(|_| ()),
+            user("mia"),
+            asks("quay.io/acme/shop"),
+        ),
+        ("a member cancels a scan", on(|_| ()), user("mia"), cancel),
+        ("a scan turns to another image", on(|_| ()), user("adam"), other),
+        (
+            "a member deletes a scan",
+            on(|_| ()),
+            user("mia"),
+            Subject::ImageScan(delete(scan(OWN_IMAGE))),
         ),
     ]
 }
@@ -254,9 +318,16 @@ fn told(denial: &Denial) -> String {
 #[test]
 fn every_denial_reads_as_it_was_reviewed() {
     let mut table = String::new();
-    for (what, door, user, subject) in [entitlement(), registration(), roles(), changes(), confirmations()]
-        .into_iter()
-        .flatten()
+    for (what, door, user, subject) in [
+        entitlement(),
+        scans(),
+        registration(),
+        roles(),
+        changes(),
+        confirmations(),
+    ]
+    .into_iter()
+    .flatten()
     {
         let denial = door
             .asks(&user, subject)
@@ -320,9 +391,16 @@ fn without_a_tenant_nothing_is_enabled() {
 
 #[test]
 fn a_denial_leaves_no_attempt_and_no_warning() {
-    for (what, door, user, subject) in [entitlement(), registration(), roles(), changes(), confirmations()]
-        .into_iter()
-        .flatten()
+    for (what, door, user, subject) in [
+        entitlement(),
+        scans(),
+        registration(),
+        roles(),
+        changes(),
+        confirmations(),
+    ]
+    .into_iter()
+    .flatten()
     {
         let decision = door.asks(&user, subject);
         assert!(decision.attempt.is_none() && decision.warnings.is_empty(), "{what}");

@@ -194,6 +194,7 @@ fn every_kind_is_listed_by_its_category_and_its_short_name() {
         ("ImagePolicy", "ipol", "Cluster"),
         ("SorRecord", "sor", "Cluster"),
         ("QuarantineRequest", "qreq", "Namespaced"),
+        ("ImageScan", "iscan", "Namespaced"),
     ] {
         let crd = definition(kind);
         assert_eq!(crd["spec"]["names"]["categories"], json!(["imagefactory"]), "{kind}");

@@ -16,22 +16,35 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 TARGET=$(uname -m)-unknown-linux-gnu
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CACHE_DIR/target}
 
-# The operator as its image has it, and the bench beside it.
+# Operator and webhook as their images have them, and the bench beside it.
 compile() {
     cd "$ROOT"
     RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --profile image --target "$TARGET" \
-        --package imagefactory-operator --bin operator --package imagefactory-bench --bin bench
+        --package imagefactory-operator --bin operator --package imagefactory-webhook --bin webhook \
+        --package imagefactory-bench --bin bench
+}
+
+# The webhook's decision by itself, in one process.
+decide() {
+    cd "$ROOT"
+    RUSTFLAGS="-C target-feature=+crt-static" cargo bench --locked --profile image --target "$TARGET" \
+        --package imagefactory-webhook --bench decision
 }
 
 main() {
     command -v openssl >/dev/null || die "openssl is missing" "install it: apt-get install openssl"
     "$ROOT/hack/tools/build.sh" etcd kubernetes
     mkdir -p "$CACHE_DIR/log"
-    run_step "building operator and bench" "$CACHE_DIR/log/cargo-bench.log" compile
+    run_step "building operator, webhook and bench" "$CACHE_DIR/log/cargo-bench.log" compile
     say "measuring; the load of this machine now is $(cut -d ' ' -f 1-3 /proc/loadavg)"
+    local lines=()
+    case " $* " in
+    *" --groups "*) ;;
+    *) run_step "decisions in process" "$CACHE_DIR/log/decision.log" decide && lines=(--lines "$CACHE_DIR/log/decision.log") ;;
+    esac
     local binaries=$CARGO_TARGET_DIR/$TARGET/image
     "$binaries/bench" run --tools "$TOOLS_BIN" --operator "$binaries/operator" --root "$ROOT" \
-        --scale "${BENCH_SCALE:-full}" "$@" | tee "$CLUSTER_DIR/bench.log"
+        --scale "${BENCH_SCALE:-full}" ${lines[@]+"${lines[@]}"} "$@" | tee "$CLUSTER_DIR/bench.log"
 }
 
 main "$@"

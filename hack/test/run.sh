@@ -32,6 +32,7 @@ main() {
     tests "tests that need nothing" without-cluster cargo test --workspace --locked --no-fail-fast
     tests "a sample of faults at every step, on an API server of their own" faults under_faults
     tests "the store on a real PostgreSQL" postgres on_postgres
+    killed_beside_the_fuzzer
     if can_run_a_cluster; then on_the_cluster; else say "no cluster can be run here: it takes root, or Docker with kind"; fi
     finish
 }
@@ -97,6 +98,25 @@ under_faults() {
     IMAGEFACTORY_TOOLS=$TOOLS_BIN IMAGEFACTORY_FAULT_SAMPLE=${FAULT_SAMPLE:-8} \
         IMAGEFACTORY_FAULT_SCHEDULES=${FAULT_SCHEDULES:-100} \
         cargo test --package imagefactory-operator --locked --test faults -- --ignored --nocapture
+}
+
+# Needs no cluster either: the two programs beside an API server of their own.
+killed_under_load() {
+    "$ROOT/hack/tools/build.sh" etcd kubernetes
+    cargo build --package imagefactory-webhook --locked --bin webhook
+    IMAGEFACTORY_TOOLS=$TOOLS_BIN IMAGEFACTORY_KILLS=${KILLS:-20} \
+        cargo test --package imagefactory-operator --locked --test killed -- --ignored --nocapture
+}
+
+# What is killed is mostly waited for: the fuzzer has the processor meanwhile.
+killed_beside_the_fuzzer() {
+    local fuzzing
+    "$ROOT/hack/test/fuzz.sh" >"$REPORTS/fuzz.tests" 2>&1 &
+    fuzzing=$!
+    tests "webhook and audit killed under load, beside the fuzzer" killed killed_under_load
+    say "the fuzzer, ${FUZZ_SECONDS:-60} s for each target"
+    wait "$fuzzing" || FAILED_STEPS+=("the fuzzer (whole output: $REPORTS/fuzz.tests)")
+    progress <"$REPORTS/fuzz.tests"
 }
 
 # black_box THREADS NAMES: the tests in those files that need the cluster.
@@ -180,10 +200,14 @@ progress() {
 }
 
 finish() {
-    local passed failed skipped label
+    local passed failed skipped label found lost
     # The worker's tests against a second registry are the same ones again: they may fail, and count once.
     read -r passed failed skipped < <(count_tests "$REPORTS/without-cluster.tests" "$REPORTS/faults.tests" "$REPORTS/postgres.tests" \
+        "$REPORTS/killed.tests" \
         "$REPORTS/registry.tests" "$REPORTS/s3.tests" "$REPORTS/together.tests" "$REPORTS/alone.tests" "$REPORTS/release.tests")
+    # Targets of the fuzzer are no tests of cargo's, none of which they could make up for.
+    read -r found lost _ < <(count_tests "$REPORTS/fuzz.tests")
+    passed=$((passed + found)) failed=$((failed + lost))
     for label in ${FAILED_STEPS[@]+"${FAILED_STEPS[@]}"}; do say "failed: $label"; done
     [ "$skipped" -eq 0 ] || ! can_run_a_cluster || say "failed: $skipped tests were skipped that this machine can run"
     say "done"

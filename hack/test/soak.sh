@@ -3,7 +3,9 @@
 # under faults on an API server of its own, and the faults on the cluster that `make test` has left with the release
 # deployed. Prints tables of them. SOAK_STATES says how many states of each case, SOAK_SCHEDULES how many schedules of
 # faults, SOAK_FREEZES how often a leader is frozen past its lease, SOAK_ROUNDS how often each server is taken away,
-# SOAK_PARTS which of the three (`search`, `faults`, `cluster`).
+# SOAK_BYPASSED how many Builds come past a webhook that is gone,
+# SOAK_KILLS how often webhook or audit are killed under load, FUZZ_SECONDS how long each target of the fuzzer runs (half an
+# hour), SOAK_PARTS which of the parts (`search`, `faults`, `door`, `fuzz`, `cluster`).
 set -euo pipefail
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -16,9 +18,13 @@ STATES=${SOAK_STATES:-500000}
 SCHEDULES=${SOAK_SCHEDULES:-5000}
 FREEZES=${SOAK_FREEZES:-200}
 ROUNDS=${SOAK_ROUNDS:-10}
-PARTS=${SOAK_PARTS:-search faults cluster}
+KILLS=${SOAK_KILLS:-200}
+BYPASSED=${SOAK_BYPASSED:-1000}
+PARTS=${SOAK_PARTS:-search faults door fuzz cluster}
 REPORT=$CACHE_DIR/log/soak/search.tests
 FAULTS=$CACHE_DIR/log/soak/faults.tests
+DOOR=$CACHE_DIR/log/soak/door.tests
+FUZZ=$CACHE_DIR/log/soak/fuzz.tests
 ON_CLUSTER=$CACHE_DIR/log/soak/cluster.tests
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CACHE_DIR/target}
 
@@ -43,6 +49,34 @@ faults() {
     return "$ended"
 }
 
+# Both databases of the store, the webhook's spool, and the two programs together.
+door() {
+    local ended=0 programs=${IMAGEFACTORY_POSTGRES:-/usr/lib/postgresql/15/bin}
+    "$ROOT/hack/tools/build.sh" etcd kubernetes
+    cargo build --package imagefactory-webhook --locked --bin webhook
+    say "webhook and audit killed under load, $KILLS times"
+    {
+        IMAGEFACTORY_TOOLS=$TOOLS_BIN IMAGEFACTORY_KILLS=$KILLS \
+            cargo test --package imagefactory-operator --locked --test killed -- --ignored --nocapture || ended=1
+        IMAGEFACTORY_POSTGRES=$programs IMAGEFACTORY_KILLS=$KILLS \
+            cargo test --package imagefactory-store --locked --test store -- --include-ignored kills || ended=1
+        IMAGEFACTORY_KILLS=$KILLS cargo test --package imagefactory-webhook --locked --test delivery -- kill_9 || ended=1
+    } >"$DOOR" 2>&1
+    sed -n 's/^figure: /| /p' "$DOOR"
+    grep '^test result' "$DOOR" || true
+    [ "$ended" -eq 0 ] || say "failed (whole output: $DOOR)"
+    return "$ended"
+}
+
+fuzz() {
+    local ended=0
+    say "the fuzzer, ${FUZZ_SECONDS:-1800} s for each target"
+    FUZZ_SECONDS=${FUZZ_SECONDS:-1800} "$ROOT/hack/test/fuzz.sh" >"$FUZZ" 2>&1 || ended=$?
+    grep '^test ' "$FUZZ" || true
+    [ "$ended" -eq 0 ] || say "failed (whole output: $FUZZ)"
+    return "$ended"
+}
+
 search() {
     local ended=0
     say "the state machine, $STATES states of each case"
@@ -64,8 +98,9 @@ cluster() {
     fi
     say "faults on the cluster: $FREEZES freezes, $ROUNDS rounds"
     IMAGEFACTORY_FREEZES=$FREEZES IMAGEFACTORY_FAULT_ROUNDS=$ROUNDS IMAGEFACTORY_KUBELET_AWAY=75 \
+        IMAGEFACTORY_BYPASSED=$BYPASSED \
         cargo test --package imagefactory-tests --locked --no-fail-fast --test alone_faults_leader \
-        --test alone_faults_servers "${soaks[@]}" -- --ignored --nocapture --test-threads 1 >"$ON_CLUSTER" 2>&1 || ended=$?
+        --test alone_faults_servers --test alone_bypassed "${soaks[@]}" -- --ignored --nocapture --test-threads 1 >"$ON_CLUSTER" 2>&1 || ended=$?
     sed -nE 's/^(test (.*) \.\.\. )?figure: (.*)$/\2\n    \3/p' "$ON_CLUSTER" | sed '/^$/d'
     grep '^test result' "$ON_CLUSTER" || true
     [ "$ended" -eq 0 ] || say "failed (whole output: $ON_CLUSTER)"

@@ -47,6 +47,7 @@ mod tests {
         let all = [
             "Build",
             "ImagePolicy",
+            "ImageScan",
             "Project",
             "QuarantineRequest",
             "SorRecord",

@@ -1,85 +1,33 @@
-//! Whether the process lives and is ready: named gates that also say what they wait for.
-//!
-//! A gate is a closure that looks when somebody asks, so that nothing has to remember to report.
+//! Whether the watches are alive, as gates.
 
-use std::fmt::{Debug, Formatter};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use imagefactory_serving::Gates;
 
 use crate::watches::{Heartbeats, Hub, Hubs, Watched};
 
 /// Longest silence of a watch before its cache counts as too old. Bookmarks come about every minute.
 pub const LONGEST_SILENCE: Duration = Duration::from_secs(300);
 
-type Look = Arc<dyn Fn() -> Option<String> + Send + Sync>;
-
-/// Named gates. Cloning gives another handle to the same ones.
-#[derive(Clone, Default)]
-pub struct Gates(Arc<Mutex<Vec<(&'static str, Look)>>>);
-
-/// A gate as it stands now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GateState {
-    /// Name of the gate.
-    pub name: &'static str,
-    /// What it waits for; none while it is open.
-    pub waits_for: Option<String>,
+/// Adds a gate for a watch: its first list was read, and it was heard of lately.
+pub fn add_watch<K: Watched>(gates: &Gates, resource: &'static str, hub: &Hub<K>, heartbeats: &Heartbeats) {
+    let (hub, heartbeats) = (hub.clone(), heartbeats.clone());
+    gates.add(resource, move || {
+        watch_waits_for(resource, hub.is_synced(), heartbeats.silence(resource))
+    });
 }
 
-impl Gates {
-    /// Adds a gate: `look` says what it waits for, or nothing.
-    pub fn add(&self, name: &'static str, look: impl Fn() -> Option<String> + Send + Sync + 'static) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push((name, Arc::new(look)));
-    }
-
-    /// Adds a gate for a watch: its first list was read, and it was heard of lately.
-    pub fn add_watch<K: Watched>(&self, resource: &'static str, hub: &Hub<K>, heartbeats: &Heartbeats) {
-        let (hub, heartbeats) = (hub.clone(), heartbeats.clone());
-        self.add(resource, move || {
-            watch_waits_for(resource, hub.is_synced(), heartbeats.silence(resource))
+/// Adds a gate for the API server, and one for each watch.
+pub fn add_watches(gates: &Gates, hubs: &Hubs, heartbeats: &Heartbeats) {
+    let heard = heartbeats.clone();
+    gates.add("api", move || {
+        heard.all().is_empty().then(|| "an answer of the API server".to_owned())
+    });
+    for (index, (resource, _)) in hubs.synced().into_iter().enumerate() {
+        let (hubs, heartbeats) = (hubs.clone(), heartbeats.clone());
+        gates.add(resource, move || {
+            watch_waits_for(resource, hubs.synced()[index].1, heartbeats.silence(resource))
         });
-    }
-
-    /// Adds a gate for the API server, and one for each watch.
-    pub fn add_watches(&self, hubs: &Hubs, heartbeats: &Heartbeats) {
-        let heard = heartbeats.clone();
-        self.add("api", move || {
-            heard.all().is_empty().then(|| "an answer of the API server".to_owned())
-        });
-        for (index, (resource, _)) in hubs.synced().into_iter().enumerate() {
-            let (hubs, heartbeats) = (hubs.clone(), heartbeats.clone());
-            self.add(resource, move || {
-                watch_waits_for(resource, hubs.synced()[index].1, heartbeats.silence(resource))
-            });
-        }
-    }
-
-    /// All gates as they stand now.
-    #[must_use]
-    pub fn states(&self) -> Vec<GateState> {
-        let gates = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        gates
-            .into_iter()
-            .map(|(name, look)| GateState {
-                name,
-                waits_for: look(),
-            })
-            .collect()
-    }
-
-    /// Whether every gate is open.
-    #[must_use]
-    pub fn are_open(&self) -> bool {
-        self.states().iter().all(|gate| gate.waits_for.is_none())
-    }
-}
-
-impl Debug for Gates {
-    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.states()).finish()
     }
 }
 
@@ -117,7 +65,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_gate_closes_again_when_its_watch_falls_silent() {
         let (gates, hub, beats) = (Gates::default(), Hub::<Project>::default(), Heartbeats::default());
-        gates.add_watch("projects", &hub, &beats);
+        add_watch(&gates, "projects", &hub, &beats);
         assert!(!gates.are_open());
         beats.beat("projects");
         hub.take(kube::runtime::watcher::Event::Init);
@@ -130,7 +78,7 @@ mod tests {
     #[test]
     fn every_watch_has_a_gate() {
         let gates = Gates::default();
-        gates.add_watches(&Hubs::default(), &Heartbeats::default());
+        add_watches(&gates, &Hubs::default(), &Heartbeats::default());
         let names: Vec<_> = gates.states().into_iter().map(|gate| gate.name).collect();
         assert_eq!(names.len(), 12);
         assert!(names.contains(&"api") && names.contains(&"imagepolicies"));

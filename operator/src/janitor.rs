@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use imagefactory_core::build::sweep::{Known, MadeFor, Superfluous, made_for, superfluous};
-use imagefactory_crds::Build;
+use imagefactory_core::work::Work;
+use imagefactory_crds::{Build, ImageScan};
 use jiff::SignedDuration;
 use k8s_openapi::api::batch::v1::Job;
 use kube::runtime::reflector::ObjectRef;
@@ -21,7 +22,7 @@ use kube::{Api, ResourceExt};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::apply::{self, Write};
+use crate::apply::{self, Writable, Write};
 use crate::context::Context;
 use pods::OfJobs;
 use staged::Staged;
@@ -69,32 +70,63 @@ fn judge(job: &Job, build: &MadeFor, context: &Context) -> Option<Superfluous> {
     })
 }
 
-/// Tells `decide` what is known of a build.
+/// Tells `decide` what is known of a build or scan.
 fn known<T>(build: &MadeFor, context: &Context, decide: impl FnOnce(Option<Known<'_>>) -> T) -> T {
-    let known = context
-        .stores
-        .builds
-        .get(&ObjectRef::new(&build.name).within(&build.namespace));
-    let uid = known.as_ref().and_then(|build| build.uid()).unwrap_or_default();
-    decide(known.as_ref().map(|build| {
-        Known {
-            uid: &uid,
-            completed: build
-                .status
-                .as_ref()
-                .and_then(|status| status.completion_time.as_ref())
-                .map(|time| time.0),
+    let MadeFor { namespace, name, .. } = build;
+    let stores = &context.stores;
+    let found = match build.work {
+        Work::Build => {
+            let build = stores.builds.get(&ObjectRef::new(name).within(namespace));
+            build.map(|build| {
+                (
+                    build.uid(),
+                    build.status.as_ref().and_then(|status| status.completion_time.clone()),
+                )
+            })
         }
+        Work::Scan => {
+            let scan = stores.image_scans.get(&ObjectRef::new(name).within(namespace));
+            scan.map(|scan| {
+                (
+                    scan.uid(),
+                    scan.status.as_ref().and_then(|status| status.completion_time.clone()),
+                )
+            })
+        }
+    };
+    let (uid, completed) = found.clone().unwrap_or_default();
+    let uid = uid.unwrap_or_default();
+    decide(found.map(|_| Known {
+        uid: &uid,
+        completed: completed.map(|time| time.0),
     }))
 }
 
 /// Asks the API server: a store that lags must not cost a running build its scan. An error is no absence.
 async fn is_gone(build: &MadeFor, context: &Context) -> bool {
-    let builds: Api<Build> = Api::namespaced(context.client.clone(), &build.namespace);
-    match builds.get_opt(&build.name).await {
+    match build.work {
+        Work::Build => {
+            is_gone_from(
+                &Api::<Build>::namespaced(context.client.clone(), &build.namespace),
+                build,
+            )
+            .await
+        }
+        Work::Scan => {
+            is_gone_from(
+                &Api::<ImageScan>::namespaced(context.client.clone(), &build.namespace),
+                build,
+            )
+            .await
+        }
+    }
+}
+
+async fn is_gone_from<K: Writable>(api: &Api<K>, build: &MadeFor) -> bool {
+    match api.get_opt(&build.name).await {
         Ok(found) => found.is_none_or(|found| found.uid().as_deref() != Some(build.uid.as_str())),
         Err(error) => {
-            warn!(%error, build = build.name, namespace = build.namespace, "could not ask for a job's build");
+            warn!(%error, build = build.name, namespace = build.namespace, "could not ask for a job's build or scan");
             false
         }
     }

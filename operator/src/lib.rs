@@ -12,15 +12,17 @@
 //! | [`controllers`] | one module for each kind, and the janitor beside them |
 //! | [`credentials`] | the role that places staging credentials in tenant namespaces |
 //! | [`audit`] | the role that stores the audit: intake, list, verify |
+//! | [`auditor`] | tells the audit how runs stand and what was seen |
 //! | [`dispatcher`] | gives builds their slots |
 //! | [`janitor`] | removes jobs that nobody needs any more |
 //! | [`selftest`] | asks whether a release answers, for `helm test` |
 //! | [`crds`] | prints the CustomResourceDefinitions |
-//! | [`metrics`], [`health`], [`server`] | what the process says of itself |
+//! | [`metrics`], [`health`] | what the process says of itself |
 
 pub mod apply;
 pub mod archive;
 pub mod audit;
+pub mod auditor;
 pub mod config;
 pub mod context;
 pub mod controllers;
@@ -34,7 +36,6 @@ pub mod leader;
 pub mod metrics;
 pub mod runner;
 pub mod selftest;
-pub mod server;
 pub mod show_logs;
 pub mod startup;
 pub mod watches;

@@ -139,6 +139,7 @@ fn container(name: &str) -> EndedContainer {
         origin: Origin {
             tenant: "acme".to_owned(),
             project: "web".to_owned(),
+            work: imagefactory_core::work::Work::Build,
             build: "hello".to_owned(),
             build_uid: "uid".to_owned(),
             attempt: 1,

@@ -102,9 +102,45 @@ fn only_webhook_and_operator_may_send() {
     );
 }
 
+/// The operator's arguments, and the sources of the volume that it speaks to the audit with.
+fn operator(objects: &[Value]) -> (Vec<Value>, Vec<Value>) {
+    let deployment = find(objects, "Deployment", "image-factory-operator").unwrap();
+    let arguments = list(deployment, "/spec/template/spec/containers/0/args").to_vec();
+    let volumes = list(deployment, "/spec/template/spec/volumes");
+    let audit = volumes.iter().find(|volume| volume["name"] == "audit");
+    let sources = audit.map(|audit| list(audit, "/projected/sources").to_vec());
+    (arguments, sources.unwrap_or_default())
+}
+
+#[test]
+fn the_operator_has_a_token_for_the_intake_alone_and_starts_before_its_authority_is_known() {
+    let (arguments, sources) = operator(&audit("webhook.enabled=true"));
+    let url = "--audit-url=https://image-factory-audit.image-factory-system.svc:8443";
+    assert!(arguments.contains(&json!(url)), "{arguments:?}");
+    assert_eq!(sources[0]["serviceAccountToken"]["audience"], "image-factory-audit");
+    let authority = &sources[1]["configMap"];
+    assert_eq!(
+        (&authority["name"], &authority["optional"]),
+        (&json!("image-factory-ca"), &json!(true))
+    );
+    let of_cert_manager = "webhook.certificates.mode=certManager,webhook.certificates.issuer.name=ca";
+    let (_, sources) = operator(&audit(of_cert_manager));
+    let items = &sources[1]["secret"]["items"];
+    assert_eq!(items, &json!([{"key": "ca.crt", "path": "ca.crt"}]), "and no key");
+}
+
+#[test]
+fn who_may_send_follows_the_accounts_names() {
+    let objects = audit("webhook.enabled=true,webhook.serviceAccount.name=hook");
+    let arguments = list(deployment(&objects), "/spec/template/spec/containers/0/args");
+    assert!(arguments.contains(&json!("--allow=system:serviceaccount:image-factory-system:hook")));
+}
+
 #[test]
 fn without_it_nothing_of_it_is_rendered() {
     let objects = render(&Chart::minimal().set("audit.enabled=false"));
+    let (arguments, sources) = operator(&objects);
+    assert_eq!((arguments.len(), sources.len()), (2, 0), "{arguments:?}");
     for kind in [
         "Deployment",
         "Service",

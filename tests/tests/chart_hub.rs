@@ -22,7 +22,7 @@ use serde_json::Value;
 const BEGIN: &str = "  # generated: written by UPDATE_CHART=1 cargo test -p imagefactory-tests --test chart_hub\n";
 const END: &str = "  # end of generated\n";
 /// One example for each kind, from `examples/`.
-const EXAMPLES: [(&str, &str); 7] = [
+const EXAMPLES: [(&str, &str); 8] = [
     ("00-policies.yaml", "ImagePolicy"),
     ("10-tenant.yaml", "Tenant"),
     ("20-settings.yaml", "TenantSettings"),
@@ -30,6 +30,7 @@ const EXAMPLES: [(&str, &str); 7] = [
     ("40-inline.yaml", "Build"),
     ("25-record.yaml", "SorRecord"),
     ("50-quarantine.yaml", "QuarantineRequest"),
+    ("scan/scan.yaml", "ImageScan"),
 ];
 
 fn needed() -> BTreeSet<String> {

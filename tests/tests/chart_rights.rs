@@ -25,6 +25,7 @@ image-factory-admin | builds.imagefactory.dev | create delete get list patch upd
 image-factory-admin | configmaps | create delete get list patch update watch
 image-factory-admin | events | get list watch
 image-factory-admin | events.events.k8s.io | get list watch
+image-factory-admin | imagescans.imagefactory.dev | create delete get list patch update watch
 image-factory-admin | pods | get list watch
 image-factory-admin | pods/log | get
 image-factory-admin | projects.imagefactory.dev | get list patch update watch
@@ -37,16 +38,19 @@ image-factory-credentials in image-factory-work | secrets | create
 image-factory-member | builds.imagefactory.dev | create get list watch
 image-factory-member | events | get list watch
 image-factory-member | events.events.k8s.io | get list watch
+image-factory-member | imagescans.imagefactory.dev | create get list watch
 image-factory-member | pods | get list watch
 image-factory-member | pods/log | get
 image-factory-member | projects.imagefactory.dev | get list watch
-image-factory-member | quarantinerequests.imagefactory.dev | create get list watch
+image-factory-member | quarantinerequests.imagefactory.dev | create get list patch update watch
 image-factory-member | tenantsettings.imagefactory.dev | get list watch
 image-factory-operator | builds.imagefactory.dev | delete get list watch
 image-factory-operator | builds/status.imagefactory.dev | patch
 image-factory-operator | clusterroles.rbac.authorization.k8s.io [image-factory-tenant-operator image-factory-tenant-credentials image-factory-admin image-factory-member image-factory-owner image-factory-permission-approve-quarantine image-factory-permission-cancel-builds image-factory-permission-create-builds image-factory-permission-edit-settings image-factory-permission-manage-billing image-factory-permission-manage-projects image-factory-permission-manage-team image-factory-permission-read-audit image-factory-permission-release-quarantine image-factory-permission-view-analytics image-factory-permission-view-projects image-factory-viewer] | bind
 image-factory-operator | imagepolicies.imagefactory.dev | get list watch
 image-factory-operator | imagepolicies/status.imagefactory.dev | patch
+image-factory-operator | imagescans.imagefactory.dev | get list watch
+image-factory-operator | imagescans/status.imagefactory.dev | patch
 image-factory-operator | jobs.batch | get list watch
 image-factory-operator | namespaces | create delete get list patch watch
 image-factory-operator | pods | get list watch
@@ -71,6 +75,7 @@ image-factory-owner | builds.imagefactory.dev | create delete get list patch upd
 image-factory-owner | configmaps | create delete get list patch update watch
 image-factory-owner | events | get list watch
 image-factory-owner | events.events.k8s.io | get list watch
+image-factory-owner | imagescans.imagefactory.dev | create delete get list patch update watch
 image-factory-owner | pods | get list watch
 image-factory-owner | pods/log | get
 image-factory-owner | projects.imagefactory.dev | create delete get list patch update watch
@@ -78,15 +83,18 @@ image-factory-owner | quarantinerequests.imagefactory.dev | create delete get li
 image-factory-owner | secrets | create
 image-factory-owner | tenantsettings.imagefactory.dev | get list patch update watch
 image-factory-permission-cancel-builds | builds.imagefactory.dev | delete patch update
+image-factory-permission-cancel-builds | imagescans.imagefactory.dev | delete patch update
 image-factory-permission-cancel-builds | quarantinerequests.imagefactory.dev | delete patch update
 image-factory-permission-create-builds | builds.imagefactory.dev | create
-image-factory-permission-create-builds | quarantinerequests.imagefactory.dev | create
+image-factory-permission-create-builds | imagescans.imagefactory.dev | create
+image-factory-permission-create-builds | quarantinerequests.imagefactory.dev | create patch update
 image-factory-permission-edit-settings | tenantsettings.imagefactory.dev | patch update
 image-factory-permission-manage-projects | projects.imagefactory.dev | patch update
 image-factory-permission-manage-team | tenantsettings.imagefactory.dev | patch update
 image-factory-permission-view-projects | builds.imagefactory.dev | get list watch
 image-factory-permission-view-projects | events | get list watch
 image-factory-permission-view-projects | events.events.k8s.io | get list watch
+image-factory-permission-view-projects | imagescans.imagefactory.dev | get list watch
 image-factory-permission-view-projects | pods | get list watch
 image-factory-permission-view-projects | pods/log | get
 image-factory-permission-view-projects | projects.imagefactory.dev | get list watch
@@ -115,6 +123,7 @@ image-factory-test in image-factory-work | deployments.apps [image-factory-crede
 image-factory-viewer | builds.imagefactory.dev | get list watch
 image-factory-viewer | events | get list watch
 image-factory-viewer | events.events.k8s.io | get list watch
+image-factory-viewer | imagescans.imagefactory.dev | get list watch
 image-factory-viewer | pods | get list watch
 image-factory-viewer | pods/log | get
 image-factory-viewer | projects.imagefactory.dev | get list watch

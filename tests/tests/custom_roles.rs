@@ -16,13 +16,16 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Value, json};
 
 /// Verb, resource, and the permissions that give it.
-const TABLE: [(&str, &str, &[Permission]); 17] = [
+const TABLE: [(&str, &str, &[Permission]); 20] = [
     ("get", "projects.imagefactory.dev", &[Permission::ViewProjects]),
     ("list", "builds.imagefactory.dev", &[Permission::ViewProjects]),
     ("get", "pods/log", &[Permission::ViewProjects]),
     ("create", "builds.imagefactory.dev", &[Permission::CreateBuilds]),
     ("patch", "builds.imagefactory.dev", &[Permission::CancelBuilds]),
     ("delete", "builds.imagefactory.dev", &[Permission::CancelBuilds]),
+    ("get", "imagescans.imagefactory.dev", &[Permission::ViewProjects]),
+    ("create", "imagescans.imagefactory.dev", &[Permission::CreateBuilds]),
+    ("patch", "imagescans.imagefactory.dev", &[Permission::CancelBuilds]),
     (
         "get",
         "quarantinerequests.imagefactory.dev",
@@ -34,9 +37,10 @@ const TABLE: [(&str, &str, &[Permission]); 17] = [
         &[Permission::CreateBuilds],
     ),
     (
+        // Who asks may withdraw what is his own: that it is, the webhook says.
         "patch",
         "quarantinerequests.imagefactory.dev",
-        &[Permission::CancelBuilds],
+        &[Permission::CancelBuilds, Permission::CreateBuilds],
     ),
     ("patch", "projects.imagefactory.dev", &[Permission::ManageProjects]),
     (

@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 
 use imagefactory_crds::quarantine_request::RequestPhase;
-use imagefactory_crds::{Build, QuarantineRequest, Tenant, conditions, names};
+use imagefactory_crds::{Build, ImageScan, QuarantineRequest, Tenant, conditions, names};
 use imagefactory_tests::building::{LONGEST, told};
 use imagefactory_tests::cluster::unique;
 use imagefactory_tests::tenant::take_away;
@@ -22,7 +22,7 @@ use kube::Api;
 use serde_json::Value;
 
 /// The files, in the order of their names, with every Tenant renamed.
-fn examples(cluster: &Cluster) -> (Vec<(String, String)>, Vec<String>) {
+fn examples(cluster: &Cluster) -> (Vec<(String, String)>, BTreeMap<String, String>) {
     let folder = cluster.environment.path("examples");
     let entries = std::fs::read_dir(folder)
         .expect("examples/ is there")
@@ -53,7 +53,7 @@ fn examples(cluster: &Cluster) -> (Vec<(String, String)>, Vec<String>) {
             *text = text.replace(name, other);
         }
     }
-    (files, renamed.into_values().collect())
+    (files, renamed)
 }
 
 /// The documents of a file: as text, with its comments, and as an object.
@@ -129,8 +129,12 @@ async fn apply(cluster: &Cluster, file: &str, text: &str) {
 #[ignore = "needs the cluster of `make cluster`"]
 async fn every_example_is_applied_and_its_builds_end_as_their_comments_say() {
     let cluster = Cluster::connect().await;
-    let (files, tenants) = examples(&cluster);
-    let _gone = Gone(cluster.clone(), tenants, names_of(&files, "SorRecord"));
+    let (files, renamed) = examples(&cluster);
+    let _gone = Gone(
+        cluster.clone(),
+        renamed.values().cloned().collect(),
+        names_of(&files, "SorRecord"),
+    );
     for (file, text) in &files {
         apply(&cluster, file, text).await;
     }
@@ -156,6 +160,33 @@ async fn every_example_is_applied_and_its_builds_end_as_their_comments_say() {
     }
     assert!(builds >= 3, "{builds} Builds");
     requests_wait(&cluster, &files).await;
+    scan_succeeds(&cluster, &renamed).await;
+}
+
+/// The example of a scan, of the image that an example before it published, ends well.
+async fn scan_succeeds(cluster: &Cluster, renamed: &BTreeMap<String, String>) {
+    let path = cluster.environment.path("examples/scan/scan.yaml");
+    let mut text = std::fs::read_to_string(path).expect("reading the example");
+    let prefix = cluster.installation.text("/output/prefix");
+    text = text.replace("registry.example.com/images", prefix);
+    for (name, other) in renamed {
+        text = text.replace(name, other);
+    }
+    apply(cluster, "scan/scan.yaml", &text).await;
+    let (text, object) = documents(&text).remove(0);
+    let text_of = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
+    let api = Api::<ImageScan>::namespaced(cluster.client.clone(), &text_of("namespace"));
+    let ended = until("the scan has ended", LONGEST, async || {
+        let status = api.get(&text_of("name")).await.ok()?.status?;
+        status.is_settled().then_some(status)
+    })
+    .await;
+    let reason = conditions::find(&ended.conditions, "Succeeded").map(|found| found.reason.clone());
+    let said = (
+        ended.phase.expect("it has a phase").as_str().to_owned(),
+        reason.unwrap_or_default(),
+    );
+    assert_eq!(said, announced(&text), "{ended:?}");
 }
 
 /// Names of the objects of a kind.

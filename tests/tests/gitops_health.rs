@@ -76,7 +76,7 @@ const CONFIGURATION: [Moment; 4] = [
 ];
 const TYPES: [&str; 4] = ["Succeeded", "Ready", "Reconciling", "Stalled"];
 const CONFIGURING_KINDS: [&str; 5] = ["Tenant", "TenantSettings", "Project", "ImagePolicy", "SorRecord"];
-const RUNNING_KINDS: [&str; 2] = ["Build", "QuarantineRequest"];
+const RUNNING_KINDS: [&str; 3] = ["Build", "ImageScan", "QuarantineRequest"];
 
 fn object(kind: &str, generation: i64, status: &Value) -> Value {
     json!({

@@ -57,10 +57,10 @@ async fn a_builds_spec_does_not_change() {
             &change,
         ];
         let answer = tenant.cluster.kubectl().run(&patch);
-        let expected =
-            format!("field_immutable: {field} can't change after the Build was created; create a new Build instead");
+        // By the webhook, or by the schema where there is none.
+        let expected = format!("{field} can't change after the Build was created");
         assert!(
-            !answer.ok && answer.stderr.contains(&expected),
+            !answer.ok && answer.stderr.contains(&expected) && answer.stderr.contains("field_immutable"),
             "{field}: {}",
             answer.stderr
         );

@@ -141,12 +141,10 @@ async fn nothing_but_withdrawn_changes() {
         ("policyRef", json!({"name": "lax"})),
     ] {
         let answer = asking.patch("qreq", "fixed", &json!({"spec": {field: change}}));
-        let expected = format!(
-            "field_immutable: {field} can't change after the QuarantineRequest was created; create a new \
-             QuarantineRequest instead"
-        );
+        // By the webhook, or by the schema where there is none.
+        let expected = format!("{field} can't change after the QuarantineRequest was created");
         assert!(
-            !answer.ok && answer.stderr.contains(&expected),
+            !answer.ok && answer.stderr.contains(&expected) && answer.stderr.contains("field_immutable"),
             "{field}: {}",
             answer.stderr
         );

@@ -13,9 +13,10 @@ use kube::Api;
 use kube::api::ListParams;
 use serde_json::Value;
 
-const PLURALS: [&str; 7] = [
+const PLURALS: [&str; 8] = [
     "builds",
     "imagepolicies",
+    "imagescans",
     "projects",
     "quarantinerequests",
     "sorrecords",

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 const ROLES: [&str; 4] = ["owner", "admin", "member", "viewer"];
 
 /// Verb, resource, and who of [`ROLES`] has it.
-const TABLE: [(&str, &str, [bool; 4]); 41] = [
+const TABLE: [(&str, &str, [bool; 4]); 46] = [
     ("get", "projects.imagefactory.dev", [true, true, true, true]),
     ("watch", "builds.imagefactory.dev", [true, true, true, true]),
     ("get", "tenantsettings.imagefactory.dev", [true, true, true, true]),
@@ -27,6 +27,11 @@ const TABLE: [(&str, &str, [bool; 4]); 41] = [
     ("create", "builds.imagefactory.dev", [true, true, true, false]),
     ("patch", "builds.imagefactory.dev", [true, true, false, false]),
     ("delete", "builds.imagefactory.dev", [true, true, false, false]),
+    ("get", "imagescans.imagefactory.dev", [true, true, true, true]),
+    ("create", "imagescans.imagefactory.dev", [true, true, true, false]),
+    ("patch", "imagescans.imagefactory.dev", [true, true, false, false]),
+    ("delete", "imagescans.imagefactory.dev", [true, true, false, false]),
+    ("patch", "imagescans.imagefactory.dev/status", [false; 4]),
     ("get", "quarantinerequests.imagefactory.dev", [true, true, true, true]),
     (
         "create",

@@ -162,7 +162,7 @@ async fn ids_are_bounded_and_do_not_change() {
         .kubectl()
         .run(&["patch", "sorrecord", &name, "--type=merge", "-p", &change]);
     assert!(
-        !answer.ok && answer.stderr.contains("field_immutable: recordId can't change"),
+        !answer.ok && answer.stderr.contains("field_immutable") && answer.stderr.contains("recordId can't change"),
         "{}",
         answer.stderr
     );

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+use imagefactory_serving::logging::LogFormat;
 use jiff::SignedDuration;
 
 use crate::certs::Terms;
@@ -82,15 +83,6 @@ pub enum Certificates {
     Own,
     /// Mounted, and kept current by somebody else.
     Files,
-}
-
-/// Form of the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For machines.
-    Json,
-    /// For people.
-    Text,
 }
 
 impl Args {

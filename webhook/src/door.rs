@@ -5,8 +5,10 @@ use std::time::Instant;
 
 use imagefactory_crds::admission::{Attempt, Decision, Persons, Request, Subject, Write, decide};
 use imagefactory_crds::audit::{DELETED, spec_hash};
+use imagefactory_crds::build::AllowedPlacement;
 use imagefactory_crds::denial::{Cause, Code, Denial};
 use imagefactory_crds::entitlement::OnboardingPolicy;
+use imagefactory_crds::image_scan::PlatformPrefixes;
 use imagefactory_crds::names::tenant_of_namespace;
 use jiff::Timestamp;
 use kube::core::admission::AdmissionResponse;
@@ -15,11 +17,11 @@ use tracing::{debug, warn};
 use crate::answer::answer;
 use crate::audit::Recorder;
 use crate::audit::event::{self, Place, Verdict};
-use crate::caches::{Caches, known};
+use crate::caches::{Caches, Platform, known};
 use crate::metrics::Metrics;
 use crate::review::Asked;
 use crate::settings::Settings;
-use crate::stamp::stamp;
+use crate::stamp::{stamp, with_stamp};
 use crate::subject::{Understood, requester, understand};
 
 /// What it takes to answer. Cloning gives another handle to the same.
@@ -27,7 +29,9 @@ use crate::subject::{Understood, requester, understand};
 pub struct Door {
     caches: Caches,
     onboarding: OnboardingPolicy,
+    registries: Option<Arc<PlatformPrefixes>>,
     persons: Arc<Persons>,
+    placement: Arc<AllowedPlacement>,
     recorder: Recorder,
     metrics: Arc<Metrics>,
 }
@@ -39,7 +43,9 @@ impl Door {
         Self {
             caches,
             onboarding: settings.onboarding,
+            registries: settings.registries.clone().map(Arc::new),
             persons: Arc::new(settings.persons()),
+            placement: Arc::new(settings.placement.clone()),
             recorder,
             metrics,
         }
@@ -65,20 +71,64 @@ impl Door {
         answer(asked, decision)
     }
 
-    /// The mutating call: stamps, and lets everything in.
-    #[must_use]
-    pub fn mutate(&self, asked: &Asked) -> AdmissionResponse {
+    /// The mutating call: stamps, and lets everything in but what is refused before the schema and the cluster's own
+    /// policies are asked, who would refuse it in words of theirs.
+    pub async fn mutate(&self, asked: &Asked) -> AdmissionResponse {
         let began = Instant::now();
+        let answered = match self.foreseen(asked) {
+            Some((refusal, place)) => self.refuse_early(asked, refusal, place).await,
+            None => self.stamped(asked),
+        };
+        self.metrics.took("mutate", began.elapsed());
+        answered
+    }
+
+    fn stamped(&self, asked: &Asked) -> AdmissionResponse {
         let let_in = answer(asked, Decision::default());
-        let answered = match stamp(asked) {
+        match stamp(asked) {
             None => let_in,
             Some(patch) => let_in.with_patch(patch).unwrap_or_else(|error| {
                 warn!(%error, "the stamp could not be written");
                 answer(asked, refused(unavailable("The request could not be stamped.")))
             }),
+        }
+    }
+
+    /// What the validating call would refuse, of those kinds whose schema has rules that the table of denials has too.
+    /// What can't be read or decided yet is left to the schema and to that call.
+    fn foreseen(&self, asked: &Asked) -> Option<(Decision, Place)> {
+        let after = with_stamp(asked);
+        let Ok(Understood::Request(request)) = understand(&after, &self.persons) else {
+            return None;
         };
-        self.metrics.took("mutate", began.elapsed());
-        answered
+        let is_of_table = !matches!(
+            request.subject,
+            Subject::Tenant(_) | Subject::TenantSettings(_) | Subject::Project(_) | Subject::ImagePolicy(_)
+        );
+        let (decision, place) = is_of_table.then(|| self.decide(&request))?;
+        let code = decision.denial.as_ref()?.code;
+        (code != Code::DecisionUnavailable).then_some((decision, place))
+    }
+
+    /// The last word, and recorded: nobody asks the validating call any more.
+    async fn refuse_early(&self, asked: &Asked, refusal: Decision, place: Place) -> AdmissionResponse {
+        let decision = self.recorded(asked, refusal, place).await;
+        let code = decision.denial.as_ref().map(|denial| denial.code);
+        if !asked.dry_run {
+            let operation = event::action(&asked.operation);
+            self.metrics.answered("mutate", &asked.kind.kind, operation, code);
+        }
+        debug!(uid = asked.uid, code = code.map(Code::as_str), "refused early");
+        answer(asked, decision)
+    }
+
+    fn platform(&self) -> Platform<'_> {
+        Platform {
+            onboarding: self.onboarding,
+            persons: &self.persons,
+            placement: &self.placement,
+            registries: self.registries.as_deref(),
+        }
     }
 
     fn judge(&self, asked: &Asked) -> (Decision, Place) {
@@ -106,7 +156,7 @@ impl Door {
                 let named = tenant_itself(&request.subject).or_else(|| known.tenant());
                 place.tenant = named.or(place.tenant);
                 let records = known.records();
-                let world = known.world(&records, self.onboarding, &self.persons, Timestamp::now());
+                let world = known.world(&records, self.platform(), Timestamp::now());
                 let decision = decide(request, &world);
                 if decision.attempt.is_some() {
                     (place.before_hash, place.after_hash) = hashes(&request.subject);
@@ -177,6 +227,7 @@ fn hashes(subject: &Subject) -> (String, String) {
         Subject::Build(write) => of(write, |build| spec_hash(&build.spec)),
         Subject::ImagePolicy(write) => of(write, |policy| spec_hash(&policy.spec)),
         Subject::SorRecord(write) => of(write, |record| spec_hash(&record.spec)),
+        Subject::ImageScan(write) => of(write, |scan| spec_hash(&scan.spec)),
         Subject::QuarantineRequest(write) => of(write, |request| spec_hash(&request.spec)),
     }
 }

@@ -1,8 +1,6 @@
-//! Whether the process is ready: named gates that also say what they wait for. A gate is a closure that looks when
-//! somebody asks, so that nothing has to remember to report.
+//! Whether the caches are filled, as gates, and how old they are, as gauges.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
+use imagefactory_serving::Gates;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -11,40 +9,17 @@ use prometheus_client::registry::Unit;
 
 use crate::caches::{Caches, Knowledge};
 
-type Look = Arc<dyn Fn() -> Option<String> + Send + Sync>;
-
-/// Named gates. Cloning gives another handle to the same ones.
-#[derive(Clone, Default)]
-pub struct Gates(Arc<Mutex<Vec<(&'static str, Look)>>>);
-
-impl Gates {
-    /// Adds a gate: `look` says what it waits for, or nothing.
-    pub fn add(&self, name: &'static str, look: impl Fn() -> Option<String> + Send + Sync + 'static) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push((name, Arc::new(look)));
-    }
-
-    /// Adds a gate for each cache. A cache that grew too old keeps its gate open: the process refuses to decide, and says
-    /// why, which is more than an API server says that finds nobody.
-    pub fn add_caches(&self, caches: &Caches) {
-        for (index, (resource, _)) in caches.knowledge().into_iter().enumerate() {
-            let caches = caches.clone();
-            self.add(resource, move || match caches.knowledge()[index].1 {
-                Knowledge::None => Some(format!(
-                    "the first list of {resource}: is its definition installed, and may we list it?"
-                )),
-                Knowledge::Of(_) => None,
-            });
-        }
-    }
-
-    /// All gates, each with what it waits for.
-    #[must_use]
-    pub fn states(&self) -> Vec<(&'static str, Option<String>)> {
-        let gates = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        gates.into_iter().map(|(name, look)| (name, look())).collect()
+/// Adds a gate for each cache. A cache that grew too old keeps its gate open: the process refuses to decide, and says
+/// why, which is more than an API server says that finds nobody.
+pub fn add_caches(gates: &Gates, caches: &Caches) {
+    for (index, (resource, _)) in caches.knowledge().into_iter().enumerate() {
+        let caches = caches.clone();
+        gates.add(resource, move || match caches.knowledge()[index].1 {
+            Knowledge::None => Some(format!(
+                "the first list of {resource}: is its definition installed, and may we list it?"
+            )),
+            Knowledge::Of(_) => None,
+        });
     }
 }
 
@@ -70,5 +45,48 @@ impl Collector for Ages {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether each part is well, under the name that the operator's parts have.
+#[derive(Clone)]
+pub struct Parts(pub Gates);
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Parts")
+    }
+}
+
+impl Collector for Parts {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let help = "Whether a part of the process is well";
+        let mut metric = encoder.encode_descriptor("component_healthy", help, None, MetricType::Gauge)?;
+        for gate in self.0.states() {
+            let is_well = ConstGauge::new(i64::from(gate.waits_for.is_none()));
+            is_well.encode(metric.encode_family(&[("component", gate.name)])?)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+
+    #[test]
+    fn each_part_is_told_with_whether_it_is_well() {
+        let (gates, metrics) = (Gates::default(), Metrics::default());
+        metrics.add_collector(Parts(gates.clone()));
+        gates.add("spool", || None);
+        gates.add("certificate", || Some("a certificate".to_owned()));
+        let text = metrics.encode().unwrap();
+        for line in [
+            "imagefactory_component_healthy{component=\"spool\"} 1",
+            "imagefactory_component_healthy{component=\"certificate\"} 0",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
     }
 }

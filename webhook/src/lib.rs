@@ -19,19 +19,4 @@ pub mod stamp;
 pub mod startup;
 pub mod subject;
 
-/// An error with all its causes, in one line.
-#[must_use]
-pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let also = error.to_string();
-        // Some errors print their source themselves.
-        if !text.ends_with(&also) {
-            text.push_str(": ");
-            text.push_str(&also);
-        }
-        cause = error.source();
-    }
-    text
-}
+pub use imagefactory_serving::chain;

@@ -1,20 +1,16 @@
 //! What the process counts. Labels are bounded sets: no name of a tenant or an object is ever one.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use imagefactory_crds::denial::Code;
+use imagefactory_serving::Exposition;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
-
-/// Content type of what [`Metrics::encode`] writes.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Kinds that are told apart; everything else is `other`.
 const KINDS: [&str; 11] = [
@@ -55,13 +51,14 @@ struct OutcomeLabels {
 
 /// Everything that the process counts.
 pub struct Metrics {
-    registry: Mutex<Registry>,
+    shown: Exposition,
     requests: Family<RequestLabels, Counter>,
     duration: Family<CallLabels, Histogram, fn() -> Histogram>,
     events: Family<OutcomeLabels, Counter>,
     spool_bytes: Gauge,
     spool_events: Gauge,
     expiry: Gauge,
+    unrestored: Gauge,
 }
 
 fn histogram() -> Histogram {
@@ -71,27 +68,22 @@ fn histogram() -> Histogram {
 impl Default for Metrics {
     fn default() -> Self {
         let metrics = Self {
-            registry: Mutex::default(),
+            shown: Exposition::new(env!("CARGO_PKG_VERSION")),
             requests: Family::default(),
             duration: Family::new_with_constructor(histogram),
             events: Family::default(),
             spool_bytes: Gauge::default(),
             spool_events: Gauge::default(),
             expiry: Gauge::default(),
+            unrestored: Gauge::default(),
         };
-        let mut registry = Registry::with_prefix("imagefactory");
-        metrics.register(&mut registry);
-        Self {
-            registry: Mutex::new(registry),
-            ..metrics
-        }
+        metrics.shown.register(|registry| metrics.register(registry));
+        metrics
     }
 }
 
 impl Metrics {
     fn register(&self, registry: &mut Registry) {
-        let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("build", "Version of the running program", version);
         registry.register(
             "webhook_requests",
             "Reviews by call, kind, operation and result, which is allowed or a code",
@@ -125,14 +117,30 @@ impl Metrics {
             Unit::Seconds,
             self.expiry.clone(),
         );
+        registry.register(
+            "webhook_configurations_unrestored",
+            "1 while a webhook configuration is missing, is not as the release wants it, or can't be looked at",
+            self.unrestored.clone(),
+        );
+    }
+
+    /// What is shown of it, as text.
+    #[must_use]
+    pub fn shown(&self) -> &Exposition {
+        &self.shown
     }
 
     /// Adds gauges that are computed on scrape.
     pub fn add_collector(&self, collector: impl Collector) {
-        self.registry
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .register_collector(Box::new(collector));
+        self.shown.add_collector(collector);
+    }
+
+    /// Everything in OpenMetrics' text form.
+    ///
+    /// # Errors
+    /// When a collector fails, which none of ours does.
+    pub fn encode(&self) -> Result<String, std::fmt::Error> {
+        self.shown.encode()
     }
 
     /// A review was answered: `call` is `validate` or `mutate`.
@@ -172,13 +180,8 @@ impl Metrics {
         self.expiry.set(at);
     }
 
-    /// Everything in OpenMetrics' text form.
-    ///
-    /// # Errors
-    /// When a collector fails, which none of ours does.
-    pub fn encode(&self) -> Result<String, std::fmt::Error> {
-        let mut text = String::new();
-        text::encode(&mut text, &self.registry.lock().unwrap_or_else(PoisonError::into_inner))?;
-        Ok(text)
+    /// Whether a webhook configuration is wrong and not put right yet.
+    pub fn configurations_wrong(&self, wrong: bool) {
+        self.unrestored.set(i64::from(wrong));
     }
 }

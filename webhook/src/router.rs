@@ -30,7 +30,7 @@ async fn validate(State(door): State<Door>, body: Bytes) -> Response {
 
 async fn mutate(State(door): State<Door>, body: Bytes) -> Response {
     match read(&body) {
-        Ok(asked) => send(door.mutate(&asked)),
+        Ok(asked) => send(door.mutate(&asked).await),
         Err(error) => refuse(&error),
     }
 }

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use imagefactory_crds::admission::Persons;
+use imagefactory_crds::build::AllowedPlacement;
 use imagefactory_crds::entitlement::OnboardingPolicy;
+use imagefactory_crds::image_scan::PlatformPrefixes;
 use serde::Deserialize;
 
 /// The file's content. An unknown key is an error: it may be a rule that this version does not know.
@@ -12,6 +14,12 @@ use serde::Deserialize;
 pub struct Settings {
     /// What tenants have whose Tenant does not say.
     pub onboarding: OnboardingPolicy,
+    /// Where builds of every tenant may ask to run.
+    #[serde(default)]
+    pub placement: AllowedPlacement,
+    /// The platform's registries; none where they are not told, and then the operator alone asks where an image lies.
+    #[serde(default)]
+    pub registries: Option<PlatformPrefixes>,
     /// Who is who.
     persons: PersonsFile,
 }

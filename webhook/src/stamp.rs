@@ -1,5 +1,7 @@
 //! What the mutating call writes: who asked, and nothing else.
 
+use std::borrow::Cow;
+
 use imagefactory_crds::names::ANNOTATION_REQUESTED_BY;
 use imagefactory_crds::{GROUP, VERSION};
 use json_patch::jsonptr::PointerBuf;
@@ -11,24 +13,43 @@ use serde_json::{Value, json};
 use crate::review::Asked;
 
 /// Kinds whose objects say who asked for them.
-const REQUESTED: [&str; 2] = ["Build", "QuarantineRequest"];
+const REQUESTED: [&str; 3] = ["Build", "ImageScan", "QuarantineRequest"];
 
-/// The patch, where there is something to write: on create the user's name over whatever was sent, on update what was
-/// there before, if it was left out. A changed one the validating call refuses.
+/// The patch, where there is something to write.
 #[must_use]
 pub fn stamp(asked: &Asked) -> Option<Patch> {
+    let name = due(asked)?;
+    Some(patch(asked.object.as_ref()?, name))
+}
+
+/// The request as it is when the patch was made.
+#[must_use]
+pub fn with_stamp(asked: &Asked) -> Cow<'_, Asked> {
+    let Some(name) = due(asked) else {
+        return Cow::Borrowed(asked);
+    };
+    let mut after = asked.clone();
+    if let Some(object) = &mut after.object {
+        let annotations = object.metadata.annotations.get_or_insert_default();
+        annotations.insert(ANNOTATION_REQUESTED_BY.to_owned(), name.to_owned());
+    }
+    Cow::Owned(after)
+}
+
+/// What is to be written: on create the user's name over whatever was sent, on update what was there before, if it was
+/// left out. A changed one is refused.
+fn due(asked: &Asked) -> Option<&str> {
     let ours = asked.kind.group == GROUP && asked.kind.version == VERSION;
     if !ours || !REQUESTED.contains(&asked.kind.kind.as_str()) {
         return None;
     }
-    let new = asked.object.as_ref()?;
-    let there = written(new);
+    let there = written(asked.object.as_ref()?);
     let due = match asked.operation {
         Operation::Create => asked.user_info.username.as_deref(),
         Operation::Update if there.is_none() => asked.old_object.as_ref().and_then(written),
         _ => None,
     }?;
-    (there != Some(due)).then(|| patch(new, due))
+    (there != Some(due)).then_some(due)
 }
 
 fn written(object: &DynamicObject) -> Option<&str> {

@@ -1,42 +1,43 @@
 //! From first breath to last: log, settings, caches, certificates, ports; and then their order of ending.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
 use http::HeaderValue;
 use http::header::USER_AGENT;
+use imagefactory_serving::audit::{Address, Intake};
+use imagefactory_serving::plain::{self, ServeError};
+use imagefactory_serving::tls::{self, Files};
+use imagefactory_serving::{Gates, logging, signals};
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
 use kube::client::ClientBuilder;
 use kube::{Client, Config};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use tracing_subscriber::EnvFilter;
 
 use crate::audit::Recorder;
-use crate::audit::intake::{Address, Intake};
 use crate::audit::recorder::deliverer;
 use crate::audit::spool::{Spool, SpoolError};
 use crate::caches::Caches;
+use crate::certs::Served;
 use crate::certs::cluster::Cluster;
 use crate::certs::keeper::Keeper;
-use crate::certs::{Served, files};
-use crate::config::{Args, Certificates, LogFormat};
+use crate::certs::pair::ends;
+use crate::config::{Args, Certificates};
 use crate::door::Door;
-use crate::health::Gates;
+use crate::health;
 use crate::metrics::Metrics;
 use crate::news;
 use crate::restore;
 use crate::router;
-use crate::serve::{plain, secure};
+use crate::serve::secure;
 use crate::settings::{Settings, SettingsError};
 
 /// Longest that opening a connection to the API server may take.
@@ -57,7 +58,10 @@ pub enum StartupError {
     /// No client.
     #[error("could not make a client of the API server")]
     Client(#[source] kube::Error),
-    /// A port.
+    /// The plain port.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// The secure port.
     #[error("could not listen on {0}")]
     Listen(SocketAddr, #[source] std::io::Error),
     /// The spool.
@@ -73,7 +77,7 @@ pub enum StartupError {
 /// # Errors
 /// When it can't begin.
 pub fn run(args: &Args) -> Result<(), StartupError> {
-    log(args.log_format);
+    logging::begin(args.log_format);
     let runtime = Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -84,14 +88,15 @@ pub fn run(args: &Args) -> Result<(), StartupError> {
 async fn serve(args: &Args) -> Result<(), StartupError> {
     let settings = Settings::read(&args.settings)?;
     info!(version = env!("CARGO_PKG_VERSION"), "starting");
-    let stop = stop()?;
+    let stop = signals::stop().map_err(StartupError::Runtime)?;
     let metrics = Arc::new(Metrics::default());
     let ready = Gates::default();
     let caches = Caches::new(args.stale());
     let client = connect(&caches).await?;
     tokio::spawn(join_all(caches.watches(&client)));
-    ready.add_caches(&caches);
-    metrics.add_collector(crate::health::Ages(caches.clone()));
+    health::add_caches(&ready, &caches);
+    metrics.add_collector(health::Ages(caches.clone()));
+    metrics.add_collector(health::Parts(ready.clone()));
 
     let served = Served::default();
     let authorities = keep_certificates(args, &client, &served, &metrics, &ready);
@@ -101,10 +106,14 @@ async fn serve(args: &Args) -> Result<(), StartupError> {
     let leaving = stop.clone();
     ready.add("ending", move || leaving.is_cancelled().then(|| "its end".to_owned()));
 
-    let plain = listen(args.health_listen).await?;
-    let app = plain::app(plain::Served { metrics, ready });
+    let plain = plain::bind(args.health_listen).await?;
+    let shown = plain::Served {
+        metrics: metrics.shown().clone(),
+        ready,
+        alive: Gates::default(),
+    };
     tokio::spawn(async move {
-        if let Err(error) = axum::serve(plain, app).await {
+        if let Err(error) = plain::serve(plain, shown, CancellationToken::new()).await {
             warn!(%error, "metrics and health are not served any more");
         }
     });
@@ -141,7 +150,7 @@ fn record(
         return Ok((Recorder::Log, None));
     };
     let authorities = match &args.audit_ca {
-        Some(file) => follow_file(file.clone()),
+        Some(file) => tls::follow_text(file.clone()),
         None => authorities,
     };
     let intake = Intake::new(Address {
@@ -157,24 +166,6 @@ fn record(
     });
     let task = tokio::spawn(deliverer.run(end.clone()));
     Ok((Recorder::Delivery(delivery), Some(task)))
-}
-
-/// A file's content, as it changes.
-fn follow_file(path: PathBuf) -> watch::Receiver<String> {
-    let read = move || std::fs::read_to_string(&path).unwrap_or_default();
-    let (sender, receiver) = watch::channel(read());
-    tokio::spawn(async move {
-        loop {
-            tokio::time::sleep(Duration::from_secs(10)).await;
-            let now = read();
-            sender.send_if_modified(|known| {
-                let news = *known != now;
-                known.clone_from(&now);
-                news
-            });
-        }
-    });
-    receiver
 }
 
 /// First clients are asked to go elsewhere, while word spreads that this process is not ready; then the port closes.
@@ -198,8 +189,13 @@ fn keep_certificates(
     });
     match args.certificates {
         Certificates::Files => {
-            let folder = args.certificates_folder.clone();
-            tokio::spawn(files::follow(folder, served.clone(), metrics.clone()));
+            let files = Files::in_folder(&args.certificates_folder);
+            let metrics = metrics.clone();
+            tokio::spawn(tls::follow(files, served.clone(), move |pair| {
+                let until = ends(&pair.certificate);
+                metrics.certificate_ends(until.map_or(0, jiff::Timestamp::as_second));
+                info!(until = until.map(tracing::field::display), "certificate loaded");
+            }));
             watch::channel(String::new()).1
         }
         Certificates::Own => {
@@ -218,7 +214,7 @@ fn keep_certificates(
             ));
             tokio::spawn(news::of::<MutatingWebhookConfiguration>(client.clone(), name, changed));
             let bundle = keeper.bundle();
-            tokio::spawn(restore::run(cluster, changes.clone(), bundle.clone()));
+            tokio::spawn(restore::run(cluster, changes.clone(), bundle.clone(), metrics.clone()));
             tokio::spawn(keeper.run(changes));
             bundle
         }
@@ -238,39 +234,4 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, StartupError> {
     TcpListener::bind(address)
         .await
         .map_err(|error| StartupError::Listen(address, error))
-}
-
-fn stop() -> Result<CancellationToken, StartupError> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(StartupError::Runtime)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(StartupError::Runtime)?;
-    let stop = CancellationToken::new();
-    let asked = stop.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        info!("asked to end");
-        asked.cancel();
-    });
-    Ok(stop)
-}
-
-fn log(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    let began = match format {
-        LogFormat::Json => log
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_span_list(false)
-            .try_init(),
-        LogFormat::Text => log.try_init(),
-    };
-    if began.is_err() {
-        warn!("a log was there already");
-    }
 }

@@ -78,6 +78,7 @@ fn subject(asked: &Asked) -> Option<Result<Subject, Unfit>> {
         "Build" => write(asked).map(Subject::Build),
         "ImagePolicy" => write(asked).map(Subject::ImagePolicy),
         "SorRecord" => write(asked).map(Subject::SorRecord),
+        "ImageScan" => write(asked).map(Subject::ImageScan),
         "QuarantineRequest" => write(asked).map(Subject::QuarantineRequest),
         _ => return None,
     })

@@ -96,6 +96,7 @@ fn status(code: u16) -> Value {
 }
 
 const HOOKS: &str = "/apis/admissionregistration.k8s.io/v1";
+const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/ns/deployments/f-webhook";
 
 impl Api {
     fn with_configurations() -> Self {
@@ -107,6 +108,8 @@ impl Api {
             let mut state = api.0.lock().unwrap();
             state.store(format!("{HOOKS}/{plural}/f-webhook"), object);
         }
+        let deployment = json!({"metadata": {"name": "f-webhook", "uid": "of-the-deployment"}});
+        api.0.lock().unwrap().store(DEPLOYMENT.to_owned(), deployment);
         api.0.lock().unwrap().writes = 0;
         api
     }
@@ -236,4 +239,20 @@ async fn a_configuration_that_lost_its_authority_gets_it_back_and_one_that_is_mi
     let (late, served) = keeper(&api);
     late.look().await.unwrap();
     assert!(!late.is_trusted() && served.pair().is_some());
+}
+
+#[tokio::test]
+async fn what_is_written_goes_with_the_release_and_nothing_is_written_once_it_went() {
+    let api = Api::with_configurations();
+    keeper(&api).0.look().await.unwrap();
+    for path in ["secrets/f-webhook-tls", "secrets/f-audit-tls", "configmaps/f-ca"] {
+        let object = api.get(&format!("/api/v1/namespaces/ns/{path}"));
+        let owners = &object["metadata"]["ownerReferences"];
+        assert_eq!(owners[0]["uid"], "of-the-deployment", "{path}: {owners}");
+    }
+
+    let gone = Api::with_configurations();
+    gone.0.lock().unwrap().objects.remove(DEPLOYMENT);
+    assert!(keeper(&gone).0.look().await.is_err());
+    assert_eq!(gone.count(|state| state.writes), 0);
 }

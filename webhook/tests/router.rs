@@ -22,6 +22,7 @@ const CREATE: &str = include_str!("reviews/build-create.json");
 struct World {
     caches: Caches,
     metrics: Arc<Metrics>,
+    placement: Value,
 }
 
 impl World {
@@ -29,6 +30,7 @@ impl World {
         Self {
             caches: Caches::new(Duration::from_secs(180)),
             metrics: Arc::default(),
+            placement: json!({}),
         }
     }
 
@@ -52,6 +54,7 @@ impl World {
     async fn ask(&self, path: &str, body: impl Into<Body>) -> (StatusCode, String) {
         let settings: Settings = serde_json::from_value(json!({
             "onboarding": {"build": false},
+            "placement": self.placement,
             "persons": {"platformGroups": ["platform"], "securityGroups": [], "gitopsAccounts": [],
                 "ownAccounts": ["system:serviceaccount:factory:operator"]},
         }))
@@ -108,6 +111,19 @@ async fn an_entitled_build_is_let_in_and_an_unentitled_one_is_told_why() {
         causes.contains(&json!({"reason": "Capability", "message": "build"})),
         "{causes:?}"
     );
+}
+
+#[tokio::test]
+async fn where_a_build_may_run_the_settings_say() {
+    let placed = with(
+        "/request/object/spec",
+        json!({"projectRef": {"name": "web"}, "placement": {"runtimeClassName": "gvisor"}}),
+    );
+    let answer = World::filled(true).answer("/validate", &placed).await;
+    assert_eq!(answer["status"]["reason"], "invalid_object", "{answer}");
+    let mut world = World::filled(true);
+    world.placement = json!({"runtimeClassNames": ["gvisor"]});
+    assert_eq!(world.answer("/validate", &placed).await["allowed"], true);
 }
 
 #[tokio::test]
@@ -270,6 +286,40 @@ async fn an_update_that_leaves_the_requester_out_gets_it_back_and_one_that_chang
     review["request"]["object"]["metadata"]["annotations"] = json!({"imagefactory.dev/requested-by": "bob"});
     let answer = world.answer("/mutate", &review).await;
     assert!(answer.get("patch").is_none() && answer["allowed"] == true, "{answer}");
+    // Where anything can be decided, it is: before a policy of the cluster refuses it without our code.
+    let answer = World::filled(true).answer("/mutate", &review).await;
+    assert_eq!(answer["status"]["reason"], "field_immutable", "{answer}");
+}
+
+#[tokio::test]
+async fn what_the_schema_would_refuse_is_refused_first_with_its_code() {
+    let world = World::filled(true);
+    let several = json!({"projectRef": {"name": "web"}, "platforms": ["linux/amd64", "linux/arm64"]});
+    let answer = world.answer("/mutate", &with("/request/object/spec", several)).await;
+    assert_eq!(
+        (&answer["status"]["code"], &answer["status"]["reason"]),
+        (&json!(422), &json!("field_not_supported"))
+    );
+    let mut changed = with("/request/operation", "UPDATE".into());
+    changed["request"]["oldObject"] = changed["request"]["object"].clone();
+    changed["request"]["object"]["spec"]["priority"] = 7.into();
+    let answer = world.answer("/mutate", &changed).await;
+    assert_eq!(answer["status"]["reason"], "field_immutable", "{answer}");
+    let field = json!({"reason": "Field", "message": "can't change", "field": "spec.priority"});
+    let causes = answer["status"]["details"]["causes"].as_array().unwrap();
+    assert!(causes.contains(&field), "{causes:?}");
+    let text = world.metrics.encode().unwrap();
+    assert!(text.contains(r#"call="mutate",kind="Build",operation="update",result="field_immutable"} 1"#));
+}
+
+#[tokio::test]
+async fn what_the_mutating_call_lets_in_it_stamps_and_what_it_can_t_read_it_leaves_to_the_schema() {
+    let world = World::filled(true);
+    let answer = world.answer("/mutate", &create()).await;
+    assert!(answer["allowed"] == true && answer["patch"].is_array(), "{answer}");
+    let unread = with("/request/object/spec", json!({"projectRef": 5}));
+    assert_eq!(world.answer("/mutate", &unread).await["allowed"], true);
+    assert_eq!(world.answer("/validate", &unread).await["allowed"], false);
 }
 
 #[tokio::test]

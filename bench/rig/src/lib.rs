@@ -3,12 +3,14 @@
 //! | module | does |
 //! |---|---|
 //! | [`control_plane`] | etcd and kube-apiserver of its own, kube-controller-manager where it is wanted |
+//! | [`door`] | the webhook and the audit, to be killed and started again |
 //! | [`process`] | a process that ends with its handle |
 //! | [`setup`] | kinds, namespaces, policy, tenants |
 //! | [`reports`] | what the steps of a good build say |
 //! | [`error`] | why it can't be |
 
 pub mod control_plane;
+pub mod door;
 pub mod error;
 pub mod process;
 pub mod reports;

@@ -1,8 +1,11 @@
 //! The figures, each a way of putting the operator to work and of reading what that took.
 
+mod audit;
 mod block;
+mod door;
 mod fairness;
 mod keeping;
+mod through;
 
 use clap::ValueEnum;
 
@@ -36,6 +39,14 @@ pub struct Sizes {
     pub flood: usize,
     /// Of the small tenant, one after the other.
     pub single: usize,
+    /// Tenants of the large installation that the webhook knows.
+    pub tenants: usize,
+    /// Their projects.
+    pub projects: usize,
+    /// Seconds of each block of load on the webhook and on the audit.
+    pub load_seconds: u64,
+    /// Builds of each kind that are asked for through the API server.
+    pub asked: usize,
 }
 
 impl Scale {
@@ -51,6 +62,10 @@ impl Scale {
                 live: 10,
                 flood: 150,
                 single: 5,
+                tenants: 100,
+                projects: 300,
+                load_seconds: 3,
+                asked: 300,
             },
             Self::Full => Sizes {
                 drain: 1000,
@@ -60,6 +75,10 @@ impl Scale {
                 live: 500,
                 flood: 5000,
                 single: 30,
+                tenants: 3000,
+                projects: 10_000,
+                load_seconds: 20,
+                asked: 3000,
             },
         }
     }
@@ -76,6 +95,10 @@ pub enum Group {
     Keeping,
     /// A small tenant beside a flood.
     Fairness,
+    /// The webhook's answers over TLS, its memory, and what it costs through the API server.
+    Door,
+    /// The audit's store, on both databases.
+    Audit,
 }
 
 /// Takes the figures of the groups.
@@ -100,6 +123,11 @@ pub async fn take(places: &Places, groups: &[Group], sizes: Sizes, figures: &mut
             Group::Long => {}
             Group::Keeping => keeping::take(places, sizes, figures).await?,
             Group::Fairness => fairness::take(places, sizes, figures).await?,
+            Group::Door => {
+                door::take(places, sizes, figures).await?;
+                through::take(places, sizes, figures).await?;
+            }
+            Group::Audit => audit::take(sizes, figures).await?,
         }
     }
     Ok(())

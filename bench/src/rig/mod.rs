@@ -24,6 +24,8 @@ pub struct Places {
     pub tools: PathBuf,
     /// The operator's program.
     pub operator: PathBuf,
+    /// The webhook's program.
+    pub webhook: PathBuf,
     /// The repository.
     pub root: PathBuf,
 }

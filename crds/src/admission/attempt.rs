@@ -39,7 +39,7 @@ pub(super) fn of(subject: &Subject) -> Option<Attempt> {
         Subject::ImagePolicy(write) => of_fields(write, |policy| json(&policy.spec), None),
         Subject::SorRecord(write) => of_fields(write, |record| json(&record.spec), None),
         // Runs are told by their transitions.
-        Subject::Build(_) | Subject::QuarantineRequest(_) => None,
+        Subject::Build(_) | Subject::ImageScan(_) | Subject::QuarantineRequest(_) => None,
     }
 }
 

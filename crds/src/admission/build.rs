@@ -1,8 +1,7 @@
 //! Builds: who may start, cancel and delete them, and what can't be asked for.
 
 use super::case::{Case, Verdict};
-use super::standing::brief;
-use super::{Write, stamp, work};
+use super::{Write, entitlement, stamp, work};
 use crate::build::Method;
 use crate::build::support::first_unsupported;
 use crate::denial::{Cause, Code, Denial};
@@ -86,15 +85,5 @@ fn check_placement(spec: &BuildSpec, case: &Case<'_>) -> Result<(), Denial> {
     let (Some(placement), Some(platform)) = (&spec.placement, case.world.platform_placement) else {
         return Ok(());
     };
-    let mut allowed = vec![platform];
-    allowed.extend(case.world.tenant.and_then(|tenant| tenant.spec.placement.as_ref()));
-    placement.first_not_allowed(&allowed).map_or(Ok(()), |(field, value)| {
-        let path = format!("spec.placement.{field}");
-        let message = format!(
-            "{path} {} is not allowed in tenant {}. Leave it out, or ask a platform administrator to allow it in the Tenant.",
-            brief(&value),
-            case.tenant
-        );
-        Err(Denial::new(Code::InvalidObject, message).because(Cause::field(path, "is not allowed")))
-    })
+    Ok(entitlement::may_run_at(placement, case.world.tenant, platform)?)
 }

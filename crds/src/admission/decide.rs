@@ -3,8 +3,8 @@
 use super::case::Case;
 use super::standing::brief;
 use super::{
-    Decision, Request, Subject, World, attempt, build, image_policy, project, quarantine_request, settings, sor_record,
-    tenant,
+    Decision, Request, Subject, World, attempt, build, image_policy, image_scan, project, quarantine_request, settings,
+    sor_record, tenant,
 };
 use crate::denial::{Cause, Denial};
 
@@ -21,6 +21,7 @@ pub fn decide(request: &Request, world: &World<'_>) -> Decision {
         Subject::Build(write) => build::decide(write, &case),
         Subject::ImagePolicy(write) => image_policy::decide(write, &case),
         Subject::SorRecord(write) => sor_record::decide(write, &case),
+        Subject::ImageScan(write) => image_scan::decide(write, &case),
         Subject::QuarantineRequest(write) => quarantine_request::decide(write, &case),
     };
     match verdict {

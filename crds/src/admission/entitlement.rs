@@ -1,9 +1,13 @@
 //! What a tenant and its project may at all, whoever asks. The webhook asks here at the door, and the operator asks the
 //! very same functions again before a pod exists and before an image is published.
 
+use jiff::Timestamp;
+
+use crate::build::{AllowedPlacement, Placement};
 use crate::denial::{Cause, Code, Denial};
 use crate::entitlement::{Capability, OnboardingPolicy, REMEDIATION, project_leaves, tenant_may};
-use crate::{Project, Tenant};
+use crate::sor_record::{self, NotRegistered};
+use crate::{Project, SorRecord, Tenant};
 
 use super::standing::brief;
 
@@ -128,31 +132,50 @@ pub fn archived(project: &str) -> Withheld {
     Withheld {
         code: Code::ProjectArchived,
         message: format!("Project {name} is archived; nothing new starts in it."),
-        remediation: "Set spec.archived of the Project to false, or build in another project.",
-        causes: vec![Cause::of("Project", name)],
+        remediation: "Ask an owner or admin of the tenant to set spec.archived of the Project to false, or name another project.",
+        causes: vec![Cause {
+            field: "spec.projectRef.name".to_owned(),
+            ..Cause::of("Project", name)
+        }],
         capability: None,
     }
 }
 
-/// Whether the tenant may have one more Project beside those that it has.
+/// The record that a quarantine request rests on, among all that are known or all of that id.
 ///
 /// # Errors
-/// The limit and the use.
-pub fn one_more_project(tenant: &Tenant, projects: usize) -> Result<(), Withheld> {
-    let limit = tenant.spec.quota.as_ref().and_then(|quota| quota.projects);
-    let Some(limit) = limit.filter(|limit| usize::try_from(*limit).is_ok_and(|limit| projects >= limit)) else {
+/// Why it does not count, and the denial that says so.
+pub fn registered<'a>(
+    tenant: &str,
+    id: Option<&str>,
+    records: impl IntoIterator<Item = &'a SorRecord>,
+    now: Timestamp,
+) -> Result<&'a SorRecord, (NotRegistered, Denial)> {
+    sor_record::check(tenant, id, records, now).map_err(|cause| (cause, cause.denial(tenant, id)))
+}
+
+/// Whether builds of the tenant may run where a Build asks to: what the chart's values allow to all, and what the Tenant
+/// allows to its own. Without a Tenant there is nothing but the former.
+///
+/// # Errors
+/// The first part that is not allowed.
+pub fn may_run_at(wanted: &Placement, tenant: Option<&Tenant>, platform: &AllowedPlacement) -> Result<(), Withheld> {
+    let mut allowed = vec![platform];
+    allowed.extend(tenant.and_then(|tenant| tenant.spec.placement.as_ref()));
+    let Some((field, value)) = wanted.first_not_allowed(&allowed) else {
         return Ok(());
     };
-    let name = brief(name_of(Some(tenant)).unwrap_or_default());
+    let path = format!("spec.placement.{field}");
+    let name = brief(name_of(tenant).unwrap_or_default());
     Err(Withheld {
-        code: Code::QuotaExceeded,
-        message: format!("Tenant {name} may have {limit} projects and has {projects}."),
-        remediation: "Delete one that is not needed any more, or ask a platform administrator for a higher spec.quota.projects of the Tenant.",
-        causes: vec![Cause::of("Tenant", name), Cause::of("Quota", "projects")],
+        code: Code::InvalidObject,
+        message: format!("{path} {} is not allowed in tenant {name}.", brief(&value)),
+        remediation: "Leave it out, or ask a platform administrator to allow it in the Tenant.",
+        causes: vec![Cause::field(path, "is not allowed")],
         capability: None,
     })
 }
 
-fn name_of<K: kube_core::Resource>(object: Option<&K>) -> Option<&str> {
+pub(super) fn name_of<K: kube_core::Resource>(object: Option<&K>) -> Option<&str> {
     object.and_then(|object| object.meta().name.as_deref())
 }

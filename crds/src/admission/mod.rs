@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use crate::build::AllowedPlacement;
 use crate::denial::Denial;
 use crate::entitlement::OnboardingPolicy;
-use crate::{Build, ImagePolicy, Project, QuarantineRequest, SorRecord, Tenant, TenantSettings};
+use crate::image_scan::PlatformPrefixes;
+use crate::{Build, ImagePolicy, ImageScan, Project, QuarantineRequest, SorRecord, Tenant, TenantSettings};
 
 mod attempt;
 mod build;
@@ -18,8 +19,10 @@ mod decide;
 pub mod entitlement;
 mod grants;
 mod image_policy;
+mod image_scan;
 mod project;
 mod quarantine_request;
+pub mod quota;
 pub mod rights;
 mod settings;
 mod sor_record;
@@ -31,7 +34,7 @@ mod work;
 pub use attempt::MAX_SIDE_BYTES;
 pub use confirm::lists as confirmation_lists;
 pub use decide::decide;
-pub use stamp::{check as check_stamp, requested_by};
+pub use stamp::{check as check_stamp, known_requester, requested_by};
 pub use standing::{Need, Standing};
 
 /// Who asks, as the API server's authentication says.
@@ -96,6 +99,8 @@ pub enum Subject {
     SorRecord(Write<SorRecord>),
     /// To a QuarantineRequest.
     QuarantineRequest(Write<QuarantineRequest>),
+    /// To an ImageScan.
+    ImageScan(Write<ImageScan>),
 }
 
 /// One write that is asked for.
@@ -142,6 +147,8 @@ pub struct World<'a> {
     pub onboarding: OnboardingPolicy,
     /// Placement that the chart's values allow to all; none where that is not told, and then the operator alone asks.
     pub platform_placement: Option<&'a AllowedPlacement>,
+    /// The platform's registries; none where they are not told, and then the operator alone asks where an image lies.
+    pub registries: Option<&'a PlatformPrefixes>,
     /// Who is who on the platform.
     pub persons: &'a Persons,
     /// Now.

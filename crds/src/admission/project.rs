@@ -1,8 +1,9 @@
 //! Projects: owners make and delete them, who manages projects edits them.
 
 use super::case::{Case, Verdict, warning};
+use super::quota::{Limited, one_more};
 use super::rights::Right;
-use super::{Write, confirm, entitlement, stamp};
+use super::{Write, confirm, stamp};
 use crate::Project;
 use crate::denial::Denial;
 use crate::entitlement::{Capability, tenant_may};
@@ -14,7 +15,8 @@ pub(super) fn decide(write: &Write<Project>, case: &Case<'_>) -> Verdict {
         Write::Create(new) => {
             case.require(Right::OwnProjects, "create a project", None)?;
             let (tenant, projects) = (case.world.tenant, case.world.projects);
-            tenant.map_or(Ok(()), |tenant| entitlement::one_more_project(tenant, projects))?;
+            let used = u64::try_from(projects).unwrap_or(u64::MAX);
+            tenant.map_or(Ok(()), |tenant| one_more(Limited::Projects, tenant, used))?;
             Ok(warnings(None, new, case))
         }
         Write::Update { old, new } if old.spec != new.spec => {

@@ -1,11 +1,10 @@
 //! QuarantineRequests: who may ask for an outside image, for which product, and who may withdraw.
 
 use super::case::{Case, Verdict};
-use super::{Write, stamp, work};
+use super::{Write, entitlement, stamp, work};
 use crate::QuarantineRequest;
 use crate::denial::{Cause, Code, Denial};
 use crate::entitlement::Capability;
-use crate::sor_record::check;
 
 pub(super) fn decide(write: &Write<QuarantineRequest>, case: &Case<'_>) -> Verdict {
     match write {
@@ -27,10 +26,9 @@ fn create(new: &QuarantineRequest, case: &Case<'_>) -> Result<(), Denial> {
     )?;
     let id = new.spec.sor_record_id.as_ref().map(|id| id.as_str());
     let records = case.world.records.iter().copied();
-    match check(case.tenant, id, records, case.world.now) {
-        Ok(_) => Ok(()),
-        Err(why) => Err(why.denial(case.tenant, id)),
-    }
+    entitlement::registered(case.tenant, id, records, case.world.now)
+        .map(|_| ())
+        .map_err(|(_, denial)| denial)
 }
 
 fn update(old: &QuarantineRequest, new: &QuarantineRequest, case: &Case<'_>) -> Result<(), Denial> {

@@ -65,19 +65,8 @@ const ADMIN: &[Right] = &[
     Right::Permission(Permission::EditSettings),
     Right::WriteSources,
 ];
-const OWNER: &[Right] = &[
-    Right::Permission(Permission::ViewProjects),
-    Right::Permission(Permission::CreateBuilds),
-    Right::Permission(Permission::CancelBuilds),
-    Right::Permission(Permission::ManageProjects),
-    Right::Permission(Permission::ManageTeam),
-    Right::Permission(Permission::ViewAnalytics),
-    Right::Permission(Permission::ReadAudit),
-    Right::Permission(Permission::EditSettings),
-    Right::Permission(Permission::ManageBilling),
-    Right::WriteSources,
-    Right::OwnProjects,
-];
+/// What owners have beside what admins have.
+const OWNER: &[Right] = &[Right::Permission(Permission::ManageBilling), Right::OwnProjects];
 
 impl BuiltIn {
     /// All of them, the one that may most first.
@@ -95,14 +84,14 @@ impl BuiltIn {
     }
 
     /// What it gives (product.md, Roles). None of them approves or releases.
-    #[must_use]
-    pub fn rights(self) -> &'static [Right] {
-        match self {
-            Self::Viewer => VIEWER,
-            Self::Member => MEMBER,
-            Self::Admin => ADMIN,
-            Self::Owner => OWNER,
-        }
+    pub fn rights(self) -> impl Iterator<Item = Right> {
+        let (most, more): (&[Right], &[Right]) = match self {
+            Self::Viewer => (VIEWER, &[]),
+            Self::Member => (MEMBER, &[]),
+            Self::Admin => (ADMIN, &[]),
+            Self::Owner => (ADMIN, OWNER),
+        };
+        most.iter().chain(more).copied()
     }
 }
 
@@ -209,7 +198,7 @@ impl Held {
     fn add(&mut self, role: BuiltIn, scope: &Scope) {
         self.role = self.role.max(Some(role));
         for right in role.rights() {
-            add(&mut self.rights, *right, scope.clone());
+            add(&mut self.rights, right, scope.clone());
         }
     }
 

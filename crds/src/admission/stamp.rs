@@ -12,6 +12,18 @@ pub fn requested_by<K: Resource>(object: &K) -> Option<&str> {
     annotation(object, ANNOTATION_REQUESTED_BY)
 }
 
+/// Most characters of a requester: what the schema of `status.requestedBy` admits.
+const MAX_REQUESTER: usize = 512;
+
+/// Who asked, for the operator: as it was copied into status before, else as the webhook stamped it. Nobody where no
+/// webhook does: anybody could have written that.
+#[must_use]
+pub fn known_requester<K: Resource>(object: &K, copied: Option<&str>, stamps: bool) -> Option<String> {
+    let is_usable = |name: &&str| stamps && !name.is_empty() && name.chars().count() <= MAX_REQUESTER;
+    let stamped = || requested_by(object).filter(is_usable);
+    copied.or_else(stamped).map(str::to_owned)
+}
+
 /// Refuses a stamp that names another than the one who makes the object, and one that is changed, taken away or put on later.
 ///
 /// # Errors

@@ -133,7 +133,9 @@ impl Standing {
 }
 
 fn roles_with(right: Right, settings: Option<&TenantSettingsSpec>) -> String {
-    let built_in = BuiltIn::ALL.into_iter().filter(|role| role.rights().contains(&right));
+    let built_in = BuiltIn::ALL
+        .into_iter()
+        .filter(|role| role.rights().any(|held| held == right));
     let custom = settings.into_iter().flat_map(|spec| &spec.roles).filter(|role| {
         let mut rights = role.permissions.iter().map(|permission| Right::Permission(*permission));
         rights.any(|held| held == right)

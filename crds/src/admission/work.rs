@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::case::Case;
 use super::entitlement::{may, not_archived, not_suspended};
+use super::quota::{Limited, one_more_as_told};
 use super::rights::Right;
 use crate::denial::Denial;
 use crate::entitlement::Capability;
@@ -17,7 +18,19 @@ pub(super) fn may_start(case: &Case<'_>, purpose: &str, project: &str, capabilit
     may(capability, world.tenant, world.project, world.onboarding)?;
     world.tenant.map_or(Ok(()), not_suspended)?;
     world.project.map_or(Ok(()), not_archived)?;
+    for what in limits_of(capability) {
+        world.tenant.map_or(Ok(()), |tenant| one_more_as_told(*what, tenant))?;
+    }
     Ok(())
+}
+
+/// What new work is counted against.
+fn limits_of(capability: Capability) -> &'static [Limited] {
+    match capability {
+        Capability::Build => &[Limited::Builds, Limited::BuildsPerHour],
+        Capability::QuarantineRequest => &[Limited::OpenQuarantineRequests],
+        Capability::OnDemandImageScanning | Capability::QuarantineRelease => &[],
+    }
 }
 
 /// Refuses to let somebody stop or remove work who may not.

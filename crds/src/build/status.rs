@@ -71,6 +71,10 @@ pub struct BuildStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions::schema")]
     pub conditions: Vec<Condition>,
+    /// Who asked, as the webhook stamped it; copied once. Absent where no webhook does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub requested_by: Option<String>,
     /// The spec as it is carried out, with all defaults, recorded when the build was taken on. Later changes of the Project, of its templates or of defaults do not change it. What is allowed is asked anew all the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolved_spec: Option<Box<ResolvedSpec>>,
@@ -139,6 +143,7 @@ impl Default for BuildStatus {
             phase: None,
             phase_time: None,
             conditions: Vec::new(),
+            requested_by: None,
             resolved_spec: None,
             queue: None,
             attempts: None,
@@ -257,8 +262,9 @@ pub struct PlatformScan {
     pub vulnerabilities: SeverityCounts,
     /// Packages in the SBOM.
     pub packages: u32,
-    /// SBOM and report, as OCI referrers of this image.
-    pub referrers: ReferrerDigests,
+    /// SBOM and report, as OCI referrers of this image. Absent where they could not be attached, of which nothing is published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub referrers: Option<ReferrerDigests>,
 }
 
 /// Findings by severity.

@@ -1,6 +1,5 @@
 //! QuarantineRequest: that an outside image be brought in, by way of quarantine.
 
-pub mod entitled;
 mod status;
 
 pub use status::{QuarantineRequestStatus, RequestPhase};

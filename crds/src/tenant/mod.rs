@@ -176,6 +176,18 @@ pub struct Quota {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 10000))]
     pub projects: Option<u32>,
+    /// Builds that the tenant may have, those that have ended included. One more is refused; those that exist stay where the limit is lowered. Absent: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1000000))]
+    pub builds: Option<u32>,
+    /// Builds that the tenant may create within any 60 minutes. One more is refused. Those that wait in the queue count from when they were created. Absent: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100000))]
+    pub builds_per_hour: Option<u32>,
+    /// QuarantineRequests that the tenant may have open at a time: those that have not come to their end. One more is refused. Absent: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 10000))]
+    pub open_quarantine_requests: Option<u32>,
 }
 
 /// What the operator made of a Tenant.

@@ -4,7 +4,7 @@ use imagefactory_crds::admission::Subject;
 use imagefactory_crds::entitlement::OnboardingPolicy;
 use serde_json::{Value, json};
 
-use crate::support::door::{acme, annotate, build, create, platform, project, typed, update, user};
+use crate::support::door::{acme, annotate, build, create, platform, project, quarantine, typed, update, user};
 
 const STAMP: &str = "imagefactory.dev/requested-by";
 
@@ -189,4 +189,57 @@ fn an_owner_who_can_t_be_one_is_warned_of_in_at_most_120_characters() {
     });
     let warnings = door.asks(&platform(), Subject::Tenant(write)).warnings;
     assert_eq!(warnings, ["spec.owners[1] belongs to Kubernetes: it is no owner"]);
+}
+
+#[test]
+fn builds_and_requests_beyond_the_tenant_s_quota_are_refused_with_limit_and_use() {
+    let mut door = acme();
+    let spec = &mut door.tenant_mut().spec;
+    spec.capabilities.as_mut().unwrap().quarantine_request = Some(true);
+    spec.quota = Some(typed(
+        json!({"builds": 40, "buildsPerHour": 5, "openQuarantineRequests": 2}),
+    ));
+    let told = |builds: u32, hour: Value, open: Value| {
+        let mut door = door.clone();
+        door.tenant_mut().status = Some(typed(json!({"usage": {
+            "builds": {"total": builds, "queued": 0, "running": 0, "succeeded": 0, "failed": 0},
+            "slots": {"taken": 0}, "members": 1, "projects": 1,
+            "buildsLastHour": hour, "openQuarantineRequests": open,
+        }})));
+        door
+    };
+    let ask = |door: &crate::support::door::Door| {
+        let request = Subject::QuarantineRequest(create(quarantine("APP-1")));
+        [
+            door.says(&user("mia"), new(json!({}))),
+            door.says(&user("mia"), request),
+        ]
+    };
+    assert_eq!(
+        ask(&door),
+        ["let in", "let in"],
+        "what is not told yet the operator counts"
+    );
+    assert_eq!(ask(&told(39, json!(4), json!(1))), ["let in", "let in"]);
+    assert_eq!(ask(&told(40, json!(4), json!(1))), ["quota_exceeded", "let in"]);
+    assert_eq!(ask(&told(39, json!(5), json!(2))), ["quota_exceeded", "quota_exceeded"]);
+    let denial = told(39, json!(7), json!(1))
+        .asks(&platform(), new(json!({})))
+        .denial
+        .unwrap();
+    assert!(
+        denial.message.contains("may have 5 builds within 60 minutes and has 7"),
+        "{}",
+        denial.message
+    );
+    assert_eq!(denial.code.http(), 403);
+    let cancel = Subject::Build(update(&build(json!({})), |new| new.spec.cancelled = true));
+    assert_eq!(told(99, json!(99), json!(9)).says(&user("adam"), cancel), "let in");
+}
+
+#[test]
+fn a_limit_of_none_needs_no_count() {
+    let mut door = acme();
+    door.tenant_mut().spec.quota = Some(typed(json!({"buildsPerHour": 0})));
+    assert_eq!(door.says(&user("mia"), new(json!({}))), "quota_exceeded");
 }

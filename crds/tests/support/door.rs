@@ -3,7 +3,8 @@
 use imagefactory_crds::admission::{Decision, Persons, Request, Requester, Subject, World, Write, decide};
 use imagefactory_crds::build::AllowedPlacement;
 use imagefactory_crds::entitlement::OnboardingPolicy;
-use imagefactory_crds::{Build, Project, QuarantineRequest, SorRecord, Tenant, TenantSettings};
+use imagefactory_crds::image_scan::PlatformPrefixes;
+use imagefactory_crds::{Build, ImageScan, Project, QuarantineRequest, SorRecord, Tenant, TenantSettings};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -26,6 +27,7 @@ pub struct Door {
     pub records: Vec<SorRecord>,
     pub onboarding: OnboardingPolicy,
     pub placement: AllowedPlacement,
+    pub registries: PlatformPrefixes,
     pub persons: Persons,
 }
 
@@ -63,6 +65,10 @@ pub fn acme() -> Door {
         records: vec![record("APP-1", "acme"), record("APP-2", "other")],
         onboarding: OnboardingPolicy::default(),
         placement: AllowedPlacement::default(),
+        registries: PlatformPrefixes {
+            staging: "registry.example.com/staging".into(),
+            output: "registry.example.com/images".into(),
+        },
         persons: Persons {
             platform_groups: vec!["platform".into()],
             security_groups: vec!["security".into()],
@@ -112,6 +118,17 @@ pub fn quarantine(record: &str) -> QuarantineRequest {
             "source": {"image": "quay.io/team/redis:7"}, "sorRecordId": record, "justification": "We need it.",
             "projectRef": {"name": "shop"},
         }),
+    );
+    object["metadata"]["namespace"] = json!("tenant-acme");
+    typed(object)
+}
+
+/// A scan of an image of the tenant's.
+pub fn scan(image: &str) -> ImageScan {
+    let mut object = object(
+        "ImageScan",
+        "nightly",
+        json!({"projectRef": {"name": "shop"}, "image": image}),
     );
     object["metadata"]["namespace"] = json!("tenant-acme");
     typed(object)
@@ -176,6 +193,7 @@ impl Door {
             records,
             onboarding: self.onboarding,
             platform_placement: Some(&self.placement),
+            registries: Some(&self.registries),
             persons: &self.persons,
             now: Timestamp::UNIX_EPOCH,
         }

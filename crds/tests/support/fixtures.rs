@@ -69,6 +69,10 @@ pub fn quarantine_request() -> Value {
     read(include_str!("../fixtures/quarantinerequest.yaml"))
 }
 
+pub fn image_scan() -> Value {
+    read(include_str!("../fixtures/imagescan.yaml"))
+}
+
 pub fn image_policy() -> Value {
     read(include_str!("../fixtures/imagepolicy.yaml"))
 }
@@ -96,6 +100,7 @@ pub fn all() -> Vec<Value> {
         image_policy(),
         sor_record(),
         quarantine_request(),
+        image_scan(),
         recipe(),
         buildx(),
         custom(),

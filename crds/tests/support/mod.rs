@@ -15,7 +15,7 @@ use kube_cel::{CompiledSchema, ErrorKind, Validator, compile_schema};
 use serde_json::{Value, json};
 
 /// Every kind of the product.
-pub const KINDS: [&str; 7] = [
+pub const KINDS: [&str; 8] = [
     "Tenant",
     "TenantSettings",
     "Project",
@@ -23,6 +23,7 @@ pub const KINDS: [&str; 7] = [
     "ImagePolicy",
     "SorRecord",
     "QuarantineRequest",
+    "ImageScan",
 ];
 
 static DEFINITIONS: LazyLock<Vec<Value>> = LazyLock::new(|| {

@@ -57,6 +57,8 @@ pub mod paths {
     pub const BUILD_CA: &str = "/ca/build";
     /// Reports and SBOMs of the scanner, a directory for each image in the order of the step: `0/report.json`, `0/sbom.json`.
     pub const REPORTS: &str = "/reports";
+    /// What `resolve` found. Written by it, read by `scan` and `evaluate`.
+    pub const IMAGE: &str = "/image";
     /// Scratch of a step of ours. `SSL_CERT_FILE` points at `ca.pem` in it, which the step writes first.
     pub const SCRATCH: &str = "/tmp";
     /// State of the BuildKit daemon of one build.
@@ -216,14 +218,44 @@ pub struct Pushed {
     pub platforms: Vec<PlatformImage>,
 }
 
+/// What `resolve` does: ask the registry what an image is, once, and write it down for the steps that follow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResolveStep {
+    /// Repository of the image.
+    pub repository: String,
+    /// Its digest; none where the tag says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// Its tag, which counts where there is no digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// Repository prefix that the credential may be used for.
+    pub credential_prefix: String,
+}
+
+/// What `resolve` found. The same stands in [`paths::IMAGE`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Resolved {
+    /// Digest of the manifest or index, computed from its bytes.
+    pub digest: String,
+    /// The images of an index; empty where the digest names one image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub platforms: Vec<PlatformImage>,
+}
+
 /// What `scan` does, in the scanner's image: run the scanner for each image, one after another, and its SBOM from the same findings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ScanStep {
-    /// Repository in staging.
+    /// Repository of the images.
     pub repository: String,
-    /// Digests of the images: the staged one, or each of an index.
+    /// Digests of the images: the staged one, or each of an index. Empty where `resolve` found them.
     pub digests: Vec<String>,
+    /// Whether the images are those that `resolve` found.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub resolved: bool,
     /// URL of the scanner's server. Its token stands in `TRIVY_TOKEN`.
     pub server_url: String,
     /// Longest scan of one image, in seconds.
@@ -249,7 +281,13 @@ pub struct EvaluateStep {
     /// The images of an index, in the order of the reports; empty where the digest names one image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub platforms: Vec<PlatformImage>,
-    /// Repository prefix that the staging credential may be used for.
+    /// Whether digest and images are those that `resolve` found; then neither stands here.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub resolved: bool,
+    /// Whether a registry that does not let the credential write is no failure: the evidence is then not attached.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub may_lack_referrers: bool,
+    /// Repository prefix that the credential may be used for.
     pub credential_prefix: String,
     /// Policies that apply; all must pass.
     pub policies: Vec<AppliedPolicy>,
@@ -260,6 +298,11 @@ pub struct EvaluateStep {
     /// How the image was made; none where nothing is known of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build: Option<BuildFacts>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// How an image was made, as the operator knows it.

@@ -4,27 +4,25 @@
 //! |---|---|
 //! | [`intake`] | POST /intake/v1/events: who may, how much, and what is answered |
 //! | [`reviews`] | whose token it is, by the API server |
-//! | [`tls`] | the certificate, read again when it changes |
-//! | [`listen`] | connections, with limits |
 //! | [`shelf`] | the store, opened until it opens |
 //! | [`count`] | what is told to Prometheus |
 //! | [`show`] | lists and verifies |
 
 mod count;
 mod intake;
-mod listen;
 mod reviews;
 mod shelf;
 mod show;
 #[cfg(test)]
-mod tests;
-mod tls;
+pub(crate) mod tests;
 
 pub(crate) use show::{list, verify};
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use imagefactory_serving::tls::{self, Closing, Files, Limits, Served};
 use imagefactory_store::{Broken, Options, StoreError};
 use tokio::net::TcpListener;
 use tracing::info;
@@ -35,7 +33,13 @@ use count::Counted;
 use intake::Intake;
 use reviews::Reviews;
 use shelf::Shelf;
-use tls::Certificate;
+
+/// Senders are few.
+const LIMITS: Limits = Limits {
+    connections: 256,
+    handshake: Duration::from_secs(5),
+    head: Duration::from_secs(60),
+};
 
 /// Why the audit can't be stored, listed or verified.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +52,9 @@ pub enum AuditError {
         /// Why.
         source: std::io::Error,
     },
+    /// TLS can't be set up.
+    #[error("could not set up TLS")]
+    Tls(#[from] rustls::Error),
     /// The database can't be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -74,10 +81,16 @@ pub(crate) async fn serve(role: Role, args: AuditServeArgs) -> Result<(), AuditE
     let shelf = Shelf::default();
     let counted = Arc::new(Counted::new(shelf.clone()));
     role.metrics.add_collector(counted.collector());
-    let (opened, certificate) = (shelf.clone(), Certificate::at(args.tls_cert, args.tls_key));
+    let (opened, served) = (shelf.clone(), Served::default());
     role.ready.add("database", move || opened.waits_for());
-    let shown = certificate.clone();
-    role.ready.add("certificate", move || shown.waits_for());
+    let files = Files {
+        certificate: args.tls_cert,
+        key: args.tls_key,
+    };
+    let (shown, place) = (served.clone(), files.certificate.display().to_string());
+    role.ready.add("certificate", move || {
+        shown.pair().is_none().then(|| format!("a certificate in {place}"))
+    });
     let intake = Intake {
         shelf: shelf.clone(),
         reviews: Arc::new(Reviews::new(role.client, args.audience, args.allowed)),
@@ -92,11 +105,12 @@ pub(crate) async fn serve(role: Role, args: AuditServeArgs) -> Result<(), AuditE
         })?;
     info!(address = %args.intake, "taking audit events");
     let app = intake::app(intake);
-    let stop = role.stop.clone();
+    let (config, closing) = (tls::config(&served)?, Closing::at(role.stop.clone()));
+    let told = |_: &_| info!("the intake's certificate was read");
     tokio::select! {
         ended = shelf.keep_open(&args.database.url, options) => return Err(ended.into()),
-        () = certificate.keep_current() => {}
-        () = listen::serve(listener, certificate.clone(), app, stop) => {}
+        () = tls::follow(files, served, told) => {}
+        () = tls::serve(listener, config, app, LIMITS, closing) => {}
     }
     shelf.close().await;
     Ok(())

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use imagefactory_store::{Options, Store, StoreError};
+use imagefactory_store::{Options, Reader, Store, StoreError};
 use tracing::{info, warn};
 
 use crate::runner::chain;
@@ -11,9 +11,15 @@ use crate::runner::chain;
 /// Pause between tries to open.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// The store, if it is open. Cloning gives another handle to the same place.
+/// The store, if it is open, and what reads beside it. Cloning gives another handle to the same place.
 #[derive(Clone, Default)]
-pub(super) struct Shelf(Arc<Mutex<Option<Arc<Store>>>>);
+pub(super) struct Shelf(Arc<Mutex<Option<Open>>>);
+
+#[derive(Clone)]
+struct Open {
+    store: Arc<Store>,
+    reader: Reader,
+}
 
 impl Shelf {
     /// Opens the store, and waits then.
@@ -21,10 +27,9 @@ impl Shelf {
     /// Returns only where trying again can't help.
     pub(super) async fn keep_open(&self, url: &str, options: Options) -> StoreError {
         loop {
-            match Store::open(url, options.clone()).await {
-                Ok(store) => {
+            match self.open(url, options.clone()).await {
+                Ok(()) => {
                     info!("the audit's database is open");
-                    self.put(store);
                     return std::future::pending().await;
                 }
                 Err(error @ (StoreError::Url | StoreError::Options(_))) => return error,
@@ -34,12 +39,22 @@ impl Shelf {
         }
     }
 
-    pub(super) fn put(&self, store: Store) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(store));
+    /// Opens the store to append, and then to read.
+    pub(super) async fn open(&self, url: &str, options: Options) -> Result<(), StoreError> {
+        let store = Arc::new(Store::open(url, options).await?);
+        let reader = Reader::open(url).await?;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Open { store, reader });
+        Ok(())
     }
 
     pub(super) fn store(&self) -> Option<Arc<Store>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        open.as_ref().map(|open| open.store.clone())
+    }
+
+    pub(super) fn reader(&self) -> Option<Reader> {
+        let open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        open.as_ref().map(|open| open.reader.clone())
     }
 
     /// What it waits for, for the readiness gate.
@@ -52,8 +67,10 @@ impl Shelf {
 
     /// Writes what waits, and closes. Nobody is answered any more when this is called.
     pub(super) async fn close(&self) {
-        let store = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(store) = store.and_then(Arc::into_inner) {
+        let open = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Open { store, reader }) = open else { return };
+        reader.close().await;
+        if let Some(store) = Arc::into_inner(store) {
             store.close().await;
         }
     }

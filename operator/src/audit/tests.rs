@@ -1,9 +1,7 @@
 //! The intake over its routes and over TLS, with an API server that knows some tokens, and what list and verify print.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -11,33 +9,29 @@ use axum::http::{Request, Response, StatusCode};
 use imagefactory_crds::audit::{Actor, AuditEvent, Batch, EventKind, Resource};
 use imagefactory_crds::denial::Code;
 use imagefactory_crds::entitlement::Capability;
-use imagefactory_store::{Options, Store};
-use jiff::Timestamp;
+use imagefactory_store::{Entry, Filter, MAX_PAGE, Options, Page};
+use jiff::{SignedDuration, Timestamp};
 use kube::Client;
-use rustls::pki_types::ServerName;
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::count::Counted;
 use super::intake::{Intake, MAX_BODY, app, room};
-use super::listen;
 use super::reviews::Reviews;
 use super::shelf::Shelf;
-use super::tls::Certificate;
 use super::{list, verify};
 use crate::config::{Cli, Command};
 use crate::metrics::Metrics;
 
-struct World {
-    app: Router,
+pub(crate) struct World {
+    /// The intake.
+    pub(crate) app: Router,
     shelf: Shelf,
     metrics: Metrics,
     /// How often the API server was asked.
     asked: Arc<AtomicUsize>,
     url: String,
-    folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
 }
 
 impl World {
@@ -48,7 +42,11 @@ impl World {
         let (shelf, metrics) = (Shelf::default(), Metrics::default());
         let counted = Arc::new(Counted::new(shelf.clone()));
         metrics.add_collector(counted.collector());
-        let reviews = Reviews::new(api_server(asked.clone()), "us".to_owned(), vec!["webhook".to_owned()]);
+        let reviews = Reviews::new(
+            api_server(asked.clone()),
+            "us".to_owned(),
+            vec!["webhook".to_owned(), "operator".to_owned()],
+        );
         let app = app(Intake {
             shelf: shelf.clone(),
             reviews: Arc::new(reviews),
@@ -61,20 +59,22 @@ impl World {
             metrics,
             asked,
             url,
-            folder,
+            _folder: folder,
         }
     }
 
-    async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         let world = Self::new();
-        world
-            .shelf
-            .put(Store::open(&world.url, Options::default()).await.unwrap());
+        world.shelf.open(&world.url, Options::default()).await.unwrap();
         world
     }
 
     async fn post(&self, token: &str, body: impl Into<Body>) -> (StatusCode, Value) {
-        let request = Request::post("/intake/v1/events").header("authorization", format!("Bearer {token}"));
+        self.post_to("/intake/v1/events", token, body).await
+    }
+
+    async fn post_to(&self, path: &str, token: &str, body: impl Into<Body>) -> (StatusCode, Value) {
+        let request = Request::post(path).header("authorization", format!("Bearer {token}"));
         let answer = self
             .app
             .clone()
@@ -84,6 +84,20 @@ impl World {
         let status = answer.status();
         let body = to_bytes(answer.into_body(), 1 << 20).await.unwrap();
         (status, serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    /// What is stored, oldest first.
+    pub(crate) async fn stored(&self) -> Vec<Entry> {
+        let reader = self.shelf.reader().unwrap();
+        let page = Page {
+            before: None,
+            limit: MAX_PAGE,
+            now: Timestamp::now(),
+            patience: SignedDuration::from_mins(5),
+        };
+        let mut stored = reader.list(&Filter::default(), &page).await.unwrap();
+        stored.reverse();
+        stored
     }
 
     async fn run(&self, arguments: &str) -> Result<String, super::AuditError> {
@@ -107,7 +121,7 @@ fn api_server(asked: Arc<AtomicUsize>) -> Client {
             let mut review: Value = serde_json::from_slice(&body).unwrap();
             assert_eq!(review["spec"]["audiences"], json!(["us"]));
             let token = review["spec"]["token"].as_str().unwrap().to_owned();
-            let known = ["webhook", "stranger"].contains(&token.as_str());
+            let known = ["webhook", "operator", "stranger"].contains(&token.as_str());
             review["status"] = json!({"authenticated": known, "audiences": ["us"], "user": {"username": token}});
             let status = if token == "broken" { 500 } else { 201 };
             let answer = Response::builder()
@@ -178,6 +192,24 @@ async fn a_batch_of_one_who_may_is_stored_once_and_counted() {
 }
 
 #[tokio::test]
+async fn who_begins_anew_is_told_which_events_are_stored() {
+    let world = World::open().await;
+    let _ = world.post("webhook", batch(vec![denial("a"), denial("b")])).await;
+    let ask = async |token: &str, body: String| world.post_to("/intake/v1/known", token, body).await;
+    let (status, answer) = ask("webhook", json!({"ids": ["b", "c", "' OR 1=1"]}).to_string()).await;
+    assert_eq!((status, answer), (StatusCode::OK, json!({"known": ["b"]})));
+    let none = ask("webhook", json!({"ids": []}).to_string()).await;
+    assert_eq!(none, (StatusCode::OK, json!({"known": []})));
+    assert_eq!(ask("stranger", "{}".to_owned()).await.0, StatusCode::FORBIDDEN);
+    let many: Vec<_> = (0..1025).map(|number| number.to_string()).collect();
+    let (status, answer) = ask("webhook", json!({"ids": many}).to_string()).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert!(answer["error"].as_str().unwrap().contains("more than 1024"), "{answer}");
+    let long = json!({"ids": ["x".repeat(200_000)]}).to_string();
+    assert_eq!(ask("webhook", long).await.0, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test]
 async fn others_are_refused_before_anything_is_read() {
     let world = World::open().await;
     for (token, status) in [
@@ -206,9 +238,7 @@ async fn what_can_never_be_stored_is_told_apart_from_what_can_later() {
         (status, &answer["error"]),
         (StatusCode::SERVICE_UNAVAILABLE, &json!("the database is not open yet"))
     );
-    world
-        .shelf
-        .put(Store::open(&world.url, Options::default()).await.unwrap());
+    world.shelf.open(&world.url, Options::default()).await.unwrap();
     for (body, says) in [
         (r#"{"events": 1}"#.to_owned(), "no batch of events"),
         (r#"{"events": [], "more": 1}"#.to_owned(), "unknown field"),
@@ -265,76 +295,4 @@ async fn a_list_shows_no_control_characters_and_verify_names_what_is_bad() {
         .await
         .unwrap_err();
     assert_eq!(error.to_string(), "entry 3 is bad: it is not what was noted earlier");
-}
-
-/// A certificate of its own authority, in the two files.
-fn write_certificate(folder: &Path) -> Vec<u8> {
-    let made = rcgen::generate_simple_self_signed(vec!["audit.test".to_owned()]).unwrap();
-    std::fs::write(folder.join("tls.crt"), made.cert.pem()).unwrap();
-    std::fs::write(folder.join("tls.key"), made.signing_key.serialize_pem()).unwrap();
-    made.cert.der().to_vec()
-}
-
-/// The certificate that the server shows, and what it answers to a request without a token.
-async fn ask(address: std::net::SocketAddr, trusted: &[u8]) -> Option<String> {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(trusted.to_vec().into()).unwrap();
-    let config = rustls::ClientConfig::builder()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
-    let stream = TcpStream::connect(address).await.unwrap();
-    let mut stream = connector
-        .connect(ServerName::try_from("audit.test").unwrap(), stream)
-        .await
-        .ok()?;
-    let request =
-        "POST /intake/v1/events HTTP/1.1\r\nhost: audit.test\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    Some(answer)
-}
-
-#[tokio::test]
-async fn a_new_certificate_is_served_without_a_restart_and_a_bad_one_is_not() {
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let world = World::open().await;
-    let folder = world.folder.path();
-    let certificate = Certificate::at(folder.join("tls.crt"), folder.join("tls.key"));
-    assert!(certificate.read().is_err() && certificate.waits_for().is_some());
-    let first = write_certificate(folder);
-    assert!(certificate.read().unwrap() && certificate.waits_for().is_none());
-    assert!(!certificate.read().unwrap());
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let stop = CancellationToken::new();
-    let served = tokio::spawn(listen::serve(
-        listener,
-        certificate.clone(),
-        world.app.clone(),
-        stop.clone(),
-    ));
-    assert!(ask(address, &first).await.unwrap().starts_with("HTTP/1.1 401"));
-    // One file of two is new, and then both.
-    let key = std::fs::read(folder.join("tls.key")).unwrap();
-    let second = write_certificate(folder);
-    let new_key = std::fs::read(folder.join("tls.key")).unwrap();
-    std::fs::write(folder.join("tls.key"), key).unwrap();
-    assert!(certificate.read().is_err());
-    assert!(ask(address, &first).await.is_some());
-    std::fs::write(folder.join("tls.key"), new_key).unwrap();
-    assert!(certificate.read().unwrap());
-    assert!(ask(address, &first).await.is_none());
-    assert!(ask(address, &second).await.unwrap().starts_with("HTTP/1.1 401"));
-    // A connection that says nothing holds nobody up.
-    let silent = TcpStream::connect(address).await.unwrap();
-    assert!(ask(address, &second).await.is_some());
-    stop.cancel();
-    tokio::time::timeout(Duration::from_secs(20), served)
-        .await
-        .unwrap()
-        .unwrap();
-    drop(silent);
 }

@@ -7,8 +7,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use imagefactory_core::settings::Settings;
+use imagefactory_serving::logging::LogFormat;
 
 pub use audit::{AuditCommand, AuditListArgs, AuditOutput, AuditServeArgs, AuditVerifyArgs, DatabaseArgs};
 pub use check::Problem;
@@ -51,6 +52,16 @@ pub struct RunArgs {
     /// Length of the leader's lease, in seconds.
     #[arg(long, env = "LEASE_SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(3..=120))]
     pub lease_seconds: u64,
+    /// Address of the audit's intake, as in https://image-factory-audit.image-factory-system.svc:8443. Without it the audit is
+    /// told nothing.
+    #[arg(long, env = "AUDIT_URL")]
+    pub audit_url: Option<http::Uri>,
+    /// File of the token that the intake knows us by.
+    #[arg(long, default_value = "/var/run/image-factory/audit/token")]
+    pub audit_token: PathBuf,
+    /// File of the authorities that sign the intake's certificate. It is read again when it changes.
+    #[arg(long, default_value = "/var/run/image-factory/audit/ca.crt")]
+    pub audit_ca: PathBuf,
 }
 
 /// Flags of the role `credentials`.
@@ -106,15 +117,6 @@ pub struct CommonArgs {
     /// Name of the pod that the process runs in. Default: the host's name with a random suffix.
     #[arg(long, env = "POD_NAME", hide = true)]
     pub pod_name: Option<String>,
-}
-
-/// Form of the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object per line.
-    Json,
 }
 
 impl RunArgs {

@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod image_policy;
+pub mod image_scan;
 pub mod project;
 pub mod quarantine_request;
 pub mod sor_record;
@@ -28,6 +29,7 @@ pub fn start(context: &Arc<Context>, hubs: &Hubs, stop: &CancellationToken, task
     tasks.spawn(image_policy::run(context.clone(), hubs.clone(), stop.clone()));
     tasks.spawn(sor_record::run(context.clone(), hubs.clone(), stop.clone()));
     tasks.spawn(quarantine_request::run(context.clone(), hubs.clone(), stop.clone()));
+    tasks.spawn(image_scan::run(context.clone(), hubs.clone(), stop.clone()));
     tasks.spawn(build::run(context.clone(), hubs.clone(), stop.clone()));
     tasks.spawn(dispatcher::run(context.clone(), hubs.clone(), stop.clone()));
     tasks.spawn(keeper::run(context.clone(), hubs.clone(), stop.clone()));

@@ -26,11 +26,12 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{info, warn};
 
-use crate::health::Gates;
+use crate::health;
 use crate::runner::chain;
 use crate::startup::Role;
 use crate::watches::{Hub, News, Selection, trim, watch};
 use content::Contents;
+use imagefactory_serving::Gates;
 use plan::Ledger;
 
 /// How often the mounted directory is read.
@@ -60,7 +61,7 @@ pub(crate) async fn run(role: Role, source: PathBuf) -> Result<(), CredentialsEr
         role.metrics.clone(),
     ));
     let problems = Problems::default();
-    role.ready.add_watch("tenants", &tenants, role.metrics.heartbeats());
+    health::add_watch(&role.ready, "tenants", &tenants, role.metrics.heartbeats());
     problems.show_in(&role.ready);
     let stop = role.stop.clone();
     let work = Worker {

@@ -7,6 +7,8 @@ use futures::{StreamExt, stream};
 use imagefactory_core::build::PodView;
 use imagefactory_core::build::names::{Identity, Stage};
 use imagefactory_core::dispatch::{BuildId, Claim, Doubt, claim, holding, id_of};
+use imagefactory_core::image_scan;
+use imagefactory_core::work::Work;
 use imagefactory_crds::Build;
 use imagefactory_crds::names::{LABEL_BUILD, LABEL_BUILD_UID, LABEL_STAGE, LABEL_TENANT, tenant_namespace};
 use k8s_openapi::api::core::v1::Pod;
@@ -16,13 +18,13 @@ use kube::{Api, ResourceExt};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::{reference, seed};
+use super::{reference, scans, seed};
 use crate::context::Context;
 use crate::runner::chain;
 use crate::watches::Hubs;
 
 /// How soon what failed is tried again.
-const PAUSE: Duration = Duration::from_secs(1);
+pub(super) const PAUSE: Duration = Duration::from_secs(1);
 
 /// What is looked at.
 enum Touched {
@@ -34,6 +36,11 @@ enum Touched {
 pub async fn run(context: Arc<Context>, hubs: Hubs, stop: CancellationToken) {
     // Before anything is read: what changes meanwhile comes again.
     let builds = hubs.builds.changes().filter_map(|build| ready(id_of(&build)));
+    let scans = hubs
+        .image_scans
+        .changes()
+        .filter_map(|scan| ready(image_scan::id_of(&scan)));
+    let builds = stream::select(builds, scans);
     let pods = hubs.pods.changes().filter_map(|pod| ready(builds_pod(&*pod)));
     let doubts = context.dispatcher.doubts.stream().map(Touched::Doubt);
     let mut touched = stream::select(stream::select(builds, pods).map(Touched::Build), doubts);
@@ -70,6 +77,9 @@ async fn open(context: &Arc<Context>) {
 
 /// Brings one build's place up to date.
 fn look(id: &BuildId, context: &Context) {
+    if id.work == Work::Scan {
+        return scans::look(id, context);
+    }
     let dispatcher = &context.dispatcher;
     let found = context.stores.builds.get(&reference(&Arc::new(id.clone())));
     let Some(build) = found.filter(|build| build.uid().as_deref() == Some(&*id.uid)) else {
@@ -107,6 +117,9 @@ pub(super) fn has_live_pod(build: &Build, context: &Context) -> bool {
 
 /// Asks the API server whether something runs on a slot that its build has no use for any more.
 async fn find_out(doubt: Doubt, context: Arc<Context>) {
+    if doubt.id.work == Work::Scan {
+        return scans::find_out(doubt, context).await;
+    }
     let pods: Api<Pod> = Api::namespaced(context.client.clone(), &tenant_namespace(&doubt.id.tenant));
     let of_build = ListParams::default()
         .labels(&format!("{LABEL_BUILD_UID}={},{LABEL_STAGE}=build", doubt.id.uid))
@@ -140,5 +153,6 @@ pub(super) fn builds_pod<K: ResourceExt>(pod: &K) -> Option<Arc<BuildId>> {
         tenant: labels.get(LABEL_TENANT)?.as_str().into(),
         name: labels.get(LABEL_BUILD)?.as_str().into(),
         uid: labels.get(LABEL_BUILD_UID)?.as_str().into(),
+        work: Work::Build,
     }))
 }

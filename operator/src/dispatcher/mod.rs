@@ -1,4 +1,4 @@
-//! Gives builds their slots: the edge of [`imagefactory_core::dispatch`], which decides.
+//! Gives builds, and scans beside them, their slots: the edge of [`imagefactory_core::dispatch`], which decides.
 //!
 //! The queue lives in memory and is rebuilt when a process becomes leader ([`seed`]). From then on builds apply when
 //! they are reconciled, events give slots back ([`feed`]), and whoever is granted one, or stands otherwise than it was
@@ -7,6 +7,7 @@
 
 mod feed;
 mod passes;
+mod scans;
 mod seed;
 
 #[cfg(test)]
@@ -21,9 +22,11 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use imagefactory_core::build::plan::{Situation, Wish, wish};
 use imagefactory_core::dispatch::{BuildId, Doubt, Queue, Slot, application, id_of};
+use imagefactory_core::image_scan;
 use imagefactory_core::settings::Settings;
-use imagefactory_crds::Build;
+use imagefactory_core::work::Work;
 use imagefactory_crds::names::tenant_namespace;
+use imagefactory_crds::{Build, ImageScan};
 use jiff::SignedDuration;
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -32,6 +35,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 pub struct Dispatcher {
     queue: Mutex<Queue>,
     wakes: Channel<ObjectRef<Build>>,
+    scan_wakes: Channel<ObjectRef<ImageScan>>,
     doubts: Channel<Doubt>,
     passes: passes::Passes,
 }
@@ -74,6 +78,7 @@ impl Dispatcher {
         Self {
             queue: Mutex::new(Queue::new(dispatch.max_builds, ageing)),
             wakes: Channel::new(),
+            scan_wakes: Channel::new(),
             doubts: Channel::new(),
             passes: passes::Passes::default(),
         }
@@ -84,9 +89,14 @@ impl Dispatcher {
         self.wakes.stream()
     }
 
-    /// A pass over that build begins, and goes on until the result is dropped: nobody takes its slot for free meanwhile.
-    pub fn pass(&self, build: &Build) -> Pass {
-        self.passes.begin(build.metadata.uid.clone().unwrap_or_default())
+    /// The same of ImageScans.
+    pub fn scan_wakes(&self) -> BoxStream<'static, ObjectRef<ImageScan>> {
+        self.scan_wakes.stream()
+    }
+
+    /// A pass over that build or scan begins, and goes on until the result is dropped: nobody takes its slot for free meanwhile.
+    pub fn pass<K: kube::ResourceExt>(&self, build: &K) -> Pass {
+        self.passes.begin(build.uid().unwrap_or_default())
     }
 
     /// What the queue says to a build that is looked at.
@@ -101,6 +111,20 @@ impl Dispatcher {
                 Slot::NotYet
             }
             Wish::Runs => Slot::NotYet,
+        }
+    }
+
+    /// What the queue says to a scan that is looked at.
+    pub fn ask_for_scan(&self, situation: image_scan::Situation<'_>) -> Slot {
+        match image_scan::wish(situation) {
+            image_scan::Wish::Slot(application) => self.with(|queue| queue.apply(&application)),
+            image_scan::Wish::Nothing => {
+                if let Some(id) = image_scan::id_of(situation.scan) {
+                    self.withdraw(&id);
+                }
+                Slot::NotYet
+            }
+            image_scan::Wish::Runs => Slot::NotYet,
         }
     }
 
@@ -144,7 +168,10 @@ impl Dispatcher {
         let woken = queue.woken();
         drop(queue);
         for id in woken {
-            self.wakes.send(reference(&id));
+            match id.work {
+                Work::Build => self.wakes.send(reference(&id)),
+                Work::Scan => self.scan_wakes.send(scan_reference(&id)),
+            }
         }
         result
     }
@@ -155,5 +182,9 @@ impl Dispatcher {
 }
 
 fn reference(id: &Arc<BuildId>) -> ObjectRef<Build> {
+    ObjectRef::new(&id.name).within(&tenant_namespace(&id.tenant))
+}
+
+fn scan_reference(id: &BuildId) -> ObjectRef<ImageScan> {
     ObjectRef::new(&id.name).within(&tenant_namespace(&id.tenant))
 }

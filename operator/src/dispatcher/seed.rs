@@ -15,7 +15,7 @@ use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
 use super::feed::{builds_pod, has_live_pod};
-use super::reference;
+use super::{reference, scans};
 use crate::context::Context;
 use crate::controllers::build::references;
 
@@ -40,9 +40,12 @@ pub(super) async fn seed(context: &Context) -> Result<(), kube::Error> {
     for (id, attempt) in &pods {
         adopt(id, *attempt, context);
     }
+    // Their status says that they run before their jobs exist.
+    scans::hold(context);
     for build in &builds {
         enter(build, context);
     }
+    scans::enter(context);
     context.dispatcher.with(imagefactory_core::dispatch::Queue::open);
     Ok(())
 }

@@ -9,7 +9,6 @@ use imagefactory_core::build::plan::Situation;
 use imagefactory_core::build::{Observed, validate};
 use imagefactory_core::dispatch::Slot;
 use imagefactory_crds::Build;
-use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
 use serde::de::DeserializeOwned;
@@ -19,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::context::Context;
 use crate::controllers::build::references;
 use crate::testing::{Server, context, object, project, server};
+use crate::watches::Guarded;
 use crate::watches::{Hub, Hubs, Watched};
 
 /// A cluster of one tenant, whose cap is one build, and the process that has just become leader.
@@ -31,11 +31,11 @@ struct World {
 }
 
 fn apply<K: Watched + DeserializeOwned>(hub: &Hub<K>, value: Value) {
-    let _ = hub.take(Event::Apply(DeserializeGuard(Ok(object(value)))));
+    let _ = hub.take(Event::Apply(Guarded(Ok(object(value)))));
 }
 
 fn delete<K: Watched + DeserializeOwned>(hub: &Hub<K>, value: Value) {
-    let _ = hub.take(Event::Delete(DeserializeGuard(Ok(object(value)))));
+    let _ = hub.take(Event::Delete(Guarded(Ok(object(value)))));
 }
 
 fn tenant() -> Value {
@@ -217,7 +217,7 @@ async fn the_slot_of_a_build_that_is_deleted_is_not_free_while_a_pass_may_make_i
         .stores
         .builds
         .get(&ObjectRef::new("gone").within("tenant-acme"));
-    let pass = world.context.dispatcher.pass(&known.unwrap());
+    let pass = world.context.dispatcher.pass(&*known.unwrap());
     assert_eq!(world.ask("gone"), Slot::Granted);
     delete(&world.hubs.builds, build("gone", &Value::Null));
     assert!(

@@ -35,6 +35,7 @@ fn is_due(pod: &Pod, context: &Context, keep: SignedDuration) -> bool {
 fn made_for(pod: &Pod) -> Option<MadeFor> {
     let origin = imagefactory_core::build::logs::Origin::of(pod)?;
     Some(MadeFor {
+        work: origin.work,
         namespace: origin.build_namespace(),
         name: origin.build,
         uid: origin.build_uid,

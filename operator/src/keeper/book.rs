@@ -4,9 +4,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use imagefactory_core::build::logs::EndedContainer;
-use imagefactory_crds::Build;
+use imagefactory_core::build::logs::{EndedContainer, Origin};
+use imagefactory_core::work::Work;
 use imagefactory_crds::build::{KeptLog, KeptLogs};
+use imagefactory_crds::{Build, ImageScan};
 use kube::runtime::reflector::ObjectRef;
 use tokio::time::Instant;
 
@@ -34,8 +35,28 @@ struct Entry {
     state: State,
 }
 
+/// A Build or an ImageScan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Run {
+    /// A Build.
+    Build(ObjectRef<Build>),
+    /// An ImageScan.
+    Scan(ObjectRef<ImageScan>),
+}
+
+impl Run {
+    /// What a log is of.
+    pub(super) fn of(origin: &Origin) -> Self {
+        let namespace = origin.build_namespace();
+        match origin.work {
+            Work::Build => Self::Build(ObjectRef::new(&origin.build).within(&namespace)),
+            Work::Scan => Self::Scan(ObjectRef::new(&origin.build).within(&namespace)),
+        }
+    }
+}
+
 struct Record {
-    build: ObjectRef<Build>,
+    build: Run,
     entries: Vec<Entry>,
     /// Somebody waits until all of it is decided.
     awaited: bool,
@@ -62,7 +83,7 @@ impl Book {
     pub(super) fn note(&mut self, container: &EndedContainer, now: Instant) -> bool {
         let origin = &container.origin;
         let record = self.0.entry(origin.build_uid.clone()).or_insert_with(|| Record {
-            build: ObjectRef::new(&origin.build).within(&origin.build_namespace()),
+            build: Run::of(origin),
             entries: Vec::new(),
             awaited: false,
         });
@@ -79,7 +100,7 @@ impl Book {
 
     /// Says what became of a log. Returns the build to wake: if somebody waited for this one, or if nobody did any more,
     /// since it could not be read, and now it is safe after all.
-    pub(super) fn set(&mut self, container: &EndedContainer, state: State) -> Option<ObjectRef<Build>> {
+    pub(super) fn set(&mut self, container: &EndedContainer, state: State) -> Option<Run> {
         let record = self.0.get_mut(&container.origin.build_uid)?;
         let entry = record.entries.iter_mut().find(|entry| entry.is(container))?;
         let is_late = entry.state == State::Unreadable && matches!(state, State::Kept(_));
@@ -133,7 +154,7 @@ impl Book {
     /// `has_pod` whether a pod is there.
     pub(super) fn forget(
         &mut self,
-        known: impl Fn(&ObjectRef<Build>, &str) -> Option<Told>,
+        known: impl Fn(&Run, &str) -> Option<Told>,
         has_pod: impl Fn(&EndedContainer) -> bool,
     ) {
         for (uid, record) in &mut self.0 {

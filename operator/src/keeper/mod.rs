@@ -18,8 +18,9 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use imagefactory_core::build::logs::{EndedContainer, ended_containers};
 use imagefactory_core::build::status::is_settled;
-use imagefactory_crds::Build;
+use imagefactory_core::image_scan;
 use imagefactory_crds::build::{KeptLog, KeptLogs};
+use imagefactory_crds::{Build, ImageScan};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
@@ -32,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 use crate::archive::Archive;
 use crate::context::Context;
 use crate::watches::{Hubs, Stores};
-use book::{Book, State, Told};
+use book::{Book, Run, State, Told};
 
 /// Logs that are copied at a time: what each holds in memory is bounded, see [`crate::archive`].
 const AT_A_TIME: usize = 4;
@@ -50,6 +51,7 @@ struct Inner {
     store_fails: AtomicBool,
     queue: Channel<EndedContainer>,
     woken: Channel<ObjectRef<Build>>,
+    woken_scans: Channel<ObjectRef<ImageScan>>,
 }
 
 struct Channel<T> {
@@ -57,7 +59,7 @@ struct Channel<T> {
     receiver: Mutex<Option<UnboundedReceiver<T>>>,
 }
 
-impl<T> Channel<T> {
+impl<T: Send + 'static> Channel<T> {
     fn new() -> Self {
         let (sender, receiver) = unbounded_channel();
         Self {
@@ -74,6 +76,13 @@ impl<T> Channel<T> {
     fn listen(&self) -> Option<UnboundedReceiver<T>> {
         self.receiver.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
+
+    fn stream(&self) -> BoxStream<'static, T> {
+        match self.listen() {
+            Some(mut receiver) => futures::stream::poll_fn(move |cx| receiver.poll_recv(cx)).boxed(),
+            None => futures::stream::empty().boxed(),
+        }
+    }
 }
 
 impl Keeper {
@@ -87,6 +96,7 @@ impl Keeper {
             store_fails: AtomicBool::new(false),
             queue: Channel::new(),
             woken: Channel::new(),
+            woken_scans: Channel::new(),
         }))
     }
 
@@ -143,10 +153,13 @@ impl Keeper {
     /// Builds to look at again, since their logs are kept. For one listener.
     #[must_use]
     pub fn woken(&self) -> BoxStream<'static, ObjectRef<Build>> {
-        match self.0.woken.listen() {
-            Some(mut receiver) => futures::stream::poll_fn(move |cx| receiver.poll_recv(cx)).boxed(),
-            None => futures::stream::empty().boxed(),
-        }
+        self.0.woken.stream()
+    }
+
+    /// The same of ImageScans.
+    #[must_use]
+    pub fn woken_scans(&self) -> BoxStream<'static, ObjectRef<ImageScan>> {
+        self.0.woken_scans.stream()
     }
 
     /// Takes a container's log for kept, for tests of others.
@@ -166,22 +179,15 @@ impl Keeper {
 
     fn set(&self, container: &EndedContainer, state: State) {
         let woken = self.book().set(container, state);
-        if let Some(build) = woken {
-            self.0.woken.send(build);
+        match woken {
+            Some(Run::Build(build)) => self.0.woken.send(build),
+            Some(Run::Scan(scan)) => self.0.woken_scans.send(scan),
+            None => {}
         }
     }
 
     fn tidy(&self, stores: &Stores) {
-        let known = |build: &ObjectRef<Build>, uid: &str| {
-            let build = stores
-                .builds
-                .get(build)
-                .filter(|build| build.uid().as_deref() == Some(uid))?;
-            Some(Told {
-                is_settled: is_settled(build.status.as_ref()),
-                logs: build.status.as_ref().and_then(|status| status.logs.clone()),
-            })
-        };
+        let known = |run: &Run, uid: &str| told(stores, run, uid);
         self.book().forget(known, |container| has_pod(stores, container));
     }
 
@@ -190,14 +196,37 @@ impl Keeper {
     }
 }
 
-/// What the status of a pod's build says is kept.
+/// What the status of a pod's build or scan says is kept.
 #[must_use]
 pub fn recorded(stores: &Stores, pod: &Pod) -> Option<KeptLogs> {
     let origin = imagefactory_core::build::logs::Origin::of(pod)?;
-    let build = ObjectRef::new(&origin.build).within(&origin.build_namespace());
-    let build = stores.builds.get(&build)?;
-    let is_its = build.uid().as_deref() == Some(origin.build_uid.as_str());
-    build.status.as_ref().filter(|_| is_its)?.logs.clone()
+    told(stores, &Run::of(&origin), &origin.build_uid)?.logs
+}
+
+/// What the status of a build or scan of that uid tells; none if it is not known.
+fn told(stores: &Stores, run: &Run, uid: &str) -> Option<Told> {
+    match run {
+        Run::Build(build) => {
+            let build = stores
+                .builds
+                .get(build)
+                .filter(|build| build.uid().as_deref() == Some(uid))?;
+            Some(Told {
+                is_settled: is_settled(build.status.as_ref()),
+                logs: build.status.as_ref().and_then(|status| status.logs.clone()),
+            })
+        }
+        Run::Scan(scan) => {
+            let scan = stores
+                .image_scans
+                .get(scan)
+                .filter(|scan| scan.uid().as_deref() == Some(uid))?;
+            Some(Told {
+                is_settled: image_scan::is_settled(scan.status.as_ref()),
+                logs: scan.status.as_ref().and_then(|status| status.logs.clone()),
+            })
+        }
+    }
 }
 
 /// Whether the very pod of a container is there.

@@ -5,7 +5,6 @@ use std::sync::atomic::AtomicBool as Flag;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream as Stream;
-use kube::core::DeserializeGuard;
 use kube::runtime::watcher::Event;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -18,6 +17,7 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::testing::{self, Asked, Server, object, server};
+use crate::watches::Guarded;
 
 /// A store that fails while it is told to.
 #[derive(Debug, Default)]
@@ -101,12 +101,12 @@ impl World {
 
     fn see_pod(&self, pod: &Value) -> Pod {
         let pod: Pod = object(pod.clone());
-        self.hubs.pods.take(Event::Apply(DeserializeGuard(Ok(pod.clone()))));
+        self.hubs.pods.take(Event::Apply(Guarded(Ok(pod.clone()))));
         pod
     }
 
     fn see_build(&self, build: Value) {
-        self.hubs.builds.take(Event::Apply(DeserializeGuard(Ok(object(build)))));
+        self.hubs.builds.take(Event::Apply(Guarded(Ok(object(build)))));
     }
 
     async fn until(&self, holds: impl Fn(&Self) -> bool) {

@@ -73,6 +73,12 @@ pub(super) struct VerdictLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct ScanLabels {
+    pub(super) tenant: String,
+    pub(super) result: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct TenantLabels {
     pub(super) tenant: String,
 }

@@ -8,6 +8,7 @@ mod families;
 mod quarantine;
 pub mod requests;
 mod scrape;
+mod telling;
 mod verdicts;
 
 #[cfg(test)]
@@ -18,33 +19,29 @@ mod tests;
 pub use archive::{LogOutcome, LogsWaiting};
 use scrape::BuildsByPhase;
 pub use scrape::{Health, Queue, Silence};
+pub use telling::Telling;
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use imagefactory_crds::Build;
+use imagefactory_serving::Exposition;
 use kube::runtime::reflector::Store;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::watches::Heartbeats;
 use families::{
     BuildLabels, ControllerLabels, CpuLabels, DurationLabels, KindLabels, OutcomeLabels, RequestLabels, RetryLabels,
-    Seconds, TenantLabels, VerdictLabels, seconds,
+    ScanLabels, Seconds, TenantLabels, VerdictLabels, seconds,
 };
 use requests::Request;
 
-/// Content type of what [`Metrics::encode`] writes.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
 /// Everything that the process counts.
 pub struct Metrics {
-    registry: Mutex<Registry>,
+    shown: Exposition,
     heartbeats: Heartbeats,
     leader: Gauge,
     reconciles: Family<OutcomeLabels, Counter>,
@@ -53,6 +50,7 @@ pub struct Metrics {
     builds: Family<BuildLabels, Counter>,
     build_duration: Seconds<DurationLabels>,
     verdicts: Family<VerdictLabels, Counter>,
+    scans: Family<ScanLabels, Counter>,
     queue_wait: Seconds<TenantLabels>,
     retries: Family<RetryLabels, Counter>,
     cpu: Family<CpuLabels, Counter>,
@@ -63,8 +61,8 @@ pub struct Metrics {
 
 impl Default for Metrics {
     fn default() -> Self {
-        let mut registry = Registry::with_prefix("imagefactory");
         let metrics = Self {
+            shown: Exposition::new(env!("CARGO_PKG_VERSION")),
             heartbeats: Heartbeats::default(),
             leader: Gauge::default(),
             reconciles: Family::default(),
@@ -73,26 +71,21 @@ impl Default for Metrics {
             builds: Family::default(),
             build_duration: seconds(families::LONG),
             verdicts: Family::default(),
+            scans: Family::default(),
             queue_wait: seconds(families::WAIT),
             retries: Family::default(),
             cpu: Family::default(),
             malformed: Family::default(),
             archive: archive::ArchiveFamilies::default(),
             sor: quarantine::SorFamilies::default(),
-            registry: Mutex::default(),
         };
-        metrics.register(&mut registry);
-        Self {
-            registry: Mutex::new(registry),
-            ..metrics
-        }
+        metrics.shown.register(|registry| metrics.register(registry));
+        metrics
     }
 }
 
 impl Metrics {
     fn register(&self, registry: &mut Registry) {
-        let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("build", "Version of the running program", version);
         registry.register(
             "leader",
             "1 while this process is the one that acts, else 0",
@@ -159,14 +152,30 @@ impl Metrics {
             "Images that were judged, by tenant, verdict and the worst severity that was found",
             self.verdicts.clone(),
         );
+        registry.register(
+            "image_scans",
+            "On-demand scans that ended, by tenant and result",
+            self.scans.clone(),
+        );
+    }
+
+    /// What is shown of it, as text.
+    #[must_use]
+    pub fn shown(&self) -> &Exposition {
+        &self.shown
     }
 
     /// Adds gauges that are computed on scrape.
     pub fn add_collector(&self, collector: impl Collector) {
-        self.registry
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .register_collector(Box::new(collector));
+        self.shown.add_collector(collector);
+    }
+
+    /// Everything in OpenMetrics' text form.
+    ///
+    /// # Errors
+    /// When a collector fails, which none of ours does.
+    pub fn encode(&self) -> Result<String, std::fmt::Error> {
+        self.shown.encode()
     }
 
     /// Adds the count of builds that exist, told only while this process leads: each replica has the same builds in
@@ -266,16 +275,6 @@ impl Metrics {
         self.malformed
             .get_or_create(&KindLabels { kind: kind.to_owned() })
             .inc();
-    }
-
-    /// Everything in OpenMetrics' text form.
-    ///
-    /// # Errors
-    /// When a collector fails, which none of ours does.
-    pub fn encode(&self) -> Result<String, std::fmt::Error> {
-        let mut text = String::new();
-        text::encode(&mut text, &self.registry.lock().unwrap_or_else(PoisonError::into_inner))?;
-        Ok(text)
     }
 }
 

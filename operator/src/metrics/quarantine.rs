@@ -15,7 +15,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 
 use super::Metrics;
 
@@ -25,6 +25,7 @@ pub(super) struct SorFamilies {
     denials: Family<CauseLabels, Counter>,
     fetches: Family<FetchLabels, Counter>,
     rejected: Gauge,
+    last: Gauge,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -55,6 +56,12 @@ impl SorFamilies {
             "Records of the last answer of the system of record that are bad and were not taken over",
             self.rejected.clone(),
         );
+        registry.register_with_unit(
+            "sor_last_fetch_timestamp",
+            "When the system of record was last heard of; 0 until then",
+            Unit::Seconds,
+            self.last.clone(),
+        );
     }
 }
 
@@ -81,6 +88,11 @@ impl Metrics {
     /// It was fetched from the system of record: `fetched`, `unmodified` or `failed`.
     pub fn sor_fetched(&self, outcome: &'static str) {
         self.sor.fetches.get_or_create(&FetchLabels { outcome }).inc();
+    }
+
+    /// The system of record answered then, in seconds since the epoch.
+    pub fn sor_heard(&self, at: i64) {
+        self.sor.last.set(at);
     }
 
     /// So many records of the last answer are bad.
@@ -149,12 +161,12 @@ fn records(records: &Store<SorRecord>) -> BTreeMap<&'static str, i64> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use kube::core::DeserializeGuard;
     use kube::runtime::watcher::Event;
     use serde_json::json;
 
     use super::*;
     use crate::testing::object;
+    use crate::watches::Guarded;
     use crate::watches::Hubs;
 
     fn shown() -> Hubs {
@@ -170,15 +182,14 @@ pub(super) mod tests {
                 "spec": {"source": {"image": "a"}, "justification": "a", "projectRef": {"name": "web"}},
                 "status": {"observedGeneration": 1, "phase": phase},
             }));
-            hubs.quarantine_requests
-                .take(Event::Apply(DeserializeGuard(Ok(request))));
+            hubs.quarantine_requests.take(Event::Apply(Guarded(Ok(request))));
         }
         let record: SorRecord = object(json!({
             "apiVersion": "imagefactory.dev/v1alpha1", "kind": "SorRecord",
             "metadata": {"name": "a", "resourceVersion": "1"},
             "spec": {"recordId": "APP-1"}, "status": {"observedGeneration": 1, "lifecycle": "Expiring"},
         }));
-        hubs.sor_records.take(Event::Apply(DeserializeGuard(Ok(record))));
+        hubs.sor_records.take(Event::Apply(Guarded(Ok(record))));
         hubs
     }
 
@@ -189,6 +200,7 @@ pub(super) mod tests {
         metrics.registration_lacked("acme", NotRegistered::Expired);
         metrics.sor_fetched("failed");
         metrics.sor_rejected(2);
+        metrics.sor_heard(1_700_000_000);
     }
 
     #[test]
@@ -204,6 +216,7 @@ pub(super) mod tests {
             "imagefactory_sor_records_current{lifecycle=\"Active\"} 0",
             "imagefactory_sor_fetches_total{outcome=\"failed\"} 1",
             "imagefactory_sor_records_rejected 2",
+            "imagefactory_sor_last_fetch_timestamp_seconds 1700000000",
             "imagefactory_quarantine_sor_denials_total{tenant=\"acme\",cause=\"expired\"} 1",
         ] {
             assert!(text.contains(line), "{line} in {text}");

@@ -15,12 +15,13 @@ use tower::{Layer, Service};
 use super::Metrics;
 
 /// Resources that are told apart; everything else is `other`.
-const RESOURCES: [&str; 24] = [
+const RESOURCES: [&str; 25] = [
     "builds",
     "configmaps",
     "customresourcedefinitions",
     "events",
     "imagepolicies",
+    "imagescans",
     "jobs",
     "leases",
     "limitranges",

@@ -15,8 +15,8 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Unit;
 
 use crate::dispatcher::Dispatcher;
-use crate::health::Gates;
 use crate::watches::Heartbeats;
+use imagefactory_serving::Gates;
 
 /// Seconds since each watch was last heard of.
 #[derive(Debug)]

@@ -5,7 +5,6 @@ use futures::StreamExt;
 use http::Method;
 use imagefactory_crds::{Build, Project};
 use kube::client::{Body, ClientBuilder};
-use kube::core::DeserializeGuard;
 use kube::runtime::watcher::Event;
 use kube::{Api, Client};
 use prometheus_client::collector::Collector;
@@ -13,12 +12,13 @@ use prometheus_client::encoding::DescriptorEncoder;
 use serde_json::json;
 
 use super::requests::CountRequests;
+use crate::watches::Guarded;
 use std::sync::Arc;
 
 use super::*;
-use crate::health::Gates;
 use crate::testing::{failure, object};
 use crate::watches::Hub;
+use imagefactory_serving::Gates;
 
 fn counted(method: Method, uri: &str, content: &str) -> Request {
     Request::of(
@@ -140,7 +140,7 @@ fn builds_are_counted_once_and_by_bounded_labels() {
     assert!(!text.contains("imagefactory_build_duration_seconds_count{method=\"kaniko\",result=\"Cancelled\"}"));
 }
 
-fn build(namespace: &str, name: &str, phase: Option<&str>) -> Event<DeserializeGuard<Build>> {
+fn build(namespace: &str, name: &str, phase: Option<&str>) -> Event<Guarded<Build>> {
     let mut value = json!({
         "apiVersion": "imagefactory.dev/v1alpha1", "kind": "Build",
         "metadata": {"name": name, "namespace": namespace, "resourceVersion": "1"},
@@ -205,6 +205,7 @@ pub(super) fn every_family() -> String {
     };
     metrics.build_settled(build, Some(Duration::ZERO));
     metrics.judged("acme", &verdicts::tests::status("Pass", Some([0; 5])));
+    metrics.scan_settled("acme", "Succeeded", &imagefactory_crds::ImageScanStatus::default());
     metrics.build_dispatched("acme", Duration::ZERO);
     metrics.build_retried("acme", "Pull");
     metrics.build_used("acme", "kaniko", 3);
@@ -213,6 +214,9 @@ pub(super) fn every_family() -> String {
     super::quarantine::tests::fill(&metrics);
     metrics.add_collector(OfQueue);
     metrics.add_collector(OfLogs);
+    let telling = Telling::default();
+    telling.told("told", 1);
+    metrics.add_collector(telling);
     metrics.encode().unwrap()
 }
 
@@ -243,7 +247,7 @@ fn every_family_has_our_prefix_a_help_text_and_its_unit() {
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
         .collect();
-    assert!(families.len() == 26, "{families:?}");
+    assert!(families.len() == 30, "{families:?}");
     for family in families {
         assert!(family.starts_with("imagefactory_"), "{family}");
         let help = text

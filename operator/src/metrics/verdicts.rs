@@ -1,19 +1,34 @@
 //! Verdicts on scanned images, by the worst that was found in them.
 
-use imagefactory_crds::build::{BuildStatus, SeverityCounts};
+use imagefactory_crds::ImageScanStatus;
+use imagefactory_crds::build::{BuildStatus, ScanStatus, SeverityCounts, Verdict};
 
 use super::Metrics;
-use super::families::VerdictLabels;
+use super::families::{ScanLabels, VerdictLabels};
 
 impl Metrics {
     /// The image of a build was judged. To be called once for each build, as [`Metrics::build_settled`] is; a build
     /// that ended before its verdict counts nothing.
     pub fn judged(&self, tenant: &str, status: &BuildStatus) {
-        let Some(verdict) = &status.verdict else { return };
+        self.judged_as(tenant, status.verdict.as_ref(), status.scan.as_ref());
+    }
+
+    /// An on-demand scan ended, with this result: the phase, or the class of its failure. To be called once for each.
+    pub fn scan_settled(&self, tenant: &str, result: &'static str, status: &ImageScanStatus) {
+        let labels = ScanLabels {
+            tenant: tenant.to_owned(),
+            result,
+        };
+        self.scans.get_or_create(&labels).inc();
+        self.judged_as(tenant, status.verdict.as_ref(), status.scan.as_ref());
+    }
+
+    fn judged_as(&self, tenant: &str, verdict: Option<&Verdict>, scan: Option<&ScanStatus>) {
+        let Some(verdict) = verdict else { return };
         let labels = VerdictLabels {
             tenant: tenant.to_owned(),
             verdict: verdict.result.as_str(),
-            severity: worst(status.scan.as_ref().map(|scan| &scan.vulnerabilities)),
+            severity: worst(scan.map(|scan| &scan.vulnerabilities)),
         };
         self.verdicts.get_or_create(&labels).inc();
     }
@@ -76,6 +91,27 @@ pub(super) mod tests {
             metrics.judged("acme", &status(result, counts));
             let text = metrics.encode().unwrap();
             assert!(text.contains(&line), "{line} in {text}");
+        }
+    }
+
+    #[test]
+    fn an_on_demand_scan_counts_its_end_and_its_verdict() {
+        let metrics = Metrics::default();
+        let BuildStatus { verdict, scan, .. } = status("Fail", Some([1, 0, 0, 0, 0]));
+        let judged = ImageScanStatus {
+            verdict,
+            scan,
+            ..ImageScanStatus::default()
+        };
+        metrics.scan_settled("acme", "Policy", &judged);
+        metrics.scan_settled("acme", "Cancelled", &ImageScanStatus::default());
+        let text = metrics.encode().unwrap();
+        for line in [
+            "imagefactory_image_scans_total{tenant=\"acme\",result=\"Policy\"} 1",
+            "imagefactory_image_scans_total{tenant=\"acme\",result=\"Cancelled\"} 1",
+            "imagefactory_scan_verdicts_total{tenant=\"acme\",verdict=\"Fail\",severity=\"critical\"} 1",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
         }
     }
 

@@ -5,14 +5,15 @@
 //! reason of their event, and with whether trying again can help.
 
 mod backoff;
-mod chain;
+mod cut;
 mod report;
 
 #[cfg(test)]
 mod tests;
 
 pub(crate) use backoff::delay;
-pub use chain::{chain, cut};
+pub use cut::cut;
+pub use imagefactory_serving::chain;
 
 use std::convert::Infallible;
 use std::future::ready;

@@ -15,7 +15,8 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
 use super::backoff::Backoffs;
-use super::chain::{MAX_NOTE, chain, cut};
+use super::chain;
+use super::cut::{MAX_NOTE, cut};
 use super::{ECHO, ErrorCategory, Outcome, RECONCILE_TIMEOUT};
 use crate::context::Context;
 use crate::watches::{Malformed, Watched};

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use imagefactory_crds::{Project, Tenant};
 use kube::ResourceExt;
-use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
@@ -16,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::testing::{Server, context, object, project, server};
+use crate::watches::Guarded;
 use crate::watches::{Hub, Hubs};
 
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +86,7 @@ fn world(answers: impl IntoIterator<Item = Result<Outcome, Wrong>>, takes: Durat
     }
 }
 
-fn good(name: &str, version: u32) -> DeserializeGuard<Project> {
+fn good(name: &str, version: u32) -> Guarded<Project> {
     object(project(name, version))
 }
 

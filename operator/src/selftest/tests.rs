@@ -36,11 +36,12 @@ fn deployment(name: &str, available: i32) -> Value {
     })
 }
 
-const ALL: [&str; 7] = [
+const ALL: [&str; 8] = [
     "builds",
     "imagepolicies",
     "projects",
     "quarantinerequests",
+    "imagescans",
     "sorrecords",
     "tenants",
     "tenantsettings",

@@ -2,7 +2,9 @@
 
 use std::io::Write;
 
-use super::{StartupError, begin, logging, runtime};
+use imagefactory_serving::logging;
+
+use super::{StartupError, begin, runtime};
 use crate::audit;
 use crate::config::{AuditListArgs, AuditServeArgs, AuditVerifyArgs};
 

@@ -10,8 +10,8 @@ use crate::crds::PrintError;
 use crate::credentials::CredentialsError;
 use crate::leader::Lost;
 use crate::runner::chain;
-use crate::server::ServeError;
 use crate::show_logs::ShowLogsError;
+use imagefactory_serving::plain::ServeError;
 
 /// Why a process can't begin, or must not go on.
 #[derive(Debug, thiserror::Error)]

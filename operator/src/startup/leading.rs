@@ -16,15 +16,19 @@ use tracing::{info, warn};
 
 use super::{Role, StartupError};
 use crate::archive::Archive;
+use crate::auditor::Auditor;
 use crate::config::RunArgs;
 use crate::context::Context;
 use crate::controllers;
 use crate::dispatcher::Dispatcher;
+use crate::health;
 use crate::keeper::Keeper;
 use crate::leader::{Candidacy, Election, Lost, Timing};
-use crate::metrics::{LogsWaiting, Queue};
+use crate::metrics::{LogsWaiting, Queue, Telling};
 use crate::watches::Hubs;
 use imagefactory_crds::names::FIELD_MANAGER;
+use imagefactory_serving::audit::{Address, Intake};
+use imagefactory_serving::tls::follow_text;
 
 /// How long reconciles in flight may take after the process was asked to end.
 const GRACE: Duration = Duration::from_secs(10);
@@ -37,7 +41,7 @@ pub(super) async fn lead(role: Role, args: &RunArgs) -> Result<(), StartupError>
     role.metrics.add_collector(LogsWaiting(keeper.clone()));
     let mut watches = JoinSet::new();
     hubs.start(&role.client, &role.metrics, &mut watches);
-    role.ready.add_watches(&hubs, role.metrics.heartbeats());
+    health::add_watches(&role.ready, &hubs, role.metrics.heartbeats());
     role.metrics.add_builds(hubs.builds.store());
     role.metrics
         .add_quarantine(hubs.quarantine_requests.store(), hubs.sor_records.store());
@@ -49,8 +53,9 @@ pub(super) async fn lead(role: Role, args: &RunArgs) -> Result<(), StartupError>
     }
     let election = candidate(&role, args);
     let client = election.fence().around(&role.client);
+    let auditor = auditor(&role, args);
     tokio::select! {
-        ended = act(&role, &hubs, context(&role, &hubs, args, keeper, client), election) => ended,
+        ended = act(&role, &hubs, context(&role, &hubs, args, keeper, client), (election, auditor)) => ended,
         _ = watches.join_next() => Err(StartupError::Ended("a watch")),
     }
 }
@@ -83,7 +88,12 @@ fn candidate(role: &Role, args: &RunArgs) -> Election {
 }
 
 /// From candidate to leader to the end.
-async fn act(role: &Role, hubs: &Hubs, context: Arc<Context>, election: Election) -> Result<(), StartupError> {
+async fn act(
+    role: &Role,
+    hubs: &Hubs,
+    context: Arc<Context>,
+    (election, auditor): (Election, Option<Auditor>),
+) -> Result<(), StartupError> {
     let mut leads = election.leads();
     let leave = CancellationToken::new();
     let mut election = Elected {
@@ -99,6 +109,9 @@ async fn act(role: &Role, hubs: &Hubs, context: Arc<Context>, election: Election
     let work = CancellationToken::new();
     let mut tasks = JoinSet::new();
     controllers::start(&context, hubs, &work, &mut tasks);
+    if let Some(auditor) = auditor {
+        tasks.spawn(auditor.run(hubs.clone(), work.clone()));
+    }
     let ended = tokio::select! {
         () = role.stop.cancelled() => Ok(()),
         ended = &mut election.task => lost(ended),
@@ -112,6 +125,25 @@ async fn act(role: &Role, hubs: &Hubs, context: Arc<Context>, election: Election
         ended = &mut election.task => lost(ended),
         () = finish(&mut tasks) => election.leave().await,
     }
+}
+
+/// Who tells the audit, where there is one.
+fn auditor(role: &Role, args: &RunArgs) -> Option<Auditor> {
+    let Some(url) = args.audit_url.clone() else {
+        warn!("no address of the audit's intake: it is told nothing");
+        return None;
+    };
+    let intake = Intake::new(Address {
+        url,
+        token: args.audit_token.clone(),
+        authorities: follow_text(args.audit_ca.clone()),
+    });
+    let settings = &role.settings;
+    let (namespace, account) = (&settings.release_namespace, &settings.operator_service_account);
+    let user = format!("system:serviceaccount:{namespace}:{account}");
+    let shown = Telling::default();
+    role.metrics.add_collector(shown.clone());
+    Some(Auditor::new(intake, user, shown, Timestamp::now))
 }
 
 fn context(role: &Role, hubs: &Hubs, args: &RunArgs, keeper: Keeper, client: Client) -> Arc<Context> {

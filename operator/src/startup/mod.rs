@@ -5,8 +5,6 @@ mod audit;
 mod client;
 mod error;
 mod leading;
-mod logging;
-mod signals;
 
 pub use audit::{audit, audit_list, audit_verify};
 pub use error::{StartupError, report};
@@ -25,11 +23,12 @@ use tracing::{info, warn};
 use crate::archive::Archive;
 use crate::config::{self, CommonArgs, CredentialsArgs, LogsArgs, RunArgs, SelftestArgs};
 use crate::credentials;
-use crate::health::Gates;
 use crate::metrics::{Health, Metrics};
 use crate::selftest::{self, Release};
-use crate::server::{self, Served};
 use crate::show_logs;
+use imagefactory_serving::Gates;
+use imagefactory_serving::plain::{self, Served};
+use imagefactory_serving::{logging, signals};
 
 /// What both roles begin with.
 pub(crate) struct Role {
@@ -125,22 +124,22 @@ async fn begin(args: &CommonArgs) -> Result<Role, StartupError> {
         metrics,
         ready: Gates::default(),
         alive: Gates::default(),
-        stop: signals::stop()?,
+        stop: signals::stop().map_err(StartupError::Runtime)?,
     };
     role.metrics.add_collector(Health(role.ready.clone()));
-    serve(server::bind(args.listen).await?, &role);
+    serve(plain::bind(args.listen).await?, &role);
     Ok(role)
 }
 
 /// Serves metrics and health until the process ends: its last seconds are worth looking at too.
 fn serve(listener: TcpListener, role: &Role) {
     let served = Served {
-        metrics: role.metrics.clone(),
+        metrics: role.metrics.shown().clone(),
         ready: role.ready.clone(),
         alive: role.alive.clone(),
     };
     tokio::spawn(async move {
-        if let Err(error) = server::serve(listener, served, CancellationToken::new()).await {
+        if let Err(error) = plain::serve(listener, served, CancellationToken::new()).await {
             warn!(%error, "metrics and health are not served any more");
         }
     });

@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::core::{DeserializeGuard, error_boundary::InvalidObject};
+use kube::core::error_boundary::InvalidObject;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::guarded::Guarded;
 use super::hub::Watched;
 use super::index::Index;
 
@@ -149,7 +150,7 @@ const MAX_PARSE_ERROR: usize = 512;
 
 pub(super) fn describe<K: Watched>(invalid: InvalidObject) -> (ObjectRef<K>, Malformed) {
     let InvalidObject { error, metadata } = invalid;
-    let guard = DeserializeGuard::<K>(Err(InvalidObject {
+    let guard = Guarded::<K>(Err(InvalidObject {
         error: String::new(),
         metadata,
     }));

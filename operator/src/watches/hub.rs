@@ -10,13 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use kube::Resource;
-use kube::core::DeserializeGuard;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::Event;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::feed::{Feed, Malformed, describe};
+use super::guarded::Guarded;
 use super::index::{Index, Key};
 
 /// What a watched kind must be. Every typed Kubernetes object is.
@@ -126,7 +126,7 @@ impl<K: Watched> Hub<K> {
     }
 
     /// Takes in what a watch says. Returns objects that do not parse and were not known to at this generation.
-    pub fn take(&self, event: Event<DeserializeGuard<K>>) -> Option<Malformed> {
+    pub fn take(&self, event: Event<Guarded<K>>) -> Option<Malformed> {
         let mut feed = self.lock();
         match event {
             Event::Init => {
@@ -134,11 +134,11 @@ impl<K: Watched> Hub<K> {
                 feed.writer.apply_watcher_event(&Event::Init);
                 None
             }
-            Event::InitApply(DeserializeGuard(Ok(object))) => {
+            Event::InitApply(Guarded(Ok(object))) => {
                 feed.writer.apply_watcher_event(&Event::InitApply(object));
                 None
             }
-            Event::InitApply(DeserializeGuard(Err(invalid))) => {
+            Event::InitApply(Guarded(Err(invalid))) => {
                 let (key, malformed) = describe::<K>(invalid);
                 feed.malformed_in_list.insert(key.clone(), malformed.clone());
                 feed.is_news(&key, &malformed).then_some(malformed)
@@ -150,12 +150,12 @@ impl<K: Watched> Hub<K> {
                 feed.tell_news(&news);
                 None
             }
-            Event::Apply(DeserializeGuard(Ok(object))) => {
+            Event::Apply(Guarded(Ok(object))) => {
                 feed.apply(object, &self.store);
                 None
             }
-            Event::Apply(DeserializeGuard(Err(invalid))) => feed.apply_malformed(invalid, &self.store),
-            Event::Delete(DeserializeGuard(object)) => {
+            Event::Apply(Guarded(Err(invalid))) => feed.apply_malformed(invalid, &self.store),
+            Event::Delete(Guarded(object)) => {
                 feed.delete(object, &self.store);
                 None
             }

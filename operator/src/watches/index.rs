@@ -82,8 +82,9 @@ impl<K: Watched> Index<K> {
 #[cfg(test)]
 mod tests {
     use kube::ResourceExt;
-    use kube::core::DeserializeGuard;
     use kube::runtime::watcher::Event;
+
+    use crate::watches::Guarded;
 
     use k8s_openapi::api::core::v1::Pod;
 
@@ -107,11 +108,11 @@ mod tests {
     #[test]
     fn an_object_is_found_by_its_key_until_it_is_deleted() {
         let hub = hub();
-        hub.take(Event::Apply(DeserializeGuard(Ok(pod("a", "j")))));
-        hub.take(Event::Apply(DeserializeGuard(Ok(pod("a", "j")))));
-        hub.take(Event::Apply(DeserializeGuard(Ok(pod("b", "k")))));
+        hub.take(Event::Apply(Guarded(Ok(pod("a", "j")))));
+        hub.take(Event::Apply(Guarded(Ok(pod("a", "j")))));
+        hub.take(Event::Apply(Guarded(Ok(pod("b", "k")))));
         assert_eq!(names(&hub, "j"), ["a"]);
-        hub.take(Event::Delete(DeserializeGuard(Ok(pod("a", "j")))));
+        hub.take(Event::Delete(Guarded(Ok(pod("a", "j")))));
         assert!(names(&hub, "j").is_empty());
         assert_eq!(names(&hub, "k"), ["b"]);
     }
@@ -119,8 +120,8 @@ mod tests {
     #[test]
     fn one_that_was_given_another_key_is_not_found_by_the_old_one() {
         let hub = hub();
-        hub.take(Event::Apply(DeserializeGuard(Ok(pod("a", "j")))));
-        hub.take(Event::Apply(DeserializeGuard(Ok(pod("a", "k")))));
+        hub.take(Event::Apply(Guarded(Ok(pod("a", "j")))));
+        hub.take(Event::Apply(Guarded(Ok(pod("a", "k")))));
         assert!(names(&hub, "j").is_empty());
         assert_eq!(names(&hub, "k"), ["a"]);
     }
@@ -128,9 +129,9 @@ mod tests {
     #[test]
     fn a_list_replaces_everything() {
         let hub = hub();
-        hub.take(Event::Apply(DeserializeGuard(Ok(pod("gone", "j")))));
+        hub.take(Event::Apply(Guarded(Ok(pod("gone", "j")))));
         hub.take(Event::Init);
-        hub.take(Event::InitApply(DeserializeGuard(Ok(pod("new", "j")))));
+        hub.take(Event::InitApply(Guarded(Ok(pod("new", "j")))));
         hub.take(Event::InitDone);
         assert_eq!(names(&hub, "j"), ["new"]);
     }

@@ -4,6 +4,7 @@
 //! so that a process that becomes leader starts with warm caches.
 
 mod feed;
+mod guarded;
 mod heartbeat;
 mod hub;
 mod index;
@@ -15,6 +16,7 @@ pub mod trim;
 mod tests;
 
 pub use feed::Malformed;
+pub use guarded::Guarded;
 pub use heartbeat::Heartbeats;
 pub use hub::{Hub, Watched};
 pub use index::{Index, Key};
@@ -24,7 +26,7 @@ pub use pump::{Selection, watch};
 use std::sync::Arc;
 
 use imagefactory_crds::names::{LABEL_BUILD_UID, LABEL_MANAGED_BY, LABEL_TENANT, MANAGED_BY};
-use imagefactory_crds::{Build, ImagePolicy, Project, QuarantineRequest, SorRecord, Tenant, TenantSettings};
+use imagefactory_crds::{Build, ImagePolicy, ImageScan, Project, QuarantineRequest, SorRecord, Tenant, TenantSettings};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::api::rbac::v1::RoleBinding;
@@ -51,13 +53,15 @@ pub struct Hubs {
     pub sor_records: Hub<SorRecord>,
     /// All QuarantineRequests.
     pub quarantine_requests: Hub<QuarantineRequest>,
+    /// All ImageScans.
+    pub image_scans: Hub<ImageScan>,
     /// Namespaces with our label.
     pub namespaces: Hub<Namespace>,
     /// RoleBindings that we manage.
     pub role_bindings: Hub<RoleBinding>,
-    /// Pods of builds: those of jobs too. Trimmed, see [`trim`].
+    /// Pods of builds and scans: those of jobs too. Trimmed, see [`trim`].
     pub pods: Hub<Pod>,
-    /// Scan and publish jobs. Trimmed, see [`trim`].
+    /// Jobs of builds and scans. Trimmed, see [`trim`].
     pub jobs: Hub<Job>,
 }
 
@@ -80,6 +84,8 @@ pub struct Stores {
     pub sor_records_by_id: Index<SorRecord>,
     /// All QuarantineRequests.
     pub quarantine_requests: Store<QuarantineRequest>,
+    /// All ImageScans.
+    pub image_scans: Store<ImageScan>,
     /// Namespaces with our label.
     pub namespaces: Store<Namespace>,
     /// RoleBindings that we manage.
@@ -123,6 +129,7 @@ impl Default for Hubs {
             policies: Hub::default(),
             sor_records: Hub::indexed(record_id),
             quarantine_requests: Hub::indexed(record_asked_for),
+            image_scans: Hub::default(),
             namespaces: Hub::default(),
             role_bindings: Hub::default(),
             pods: Hub::indexed(job_of),
@@ -134,7 +141,7 @@ impl Default for Hubs {
 impl Hubs {
     /// Plural names of all watched kinds, and whether the first list of each was read.
     #[must_use]
-    pub fn synced(&self) -> [(&'static str, bool); 11] {
+    pub fn synced(&self) -> [(&'static str, bool); 12] {
         [
             ("tenants", self.tenants.is_synced()),
             ("tenantsettings", self.tenant_settings.is_synced()),
@@ -143,6 +150,7 @@ impl Hubs {
             ("imagepolicies", self.policies.is_synced()),
             ("sorrecords", self.sor_records.is_synced()),
             ("quarantinerequests", self.quarantine_requests.is_synced()),
+            ("imagescans", self.image_scans.is_synced()),
             ("namespaces", self.namespaces.is_synced()),
             ("rolebindings", self.role_bindings.is_synced()),
             ("pods", self.pods.is_synced()),
@@ -162,6 +170,7 @@ impl Hubs {
             sor_records: self.sor_records.store(),
             sor_records_by_id: self.sor_records.index(),
             quarantine_requests: self.quarantine_requests.store(),
+            image_scans: self.image_scans.store(),
             namespaces: self.namespaces.store(),
             role_bindings: self.role_bindings.store(),
             pods: self.pods.store(),
@@ -212,6 +221,12 @@ impl Hubs {
         tasks.spawn(watch(
             client,
             self.quarantine_requests.clone(),
+            Selection::all(trim::object),
+            metrics.clone(),
+        ));
+        tasks.spawn(watch(
+            client,
+            self.image_scans.clone(),
             Selection::all(trim::object),
             metrics.clone(),
         ));

@@ -46,12 +46,12 @@ impl<K: Watched> News<K> {
 #[cfg(test)]
 mod tests {
     use imagefactory_crds::Project;
-    use kube::core::DeserializeGuard;
     use kube::runtime::watcher::Event;
 
     use super::super::Hub;
     use super::*;
     use crate::testing::{object, project};
+    use crate::watches::Guarded;
 
     #[test]
     fn an_object_is_news_when_it_comes_when_it_differs_and_when_it_goes() {
@@ -63,14 +63,14 @@ mod tests {
             object(value)
         };
         let shown = |project: Project| {
-            hub.take(Event::Apply(DeserializeGuard(Ok(project.clone()))));
+            hub.take(Event::Apply(Guarded(Ok(project.clone()))));
             news.is_news(&project)
         };
         assert!(shown(one(1, false)));
         assert!(!shown(one(2, false)));
         assert!(shown(one(3, true)));
         assert!(!shown(one(4, true)));
-        hub.take(Event::Delete(DeserializeGuard(Ok(one(5, true)))));
+        hub.take(Event::Delete(Guarded(Ok(one(5, true)))));
         assert!(news.is_news(&one(5, true)), "it is gone");
         assert!(news.told.lock().unwrap().is_empty());
         assert!(shown(one(6, true)), "and comes again");

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use futures::{StreamExt, pin_mut};
-use kube::core::DeserializeGuard;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use serde::de::DeserializeOwned;
 use tracing::{debug, info, warn};
 
 use super::feed::Malformed;
+use super::guarded::Guarded;
 use super::hub::{Hub, Watched};
 use crate::metrics::Metrics;
 use crate::runner::chain;
@@ -48,7 +48,7 @@ pub fn watch<K>(
 where
     K: Watched + DeserializeOwned,
 {
-    let api = Api::<DeserializeGuard<K>>::all(client.clone());
+    let api = Api::<Guarded<K>>::all(client.clone());
     let config = watcher::Config {
         label_selector: what.labels,
         ..watcher::Config::default()
@@ -65,7 +65,7 @@ where
     }
 }
 
-fn take<K: Watched>(hub: &Hub<K>, event: watcher::Event<DeserializeGuard<K>>, trim: fn(&mut K), metrics: &Metrics) {
+fn take<K: Watched>(hub: &Hub<K>, event: watcher::Event<Guarded<K>>, trim: fn(&mut K), metrics: &Metrics) {
     let event = event.modify(|object| {
         if let Ok(object) = &mut object.0 {
             trim(object);

@@ -8,21 +8,21 @@ use futures::{FutureExt, StreamExt};
 use imagefactory_crds::{Build, Project};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 
+use super::guarded::Guarded;
 use super::{Hub, Selection, trim, watch};
 use crate::metrics::Metrics;
 use crate::testing::{object, project, server};
 
-fn good(name: &str, version: u32) -> DeserializeGuard<Project> {
+fn good(name: &str, version: u32) -> Guarded<Project> {
     object(project(name, version))
 }
 
-fn bad(name: &str, generation: u32) -> DeserializeGuard<Project> {
+fn bad(name: &str, generation: u32) -> Guarded<Project> {
     let mut value = project(name, 1);
     value["metadata"]["generation"] = generation.into();
     value["spec"]["archived"] = "per\nhaps".into();
@@ -39,7 +39,7 @@ fn told(stream: &mut BoxStream<'static, Arc<Project>>) -> Vec<String> {
     names
 }
 
-fn list(hub: &Hub<Project>, objects: Vec<DeserializeGuard<Project>>) -> usize {
+fn list(hub: &Hub<Project>, objects: Vec<Guarded<Project>>) -> usize {
     let events = objects.into_iter().map(Event::InitApply);
     let events = std::iter::once(Event::Init).chain(events).chain([Event::InitDone]);
     events.filter_map(|event| hub.take(event)).count()

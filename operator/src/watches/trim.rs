@@ -2,6 +2,7 @@
 
 use imagefactory_core::build::status::is_settled;
 use imagefactory_crds::conditions::SUCCEEDED;
+use imagefactory_crds::denial::Code;
 use imagefactory_crds::{Build, BuildSpec, BuildStatus};
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, PodTemplateSpec};
@@ -49,7 +50,10 @@ fn ended(status: BuildStatus) -> BuildStatus {
     let mut conditions = status.conditions;
     conditions.retain(|condition| condition.type_ == SUCCEEDED);
     for condition in &mut conditions {
-        condition.message = String::new();
+        // Of a build that is not allowed, the audit is told the words.
+        if Code::parse(&condition.reason).is_none() {
+            condition.message = String::new();
+        }
     }
     conditions.shrink_to_fit();
     BuildStatus {

@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::ca::{self, Roots};
 use crate::failure::{ca_failure, failure};
 use crate::places::Places;
-use crate::{cache, evaluate, install, prepare, publish, push, scan, unstage};
+use crate::{cache, evaluate, install, prepare, publish, push, resolve, scan, unstage};
 
 /// Variable that names another file for the termination message. For tests.
 pub const TERMINATION_LOG_VARIABLE: &str = "TERMINATION_LOG";
@@ -60,11 +60,12 @@ async fn dispatch(command: Option<&str>, places: &Places) -> Written {
         Some("evaluate") => step(async |told| evaluate::run(&told, places, &roots(places)?).await).await,
         Some("publish") => step(async |told| publish::run(&told, places, &roots(places)?).await).await,
         Some("unstage") => step(async |told| unstage::run(&told, places, &roots(places)?).await).await,
+        Some("resolve") => step(async |told| resolve::run(&told, places, &roots(places)?).await).await,
         Some("scan") => step(async |told| scan::run(&told, places).await).await,
         // Told by its name alone.
         Some("install") => write(install::run(places)),
         _ => write::<()>(Err(invalid(
-            "the worker knows the steps prepare, load-cache, push, install, scan, evaluate, publish and unstage",
+            "the worker knows the steps prepare, load-cache, push, install, resolve, scan, evaluate, publish and unstage",
         ))),
     }
 }

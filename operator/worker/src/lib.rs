@@ -20,6 +20,7 @@ pub mod proxy;
 pub mod publish;
 pub mod push;
 pub mod registry;
+pub mod resolve;
 pub mod scan;
 pub mod spelling;
 pub mod unstage;

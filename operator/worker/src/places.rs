@@ -9,6 +9,9 @@ pub const REPORT_FILE: &str = "report.json";
 /// The SBOM of one image, beside its report.
 pub const SBOM_FILE: &str = "sbom.json";
 
+/// What `resolve` writes down for the steps that follow.
+pub const IMAGE_FILE: &str = "image.json";
+
 /// Root of the paths that [`imagefactory_core::step::paths`] names.
 #[derive(Clone, Debug)]
 pub struct Places {
@@ -49,6 +52,12 @@ impl Places {
     #[must_use]
     pub fn output_credentials(&self) -> PathBuf {
         self.path(paths::OUTPUT_CREDENTIALS).join(".dockerconfigjson")
+    }
+
+    /// What `resolve` found.
+    #[must_use]
+    pub fn image(&self) -> PathBuf {
+        self.path(paths::IMAGE)
     }
 
     /// What the scanner wrote: a directory for each image, by its number.

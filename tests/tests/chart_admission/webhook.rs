@@ -86,3 +86,25 @@ fn nobody_says_that_somebody_else_asked_for_a_build() {
     };
     expect(&bare, "");
 }
+
+#[test]
+fn who_asked_can_not_be_changed_later_while_the_webhook_is_gone() {
+    let object = |stamp: Option<&str>| {
+        let annotations = stamp.map_or(
+            json!({"a": "b"}),
+            |stamp| json!({"imagefactory.dev/requested-by": stamp}),
+        );
+        json!({"metadata": {"name": "b", "annotations": annotations}})
+    };
+    let change = |old: Option<&str>, new: Option<&str>| Request {
+        object: object(new),
+        old: object(old),
+        ..in_tenant(OWNER, "UPDATE", "builds.imagefactory.dev")
+    };
+    for (old, new) in [(Some("mia"), Some("mia")), (Some("mia"), None), (None, None)] {
+        expect(&change(old, new), "");
+    }
+    for (old, new) in [(Some("mia"), Some(OWNER)), (None, Some(OWNER)), (Some(""), Some("mia"))] {
+        expect(&change(old, new), "is written by Image Factory");
+    }
+}

@@ -41,6 +41,7 @@ pub fn samples() -> Vec<Sample> {
     samples.push(sample("tenants", "Tenant", &tenant()));
     samples.push(sample("imagepolicies", "ImagePolicy", &policy()));
     samples.push(sample("sorrecords", "SorRecord", &record()));
+    samples.push(sample("imagescans", "ImageScan", &scan()));
     samples.push(sample("quarantinerequests", "QuarantineRequest", &request()));
     samples
 }
@@ -195,6 +196,13 @@ fn policy() -> Value {
         "maxCvss": "6.9", "deniedLicences": ["AGPL-3.0-only"], "deniedPackages": ["telnet"], "maxEvidenceAge": "24h",
         "allowedSources": {"bases": ["registry.example.com/hardened"], "git": ["git.example.com/team"]},
         "rules": [{"name": "small", "expression": "size(findings) < 10", "message": "Fewer findings, please."}],
+    })
+}
+
+fn scan() -> Value {
+    json!({
+        "projectRef": {"name": "app"}, "image": "registry.example.com/images/acme/app:1", "policyRef": {"name": "strict"},
+        "timeout": "20m",
     })
 }
 

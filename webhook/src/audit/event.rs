@@ -3,6 +3,7 @@
 use imagefactory_crds::admission::{Attempt, Requester};
 use imagefactory_crds::audit::{Actor, AuditEvent, EventKind, MAX_EVENT_BYTES, Resource};
 use imagefactory_crds::denial::Denial;
+use imagefactory_crds::digest::hex;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::core::admission::Operation;
@@ -151,7 +152,7 @@ fn fold_key(event: &AuditEvent, denial: &Denial) -> String {
 fn hash(of: &impl Serialize) -> String {
     // Tuples of text always serialize; an empty hash would only mean that nothing is taken for equal.
     let bytes = serde_json::to_vec(of).unwrap_or_default();
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(bytes))
 }
 
 /// The intake takes no event beyond a size. What is let go is said.

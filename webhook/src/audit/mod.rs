@@ -1,14 +1,13 @@
 //! What is recorded of decisions, and how it is made durable before the answer leaves.
 
-mod breaker;
 pub mod event;
-pub mod intake;
 pub mod recorder;
 pub mod spool;
 #[cfg(test)]
 pub(crate) mod testing;
 
 use imagefactory_crds::audit::AuditEvent;
+pub use imagefactory_serving::audit::intake;
 use tracing::info;
 
 /// An event could not be made durable.

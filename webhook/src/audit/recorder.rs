@@ -6,14 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use imagefactory_crds::audit::{AuditEvent, MAX_BATCH};
+use imagefactory_serving::audit::{Breaker, Intake, IntakeError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::breaker::Breaker;
-use super::intake::{Intake, IntakeError};
 use super::spool::{Oldest, Spool, SpoolError};
 use super::{Unrecorded, log};
 use crate::metrics::Metrics;

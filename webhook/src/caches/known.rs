@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use imagefactory_crds::admission::{Persons, Request, Subject, World};
+use imagefactory_crds::build::AllowedPlacement;
 use imagefactory_crds::denial::{Cause, Code, Denial};
 use imagefactory_crds::entitlement::OnboardingPolicy;
+use imagefactory_crds::image_scan::PlatformPrefixes;
 use imagefactory_crds::names::{LABEL_TENANT, TENANT_SETTINGS};
 use imagefactory_crds::{Project, SorRecord, Tenant, TenantSettings};
 use jiff::Timestamp;
@@ -23,6 +25,19 @@ pub struct Known {
     records: Vec<Arc<SorRecord>>,
 }
 
+/// What the chart's values say.
+#[derive(Clone, Copy, Debug)]
+pub struct Platform<'a> {
+    /// What tenants have whose Tenant does not say.
+    pub onboarding: OnboardingPolicy,
+    /// Who is who.
+    pub persons: &'a Persons,
+    /// Where builds of every tenant may ask to run.
+    pub placement: &'a AllowedPlacement,
+    /// The platform's registries, where they are told.
+    pub registries: Option<&'a PlatformPrefixes>,
+}
+
 impl Known {
     /// Records of the id that a request names.
     #[must_use]
@@ -32,13 +47,13 @@ impl Known {
 
     /// As the rules want it, with the [`Known::records`].
     #[must_use]
-    pub fn world<'a>(
-        &'a self,
-        records: &'a [&'a SorRecord],
-        onboarding: OnboardingPolicy,
-        persons: &'a Persons,
-        now: Timestamp,
-    ) -> World<'a> {
+    pub fn world<'a>(&'a self, records: &'a [&'a SorRecord], platform: Platform<'a>, now: Timestamp) -> World<'a> {
+        let Platform {
+            onboarding,
+            persons,
+            placement,
+            registries,
+        } = platform;
         World {
             tenant: self.tenant.as_deref(),
             settings: self.settings.as_deref(),
@@ -46,7 +61,8 @@ impl Known {
             namespace_is_leaving: self.namespace_is_leaving,
             projects: self.projects,
             records,
-            platform_placement: None,
+            platform_placement: Some(placement),
+            registries,
             onboarding,
             persons,
             now,
@@ -133,6 +149,10 @@ pub(crate) fn project_of(subject: &Subject) -> Option<&str> {
         Subject::Build(write) => {
             let build = write.new_object().or(write.old_object())?;
             Some(build.spec.project_ref.name.as_ref())
+        }
+        Subject::ImageScan(write) => {
+            let scan = write.new_object().or(write.old_object())?;
+            Some(scan.spec.project_ref.name.as_ref())
         }
         Subject::QuarantineRequest(write) => {
             let request = write.new_object().or(write.old_object())?;

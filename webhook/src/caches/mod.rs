@@ -8,13 +8,13 @@ mod pause;
 
 pub use cache::{Cache, Knowledge};
 pub use feed::Watched;
-pub use known::Known;
+pub use known::{Known, Platform};
 
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
 use imagefactory_crds::names::LABEL_TENANT;
-use imagefactory_crds::{ImagePolicy, Project, SorRecord, Tenant, TenantSettings};
+use imagefactory_crds::{ImagePolicy, Project, SorRecord, Tenant, TenantSettings, TenantStatus};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Client, ResourceExt};
 
@@ -112,7 +112,7 @@ impl Caches {
     #[must_use]
     pub fn watches(&self, client: &Client) -> Vec<BoxFuture<'static, ()>> {
         vec![
-            feed::feed(client, self.tenants.clone(), None, |tenant| tenant.status = None).boxed(),
+            feed::feed(client, self.tenants.clone(), None, keep_usage).boxed(),
             feed::feed(client, self.settings.clone(), None, |settings| settings.status = None).boxed(),
             feed::feed(client, self.projects.clone(), None, |project| project.status = None).boxed(),
             feed::feed(client, self.namespaces.clone(), Some(LABEL_TENANT), trim_namespace).boxed(),
@@ -121,6 +121,20 @@ impl Caches {
             feed::feed(client, self.records.clone(), None, |_| ()).boxed(),
         ]
     }
+}
+
+/// Keeps of a Tenant's status what is counted against its quota, where that sets limits.
+fn keep_usage(tenant: &mut Tenant) {
+    let quota = tenant.spec.quota.as_ref();
+    let is_limited = quota.is_some_and(|quota| {
+        let limits = [quota.builds, quota.builds_per_hour, quota.open_quarantine_requests];
+        limits.iter().any(Option::is_some)
+    });
+    let usage = tenant.status.take().and_then(|status| status.usage);
+    tenant.status = usage.filter(|_| is_limited).map(|usage| TenantStatus {
+        usage: Some(usage),
+        ..TenantStatus::default()
+    });
 }
 
 /// Keeps whose it is, and whether it leaves.

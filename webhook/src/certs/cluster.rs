@@ -8,8 +8,9 @@ use base64::engine::general_purpose::STANDARD;
 use imagefactory_crds::names::FIELD_MANAGER_CERTIFICATES;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -118,7 +119,7 @@ impl Cluster {
         data: BTreeMap<String, ByteString>,
     ) -> kube::Result<bool> {
         let mut secret = Secret {
-            metadata: self.metadata(name),
+            metadata: self.metadata(name).await?,
             data: Some(data),
             type_: Some("kubernetes.io/tls".to_owned()),
             ..Secret::default()
@@ -146,7 +147,7 @@ impl Cluster {
             return Ok(true);
         }
         let mut map = ConfigMap {
-            metadata: self.metadata(&name),
+            metadata: self.metadata(&name).await?,
             data: Some(data),
             ..ConfigMap::default()
         };
@@ -206,17 +207,21 @@ impl Cluster {
         Api::namespaced(self.client.clone(), &self.names.namespace)
     }
 
-    fn metadata(&self, name: &str) -> kube::core::ObjectMeta {
+    /// What is written goes with the release: the webhook's Deployment owns it. Without that there is nothing to write for.
+    async fn metadata(&self, name: &str) -> kube::Result<ObjectMeta> {
+        let deployments: Api<Deployment> = Api::namespaced(self.client.clone(), &self.names.namespace);
+        let owner = deployments.get(&self.names.webhook()).await?;
         let labels = [
             ("app.kubernetes.io/part-of", "image-factory"),
             ("app.kubernetes.io/component", "webhook"),
         ];
-        kube::core::ObjectMeta {
+        Ok(ObjectMeta {
             name: Some(name.to_owned()),
             namespace: Some(self.names.namespace.clone()),
             labels: Some(labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into()),
-            ..kube::core::ObjectMeta::default()
-        }
+            owner_references: owner.owner_ref(&()).map(|owner| vec![owner]),
+            ..ObjectMeta::default()
+        })
     }
 }
 

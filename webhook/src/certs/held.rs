@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
 
-use super::pair::Pair;
+use super::Pair;
 
 const LEAF: (&str, &str) = ("tls.crt", "tls.key");
 const AUTHORITY: (&str, &str) = ("authority.crt", "authority.key");

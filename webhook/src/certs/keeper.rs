@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use imagefactory_serving::tls::LoadError;
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use tokio::sync::watch;
@@ -14,9 +15,9 @@ use tracing::{info, warn};
 use super::cluster::{Cluster, Configurations};
 use super::held::{BUNDLE, Held};
 use super::make;
-use super::pair::{Pair, PairError, ends};
+use super::pair::{PairError, ends};
 use super::plan::{Step, Terms, is_fit, plan, take};
-use super::served::{LoadError, Served};
+use super::{Pair, Served};
 use crate::metrics::Metrics;
 
 /// How often all is looked at, whether something is heard of or not.

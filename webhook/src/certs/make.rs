@@ -7,7 +7,7 @@ use rcgen::{
 };
 use time::OffsetDateTime;
 
-use super::pair::{Pair, PairError};
+use super::{Pair, PairError};
 
 /// How long before its making a certificate is valid, for clocks that go behind ours.
 pub const BACKDATED: SignedDuration = SignedDuration::from_mins(5);

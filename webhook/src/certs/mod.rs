@@ -2,15 +2,13 @@
 //! themselves and shared in a Secret; in mode `files` somebody else does that and mounts them.
 
 pub mod cluster;
-pub mod files;
 pub mod held;
 pub mod keeper;
 pub mod make;
 pub mod pair;
 pub mod plan;
-mod served;
 
 pub use held::Held;
-pub use pair::{Pair, PairError};
+pub use imagefactory_serving::tls::{Pair, Served};
+pub use pair::PairError;
 pub use plan::{Step, Terms, plan};
-pub use served::Served;

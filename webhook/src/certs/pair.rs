@@ -1,27 +1,11 @@
-//! A certificate and its key as PEM, and what the certificate says.
+//! What the certificate of a pair says.
 
+use imagefactory_serving::tls::Pair;
 use jiff::Timestamp;
 use rcgen::KeyPair;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::pem::{Pem, parse_x509_pem};
-
-/// A certificate and its key.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Pair {
-    /// Certificate, PEM.
-    pub certificate: String,
-    /// Private key, PEM.
-    pub key: String,
-}
-
-impl std::fmt::Debug for Pair {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pair")
-            .field("certificate", &self.certificate)
-            .finish_non_exhaustive()
-    }
-}
 
 /// What a certificate says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,37 +35,35 @@ pub enum PairError {
     Clock,
 }
 
-impl Pair {
-    /// Checks that the key is the certificate's, and says what that says.
-    ///
-    /// # Errors
-    /// When either can't be read, or they don't belong together.
-    pub fn facts(&self) -> Result<Facts, PairError> {
-        let key = KeyPair::from_pem(&self.key)?;
-        with_certificate(&self.certificate, |certificate| {
-            if certificate.public_key().subject_public_key.data.as_ref() != key.public_key_raw() {
-                return Err(PairError::Mismatch);
-            }
-            facts(certificate)
-        })
-    }
+/// Checks that the key is the certificate's, and says what that says.
+///
+/// # Errors
+/// When either can't be read, or they don't belong together.
+pub fn facts(pair: &Pair) -> Result<Facts, PairError> {
+    let key = KeyPair::from_pem(&pair.key)?;
+    with_certificate(&pair.certificate, |certificate| {
+        if certificate.public_key().subject_public_key.data.as_ref() != key.public_key_raw() {
+            return Err(PairError::Mismatch);
+        }
+        said(certificate)
+    })
+}
 
-    /// Whether the certificate was signed with the key of `authority`'s.
-    #[must_use]
-    pub fn is_signed_by(&self, authority: &str) -> bool {
-        let signed = with_certificate(authority, |authority| {
-            with_certificate(&self.certificate, |certificate| {
-                Ok(certificate.verify_signature(Some(authority.public_key())).is_ok())
-            })
-        });
-        signed.unwrap_or(false)
-    }
+/// Whether the certificate was signed with the key of `authority`'s.
+#[must_use]
+pub fn is_signed_by(pair: &Pair, authority: &str) -> bool {
+    let signed = with_certificate(authority, |authority| {
+        with_certificate(&pair.certificate, |certificate| {
+            Ok(certificate.verify_signature(Some(authority.public_key())).is_ok())
+        })
+    });
+    signed.unwrap_or(false)
 }
 
 /// When a certificate ends; none if it can't be read.
 #[must_use]
 pub fn ends(certificate: &str) -> Option<Timestamp> {
-    with_certificate(certificate, facts).ok().map(|facts| facts.until)
+    with_certificate(certificate, said).ok().map(|facts| facts.until)
 }
 
 fn with_certificate<T>(
@@ -94,7 +76,7 @@ fn with_certificate<T>(
     look(&certificate)
 }
 
-fn facts(certificate: &X509Certificate<'_>) -> Result<Facts, PairError> {
+fn said(certificate: &X509Certificate<'_>) -> Result<Facts, PairError> {
     let time = |seconds| Timestamp::from_second(seconds).map_err(|_| PairError::Clock);
     let alternative = certificate
         .subject_alternative_name()

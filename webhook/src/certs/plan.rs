@@ -2,9 +2,10 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::Pair;
 use super::held::Held;
 use super::make;
-use super::pair::{Facts, Pair, PairError};
+use super::pair::{self, Facts, PairError};
 
 /// How long certificates live, and for whom they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,7 +98,7 @@ pub fn take(step: Step, held: &Held, now: Timestamp, terms: &Terms) -> Result<He
 #[must_use]
 pub fn is_fit(leaf: &Pair, authority: &Pair, now: Timestamp, terms: &Terms) -> bool {
     usable(Some(leaf), now).is_some_and(|(_, said)| said.names == terms.names && !is_due(&said, now))
-        && leaf.is_signed_by(&authority.certificate)
+        && pair::is_signed_by(leaf, &authority.certificate)
 }
 
 fn leaf(held: &Held, now: Timestamp, terms: &Terms) -> Result<Option<Pair>, PairError> {
@@ -105,7 +106,7 @@ fn leaf(held: &Held, now: Timestamp, terms: &Terms) -> Result<Option<Pair>, Pair
     authority
         .map(|authority| {
             // No leaf outlives who signed it.
-            let until = authority.facts()?.until;
+            let until = pair::facts(authority)?.until;
             let life = terms.leaf.min(until.duration_since(now));
             make::leaf(authority, &terms.names, now, life)
         })
@@ -114,7 +115,7 @@ fn leaf(held: &Held, now: Timestamp, terms: &Terms) -> Result<Option<Pair>, Pair
 
 fn usable(pair: Option<&Pair>, now: Timestamp) -> Option<(&Pair, Facts)> {
     let pair = pair?;
-    let said = pair.facts().ok()?;
+    let said = pair::facts(pair).ok()?;
     (now < said.until).then_some((pair, said))
 }
 
@@ -244,7 +245,7 @@ mod tests {
         let held = begun();
         let late = start() + days(290);
         let renewed = take(Step::Renew, &held, late, &terms()).unwrap();
-        let until = |pair: &Pair| pair.facts().unwrap().until;
+        let until = |pair: &Pair| pair::facts(pair).unwrap().until;
         assert_eq!(
             until(renewed.leaf.as_ref().unwrap()),
             until(held.authority.as_ref().unwrap())

@@ -3,6 +3,7 @@
 mod plan;
 
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -22,6 +23,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use crate::certs::cluster::Cluster;
+use crate::metrics::Metrics;
 use plan::{GRACE, Release, Repair, repair, written};
 
 /// How often all is looked at, whether something is heard of or not.
@@ -39,12 +41,20 @@ pub enum RestoreError {
 }
 
 /// Repairs configurations for as long as the process lives: `news` is when one changed, `bundle` whom they trust.
-pub async fn run(cluster: Cluster, mut news: watch::Receiver<u64>, bundle: watch::Receiver<String>) {
+pub async fn run(
+    cluster: Cluster,
+    mut news: watch::Receiver<u64>,
+    bundle: watch::Receiver<String>,
+    metrics: Arc<Metrics>,
+) {
     let mut wrong_since = None;
     loop {
         let wrong_for = wrong_since.map_or(Duration::ZERO, |since: Instant| since.elapsed());
         let trusted = bundle.borrow().clone();
-        let pause = match look(&cluster, wrong_for, &trusted).await {
+        let found = look(&cluster, wrong_for, &trusted).await;
+        // What can't be looked at is not known to be right.
+        metrics.configurations_wrong(!matches!(found, Ok(false)));
+        let pause = match found {
             Ok(false) => {
                 wrong_since = None;
                 EVERY

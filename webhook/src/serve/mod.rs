@@ -1,4 +1,3 @@
-//! The two ports.
+//! The webhook's secure port.
 
-pub mod plain;
 pub mod secure;

@@ -6,7 +6,7 @@ roles is one. What RBAC can't tell apart (whose build is cancelled, who joins th
 {{/* See projects, builds and artifacts; read logs. Pods carry no secret: credentials come to them as volumes. */}}
 {{- define "image-factory.rules.view-projects" -}}
 - apiGroups: [imagefactory.dev]
-  resources: [projects, builds, quarantinerequests, tenantsettings]
+  resources: [projects, builds, imagescans, quarantinerequests, tenantsettings]
   verbs: [get, list, watch]
 - apiGroups: [""]
   resources: [pods, events]
@@ -19,16 +19,20 @@ roles is one. What RBAC can't tell apart (whose build is cancelled, who joins th
   verbs: [get]
 {{- end -}}
 
+{{/* Whoever asks may withdraw what he asked for: that it is his own, the webhook says. */}}
 {{- define "image-factory.rules.create-builds" -}}
 - apiGroups: [imagefactory.dev]
-  resources: [builds, quarantinerequests]
+  resources: [builds, imagescans, quarantinerequests]
   verbs: [create]
+- apiGroups: [imagefactory.dev]
+  resources: [quarantinerequests]
+  verbs: [update, patch]
 {{- end -}}
 
-{{/* To cancel a build or to withdraw a request is to set a field. */}}
+{{/* To cancel a build or a scan, or to withdraw a request is to set a field. */}}
 {{- define "image-factory.rules.cancel-builds" -}}
 - apiGroups: [imagefactory.dev]
-  resources: [builds, quarantinerequests]
+  resources: [builds, imagescans, quarantinerequests]
   verbs: [update, patch, delete]
 {{- end -}}
 

@@ -37,7 +37,8 @@ process reads the same text from a ConfigMap when it has to restore one.
 {{- define "image-factory.webhookSettings" -}}
 {{- $own := concat (include "image-factory.ownUsers" . | fromJsonArray) (include "image-factory.tidyingUsers" . | fromJsonArray) -}}
 {{- $persons := dict "platformGroups" .Values.platformAdmins.groups "securityGroups" .Values.securityTeam.groups "gitopsAccounts" .Values.gitops.accounts "ownAccounts" $own -}}
-{{- dict "onboarding" (dict "build" .Values.onboarding.build) "persons" $persons | toJson -}}
+{{- $registries := dict "staging" .Values.staging.prefix "output" .Values.output.prefix -}}
+{{- dict "onboarding" (dict "build" .Values.onboarding.build) "placement" .Values.builds.placement "persons" $persons "registries" $registries | toJson -}}
 {{- end -}}
 
 {{/* Where the API server calls. Takes a list: root, path. */}}
@@ -98,7 +99,7 @@ webhooks:
       - apiGroups: [imagefactory.dev]
         apiVersions: [v1alpha1]
         operations: [CREATE, UPDATE, DELETE]
-        resources: [builds, imagepolicies, projects, quarantinerequests, sorrecords, tenants, tenantsettings]
+        resources: [builds, imagepolicies, imagescans, projects, quarantinerequests, sorrecords, tenants, tenantsettings]
         scope: "*"
     matchConditions:
       {{- include "image-factory.webhookExclusions" . | nindent 6 }}
@@ -145,7 +146,8 @@ webhooks:
     failurePolicy: Fail
     matchPolicy: Equivalent
     reinvocationPolicy: Never
-    sideEffects: None
+    # What it refuses, it records.
+    sideEffects: NoneOnDryRun
     timeoutSeconds: 3
     namespaceSelector: {}
     objectSelector: {}
@@ -153,7 +155,13 @@ webhooks:
       - apiGroups: [imagefactory.dev]
         apiVersions: [v1alpha1]
         operations: [CREATE, UPDATE]
-        resources: [builds, quarantinerequests]
+        resources: [builds, imagescans, quarantinerequests]
+        scope: "*"
+      # Nothing is stamped on a record; what can't change in it is told with its code before the schema is asked.
+      - apiGroups: [imagefactory.dev]
+        apiVersions: [v1alpha1]
+        operations: [UPDATE]
+        resources: [sorrecords]
         scope: "*"
     matchConditions:
       - name: not-the-factory-itself

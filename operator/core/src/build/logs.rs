@@ -2,27 +2,30 @@
 
 use imagefactory_crds::build::{KeptLog, KeptLogs, MAX_KEPT_LOGS};
 use imagefactory_crds::names::{
-    LABEL_ATTEMPT, LABEL_BUILD, LABEL_BUILD_UID, LABEL_PROJECT, LABEL_STAGE, LABEL_TENANT, tenant_namespace,
+    LABEL_ATTEMPT, LABEL_BUILD_UID, LABEL_PROJECT, LABEL_STAGE, LABEL_TENANT, tenant_namespace,
 };
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 
 use crate::build::sweep::Known;
+use crate::work::{self, Work};
 
 /// How long after a container's end it is tried to read a log that can't be had. A node that is away this long is
 /// taken for lost, and what only it knows with it.
 const LOST_AFTER: SignedDuration = SignedDuration::from_hours(1);
 
-/// The build and the stage that a pod was made for, as its labels say. Nobody but the factory writes them.
+/// The build or scan and the stage that a pod was made for, as its labels say. Nobody but the factory writes them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
     /// Tenant.
     pub tenant: String,
     /// Project.
     pub project: String,
-    /// Name of the Build.
+    /// Whether it is a Build or an ImageScan.
+    pub work: Work,
+    /// Name of the Build, or of the ImageScan.
     pub build: String,
-    /// Uid of the Build.
+    /// Its uid.
     pub build_uid: String,
     /// Number of the attempt.
     pub attempt: u32,
@@ -53,17 +56,19 @@ impl Origin {
     pub fn of(pod: &Pod) -> Option<Self> {
         let labels = pod.metadata.labels.as_ref()?;
         let label = |key: &str| labels.get(key).filter(|value| is_segment(value)).cloned();
+        let (work, name) = work::made_for(labels)?;
         Some(Self {
             tenant: label(LABEL_TENANT)?,
             project: label(LABEL_PROJECT)?,
-            build: label(LABEL_BUILD)?,
+            work,
+            build: Some(name).filter(|name| is_segment(name))?.clone(),
             build_uid: label(LABEL_BUILD_UID)?,
             attempt: label(LABEL_ATTEMPT)?.parse().ok()?,
             stage: label(LABEL_STAGE)?,
         })
     }
 
-    /// Namespace of the Build.
+    /// Namespace of the Build or ImageScan.
     #[must_use]
     pub fn build_namespace(&self) -> String {
         tenant_namespace(&self.tenant)

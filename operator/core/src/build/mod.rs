@@ -12,7 +12,10 @@ pub mod names;
 pub mod objects;
 pub mod observed;
 mod options;
+pub(crate) mod outcome;
 pub mod plan;
+#[cfg(test)]
+mod requester_tests;
 pub mod retry;
 mod sources;
 mod spec;
@@ -40,4 +43,4 @@ mod waiting_tests;
 pub use observed::{ContainerState, ContainerView, Earlier, JobView, Observed, PodView};
 pub use plan::{Action, Note, Plan, plan};
 pub use spec::is_to_begin;
-pub use validated::{References, Refusal, Validated, validate};
+pub use validated::{REQUESTER_UNKNOWN, References, Refusal, Validated, validate};

@@ -2,6 +2,7 @@
 //!
 //! A part of [`validate`](super::validated::validate); the Tenant and the platform's settings decide.
 
+use imagefactory_crds::admission::entitlement::may_run_at;
 use imagefactory_crds::build::support::{CODE_NOT_SUPPORTED, first_unsupported};
 use imagefactory_crds::build::{FailureClass, Method, Placement};
 use imagefactory_crds::{BuildSpec, Tenant};
@@ -67,15 +68,13 @@ fn without_tag(name: &str) -> &str {
 /// The placement, refused unless the platform or the Tenant allows every part of it.
 pub(super) fn check_placement(spec: &BuildSpec, tenant: &Tenant, settings: &Settings) -> Result<Placement, Refusal> {
     let merged = spec.placement.clone().unwrap_or_default();
-    let mut allowed = vec![&settings.builds.placement];
-    allowed.extend(tenant.spec.placement.as_ref());
-    match merged.first_not_allowed(&allowed) {
-        None => Ok(merged),
-        Some((field, value)) => Err(Refusal::failure(
+    match may_run_at(&merged, Some(tenant), &settings.builds.placement) {
+        Ok(()) => Ok(merged),
+        Err(withheld) => Err(Refusal::failure(
             FailureClass::Source,
             "PlacementNotAllowed",
-            format!("placement.{field} {value} is not allowed in this tenant."),
-            "Leave it out in a new Build, or ask a platform administrator to allow it in the Tenant.",
+            withheld.message,
+            withheld.remediation,
         )),
     }
 }

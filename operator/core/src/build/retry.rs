@@ -4,7 +4,7 @@
 //! the same way again (a missing commit, a refused credential, a step of the Dockerfile) is final at once, and so is
 //! what policy says.
 
-use imagefactory_crds::build::{BuildStatus, ClassRetries, Failure, FailureClass};
+use imagefactory_crds::build::{ClassRetries, Failure, FailureClass};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::settings::RetrySettings;
@@ -23,8 +23,10 @@ pub struct Retry {
 /// What a decision about a retry rests on.
 #[derive(Clone, Copy, Debug)]
 pub struct Attempt<'a> {
-    /// What the build's status says.
-    pub status: Option<&'a BuildStatus>,
+    /// Retries so far.
+    pub retries: &'a [ClassRetries],
+    /// What earlier attempts took of the timeout, in seconds.
+    pub used_seconds: Option<u32>,
     /// Most retries, if the build says.
     pub most: Option<u32>,
     /// When the attempt began that has failed.
@@ -38,10 +40,7 @@ pub struct Attempt<'a> {
 /// The next attempt after this failure; none if it is final.
 #[must_use]
 pub fn next(failure: &Failure, attempt: &Attempt<'_>, settings: &RetrySettings) -> Option<Retry> {
-    let so_far = attempt
-        .status
-        .map(|status| status.retries.as_slice())
-        .unwrap_or_default();
+    let so_far = attempt.retries;
     let of_class = |class: FailureClass| so_far.iter().find(|retries| retries.class == class);
     let count = of_class(failure.class).map_or(0, |retries| retries.count);
     let all: u32 = so_far.iter().map(|retries| retries.count).sum();
@@ -53,10 +52,7 @@ pub fn next(failure: &Failure, attempt: &Attempt<'_>, settings: &RetrySettings) 
     if !may {
         return None;
     }
-    let used = attempt
-        .status
-        .and_then(|status| status.used_seconds)
-        .unwrap_or_default();
+    let used = attempt.used_seconds.unwrap_or_default();
     let others = so_far.iter().filter(|retries| retries.class != failure.class).copied();
     let this = ClassRetries {
         class: failure.class,
@@ -152,13 +148,9 @@ mod tests {
             class: *class,
             count: *count,
         });
-        let status = BuildStatus {
-            retries: retries.collect(),
-            used_seconds: Some(7),
-            ..BuildStatus::default()
-        };
         let attempt = Attempt {
-            status: Some(&status),
+            retries: &retries.collect::<Vec<_>>(),
+            used_seconds: Some(7),
             most,
             began: at(100),
             left: SignedDuration::from_secs(60),
@@ -227,7 +219,8 @@ mod tests {
         let retry = decide(FailureClass::Evicted, "Evicted", &[], None).unwrap();
         assert_eq!(retry.used_seconds, 27);
         let attempt = Attempt {
-            status: None,
+            retries: &[],
+            used_seconds: None,
             most: None,
             began: at(0),
             left: SignedDuration::from_secs(60),

@@ -2,7 +2,9 @@
 
 mod waiting;
 
-use imagefactory_crds::build::{BuildStatus, Failure, FailureClass, Judgement, Phase, ReferrerDigests, Verdict};
+use imagefactory_crds::build::{
+    BuildStatus, Failure, FailureClass, Judgement, Phase, ReferrerDigests, ScanStatus, Verdict,
+};
 use imagefactory_crds::conditions::{self, ConditionStatus, READY, RECONCILING, STALLED, SUCCEEDED, Statement};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -67,10 +69,10 @@ impl Draft {
             .iter()
             .zip(staged)
             .map(|(referrers, digest)| (digest, referrers, None));
-        let images = scan
-            .platforms
-            .iter()
-            .map(|image| (image.digest.0.clone(), &image.referrers, Some(image.platform.clone())));
+        let images = scan.platforms.iter().filter_map(|image| {
+            let referrers = image.referrers.as_ref()?;
+            Some((image.digest.0.clone(), referrers, Some(image.platform.clone())))
+        });
         whole
             .chain(images)
             .flat_map(|(subject, ReferrerDigests { sbom, report }, platform)| {
@@ -258,14 +260,19 @@ fn fit(status: &mut BuildStatus) {
             .iter_mut()
             .for_each(|base| cut(&mut base.reference, MAX_REFERENCE));
     }
-    for policy in status.verdict.iter_mut().flat_map(|verdict| &mut verdict.policies) {
+    fit_judged(&mut status.verdict, &mut status.scan, &mut status.failure);
+}
+
+/// The same of what every status has whose image is judged.
+pub(crate) fn fit_judged(verdict: &mut Option<Verdict>, scan: &mut Option<ScanStatus>, failure: &mut Option<Failure>) {
+    for policy in verdict.iter_mut().flat_map(|verdict| &mut verdict.policies) {
         policy.causes.truncate(MAX_CAUSES);
         policy.causes.iter_mut().for_each(|cause| cut(cause, MAX_CAUSE));
     }
-    if let Some(scan) = &mut status.scan {
+    if let Some(scan) = scan {
         cut(&mut scan.scanner, MAX_SCANNER);
     }
-    if let Some(failure) = &mut status.failure {
+    if let Some(failure) = failure {
         cut(&mut failure.reason, MAX_REASON);
         cut(&mut failure.message, MAX_FAILURE);
         cut(&mut failure.next, MAX_NEXT);

@@ -1,16 +1,20 @@
 //! Which jobs nobody needs any more. Owners do not cross namespaces, so jobs in the work namespace are not collected
 //! with their build; and they have no time to live, so that no result vanishes before it was read.
 
-use imagefactory_crds::names::{LABEL_BUILD, LABEL_BUILD_UID, LABEL_TENANT, tenant_namespace};
+use imagefactory_crds::names::{LABEL_BUILD_UID, LABEL_TENANT, tenant_namespace};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
+
+use crate::work::{self, Work};
 
 /// How old a job must be before its build's absence is believed: watches bring builds and jobs apart.
 const GRACE: SignedDuration = SignedDuration::from_mins(1);
 
-/// The build that a job was made for, as its labels name it.
+/// The build or scan that a job was made for, as its labels name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MadeFor {
+    /// Whether it is a Build or an ImageScan.
+    pub work: Work,
     /// Namespace of the Build.
     pub namespace: String,
     /// Name of the Build.
@@ -37,13 +41,15 @@ pub enum Superfluous {
     Expired,
 }
 
-/// The build that a job was made for; none for a job that is not ours.
+/// The build or scan that a job was made for; none for a job that is not ours.
 #[must_use]
 pub fn made_for(job: &Job) -> Option<MadeFor> {
     let labels = job.metadata.labels.as_ref()?;
+    let (work, name) = work::made_for(labels)?;
     Some(MadeFor {
+        work,
         namespace: tenant_namespace(labels.get(LABEL_TENANT)?),
-        name: labels.get(LABEL_BUILD)?.clone(),
+        name: name.clone(),
         uid: labels.get(LABEL_BUILD_UID)?.clone(),
     })
 }
@@ -72,6 +78,7 @@ pub fn superfluous(
 
 #[cfg(test)]
 mod tests {
+    use imagefactory_crds::names::LABEL_BUILD;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
     use super::*;

@@ -22,6 +22,9 @@ use crate::reference::{ImageName, lies_under};
 use crate::settings::Settings;
 use crate::step::{AppliedPolicy, StepSource};
 
+/// Reason: who asked is not known.
+pub const REQUESTER_UNKNOWN: &str = "RequesterUnknown";
+
 /// The objects that a Build refers to, as they were found.
 #[derive(Clone, Copy, Debug)]
 pub struct References<'a> {
@@ -143,7 +146,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    pub(super) fn denial(reason: &'static str, message: &str, next: &str) -> Self {
+    pub(crate) fn denial(reason: &'static str, message: &str, next: &str) -> Self {
         Self {
             reason,
             class: None,
@@ -165,12 +168,28 @@ impl Refusal {
         Self::withheld(&entitlement::archived(project))
     }
 
+    /// Nobody knows who asked.
+    #[must_use]
+    pub fn requester_unknown() -> Self {
+        let message = "Nobody knows who asked for this build: it has no annotation imagefactory.dev/requested-by, which the \
+                       webhook sets when a Build is created.";
+        let next = "Create a new Build, while the webhook answers.";
+        Self::denial(REQUESTER_UNKNOWN, message, next)
+    }
+
+    /// Whether entitlement is what refuses it, and nothing that may come yet.
+    #[must_use]
+    pub fn is_denial(&self) -> bool {
+        self.class.is_none() && !self.may_heal
+    }
+
     /// What the webhook would deny, in the same words.
-    fn withheld(withheld: &Withheld) -> Self {
+    #[must_use]
+    pub fn withheld(withheld: &Withheld) -> Self {
         Self::denial(withheld.code.as_str(), &withheld.message, withheld.remediation)
     }
 
-    pub(super) fn failure(class: FailureClass, reason: &'static str, message: String, next: &str) -> Self {
+    pub(crate) fn failure(class: FailureClass, reason: &'static str, message: String, next: &str) -> Self {
         Self {
             class: Some(class),
             message,
@@ -178,7 +197,7 @@ impl Refusal {
         }
     }
 
-    pub(super) fn not_found(reason: &'static str, message: String, next: &str) -> Self {
+    pub(crate) fn not_found(reason: &'static str, message: String, next: &str) -> Self {
         Self {
             may_heal: true,
             ..Self::failure(FailureClass::Source, reason, message, next)
@@ -208,7 +227,7 @@ pub fn validate(build: &Build, references: References<'_>, settings: &Settings) 
     } = choose_source(&spec, &lost)?;
     let timeout = choose_timeout(build, &spec, settings)?;
     let (output_image, output_prefixes) = choose_output(&spec, &identity, tenant, settings)?;
-    let policies = choose_policies(&spec, project, tenant, references.policies, settings)?;
+    let policies = choose_policies(spec.policy_ref.as_ref(), project, tenant, references.policies, settings)?;
     sources::check(&source, method, &policies)?;
     Ok(Validated {
         method,
@@ -464,9 +483,9 @@ fn choose_output(
     }
 }
 
-/// The tenant's policy, or the chart's default, always; the project's and the build's beside it.
-fn choose_policies(
-    spec: &BuildSpec,
+/// The tenant's policy, or the chart's default, always; the project's and the run's own beside it.
+pub(crate) fn choose_policies(
+    own: Option<&LocalRef>,
     project: &Project,
     tenant: &Tenant,
     policies: &BTreeMap<String, ImagePolicySpec>,
@@ -487,7 +506,7 @@ fn choose_policies(
         ));
     };
     let mut wanted = vec![of_tenant];
-    for more in [project.spec.policy_ref.as_ref(), spec.policy_ref.as_ref()]
+    for more in [project.spec.policy_ref.as_ref(), own]
         .into_iter()
         .flatten()
         .map(name_of)
@@ -529,7 +548,7 @@ fn choose_pulls(
 }
 
 /// What goes away, if anything does.
-fn leaving(tenant: &Tenant, namespace_leaves: bool) -> Option<Leaving> {
+pub(crate) fn leaving(tenant: &Tenant, namespace_leaves: bool) -> Option<Leaving> {
     let of_tenant = tenant.metadata.deletion_timestamp.as_ref().map(|_| Leaving::Tenant);
     if namespace_leaves {
         Some(Leaving::Namespace)
@@ -539,7 +558,7 @@ fn leaving(tenant: &Tenant, namespace_leaves: bool) -> Option<Leaving> {
 }
 
 /// What the Tenant itself says of why it is not ready.
-fn not_in_place(tenant: &Tenant) -> Option<String> {
+pub(crate) fn not_in_place(tenant: &Tenant) -> Option<String> {
     let status = tenant.status.as_ref();
     let ready = status.and_then(|status| conditions::find(&status.conditions, conditions::READY));
     let has_namespace = status.is_some_and(|status| status.namespace.is_some());
@@ -555,7 +574,7 @@ fn name_of(reference: &LocalRef) -> String {
 }
 
 /// Reads `1h30m`.
-fn parse_duration(text: &DurationText) -> Result<SignedDuration, Refusal> {
+pub(crate) fn parse_duration(text: &DurationText) -> Result<SignedDuration, Refusal> {
     text.parse::<SignedDuration>()
         .ok()
         .filter(|duration| *duration >= SignedDuration::from_secs(10) && *duration <= SignedDuration::from_hours(24))

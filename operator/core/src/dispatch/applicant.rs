@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::{Application, BuildId, Claim, Holding, claim, demand_after_staging, demand_of_build};
 use crate::build::validated::Validated;
 use crate::settings::Settings;
+use crate::work::Work;
 
 /// The build as the queue knows it; none for an object that is no tenant's.
 #[must_use]
@@ -18,6 +19,7 @@ pub fn id_of(build: &Build) -> Option<Arc<BuildId>> {
         tenant: tenant.into(),
         name: build.metadata.name.as_deref()?.into(),
         uid: build.metadata.uid.as_deref()?.into(),
+        work: Work::Build,
     }))
 }
 

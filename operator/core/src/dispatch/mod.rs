@@ -28,6 +28,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use crate::work::Work;
+
 /// A build, as the queue knows it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BuildId {
@@ -37,6 +39,8 @@ pub struct BuildId {
     pub name: Arc<str>,
     /// Uid of the Build.
     pub uid: Arc<str>,
+    /// Whether it is a Build, or an ImageScan, which takes a slot like one.
+    pub work: Work,
 }
 
 /// What a tenant may have at a time, and how its turns weigh.

@@ -31,12 +31,14 @@ impl Ticket {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::work::Work;
 
     fn ticket(name: &str, second: i64, priority: i32) -> Ticket {
         let id = BuildId {
             tenant: "acme".into(),
             name: name.into(),
             uid: name.into(),
+            work: Work::Build,
         };
         let since = Timestamp::from_second(second).unwrap();
         Ticket::new(Arc::new(id), since, priority, SignedDuration::from_secs(60))

@@ -49,6 +49,7 @@ fn application(tenant: usize, number: usize, priority: i32, cpu: u64) -> Applica
         tenant: TENANTS[tenant].into(),
         name: format!("{number:05}").into(),
         uid: format!("{number:05}").into(),
+        work: Work::Build,
     };
     Application {
         id: Arc::new(id),
@@ -192,7 +193,7 @@ proptest! {
         queue.open();
         let name = |tenant: usize| format!("t{tenant}");
         let make = |tenant: usize, number: usize| {
-            let id = BuildId { tenant: name(tenant).into(), name: "b".into(), uid: format!("{tenant}-{number}").into() };
+            let id = BuildId { tenant: name(tenant).into(), name: "b".into(), uid: format!("{tenant}-{number}").into(), work: Work::Build };
             Application {
                 id: Arc::new(id),
                 turn: 1,

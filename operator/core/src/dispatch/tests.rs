@@ -27,6 +27,7 @@ fn application(tenant: &str, number: usize) -> Application {
         tenant: tenant.into(),
         name: format!("b{number}").into(),
         uid: format!("{tenant}-{number}").into(),
+        work: Work::Build,
     };
     Application {
         id: Arc::new(id),

@@ -12,9 +12,9 @@ pub use status::{requested_by, status};
 
 use std::time::Duration;
 
+use imagefactory_crds::admission::entitlement::{Withheld, may, not_archived, registered};
 use imagefactory_crds::denial::Denial;
-use imagefactory_crds::entitlement::OnboardingPolicy;
-use imagefactory_crds::quarantine_request::entitled;
+use imagefactory_crds::entitlement::{Capability, OnboardingPolicy};
 use imagefactory_crds::sor_record::{NotRegistered, check::counts_until};
 use imagefactory_crds::{Project, QuarantineRequest, SorRecord, Tenant};
 use jiff::{SignedDuration, Timestamp};
@@ -32,7 +32,7 @@ pub const RECORD_NOT_VERIFIED: &str = "RecordNotVerified";
 /// Reason: its user withdrew the request.
 pub const WITHDRAWN: &str = "Withdrawn";
 /// Reason: who asked is not known.
-pub const REQUESTER_UNKNOWN: &str = "RequesterUnknown";
+pub const REQUESTER_UNKNOWN: &str = crate::build::REQUESTER_UNKNOWN;
 /// Reason: the project does not exist.
 pub const PROJECT_NOT_FOUND: &str = "ProjectNotFound";
 
@@ -85,6 +85,20 @@ pub enum Verdict {
         /// What is wrong with the record, if that is it.
         registration: Option<NotRegistered>,
     },
+}
+
+impl Verdict {
+    /// Quota refuses it.
+    #[must_use]
+    pub fn over_quota(withheld: Withheld) -> Self {
+        failed(Denial::from(withheld).into())
+    }
+
+    /// Whether the request begins to wait for approval with this, and is to be counted.
+    #[must_use]
+    pub fn lets_in(&self, request: &QuarantineRequest) -> bool {
+        matches!(self, Self::Pending { .. } | Self::Held(_)) && !was_pending(request)
+    }
 }
 
 /// A cause, for programs and for people.
@@ -144,18 +158,18 @@ pub fn look_again(situation: Situation<'_>, verdict: &Verdict) -> Option<Duratio
 fn judge(situation: Situation<'_>) -> Result<Verdict, Verdict> {
     let Situation { request, now, .. } = situation;
     let tenant = situation.tenant.ok_or_else(|| lacks(situation, homeless(request)))?;
+    entitled(situation, tenant, None)?;
+    let project = situation.project.ok_or_else(|| lacks(situation, no_project(request)))?;
+    entitled(situation, tenant, Some(project))?;
+    let id = request.spec.sor_record_id.as_deref();
+    let name = tenant.metadata.name.as_deref().unwrap_or_default();
+    let record = registered(name, id, situation.records.iter().copied(), now)
+        .map_err(|(cause, denial)| not_registered(situation, cause, denial))?;
     if situation.stamps_requester && requested_by(situation).is_none() {
         let message = "Nobody knows who made this request: it has no annotation imagefactory.dev/requested-by, which the \
                        webhook sets when a request is made. Create a new QuarantineRequest.";
         return Err(failed(Reason::new(REQUESTER_UNKNOWN, message)));
     }
-    entitled::capability(tenant, situation.onboarding).map_err(|denial| failed(denial.into()))?;
-    let project = situation.project.ok_or_else(|| lacks(situation, no_project(request)))?;
-    entitled::not_archived(project).map_err(|denial| failed(denial.into()))?;
-    let id = request.spec.sor_record_id.as_deref();
-    let name = tenant.metadata.name.as_deref().unwrap_or_default();
-    let record = entitled::registered(name, id, situation.records.iter().copied(), now)
-        .map_err(|(cause, denial)| not_registered(situation, cause, denial))?;
     if let Some(policy) = request.spec.policy_ref.as_ref().filter(|_| !situation.has_policy) {
         return Err(lacks(situation, no_policy(&policy.name)));
     }
@@ -166,6 +180,19 @@ fn judge(situation: Situation<'_>) -> Result<Verdict, Verdict> {
     Ok(Verdict::Pending {
         until: counts_until(record),
     })
+}
+
+/// What the webhook asks too, by the same functions. The tenant's part needs no project.
+fn entitled(situation: Situation<'_>, tenant: &Tenant, project: Option<&Project>) -> Result<(), Verdict> {
+    let denied = |withheld| failed(Denial::from(withheld).into());
+    may(
+        Capability::QuarantineRequest,
+        Some(tenant),
+        project,
+        situation.onboarding,
+    )
+    .map_err(denied)?;
+    project.map_or(Ok(()), not_archived).map_err(denied)
 }
 
 fn not_registered(situation: Situation<'_>, cause: NotRegistered, denial: Denial) -> Verdict {

@@ -1,15 +1,12 @@
 //! What a request's status says at each moment (product.md, Status).
 
 use imagefactory_crds::QuarantineRequestStatus;
+use imagefactory_crds::admission::known_requester;
 use imagefactory_crds::conditions::{self, ConditionStatus, READY, RECONCILING, STALLED, SUCCEEDED, Statement};
-use imagefactory_crds::names::ANNOTATION_REQUESTED_BY;
 use imagefactory_crds::quarantine_request::RequestPhase;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{PENDING_APPROVAL, Reason, Situation, Verdict, WITHDRAWN};
-
-/// What crds/src/quarantine_request/status.rs admits.
-const MAX_REQUESTER: usize = 512;
 
 use ConditionStatus::{False, True, Unknown};
 
@@ -19,18 +16,12 @@ const WAITS: Moment = (Unknown, Unknown, RECONCILING);
 const FOR_NOW: Moment = (Unknown, False, RECONCILING);
 const ENDED: Moment = (False, False, STALLED);
 
-/// Who asked: as it was copied before, else as the webhook stamped it. Nobody, where no webhook does: anybody could have
-/// written that.
+/// Who asked, as far as that is known.
 #[must_use]
 pub fn requested_by(situation: Situation<'_>) -> Option<String> {
     let status = situation.request.status.as_ref();
-    if let Some(known) = status.and_then(|status| status.requested_by.clone()) {
-        return Some(known);
-    }
-    let annotations = situation.request.metadata.annotations.as_ref();
-    let stamped = annotations.and_then(|annotations| annotations.get(ANNOTATION_REQUESTED_BY))?;
-    let is_usable = situation.stamps_requester && !stamped.is_empty() && stamped.chars().count() <= MAX_REQUESTER;
-    is_usable.then(|| stamped.clone())
+    let copied = status.and_then(|status| status.requested_by.as_deref());
+    known_requester(situation.request, copied, situation.stamps_requester)
 }
 
 /// The status that says what became of the request.

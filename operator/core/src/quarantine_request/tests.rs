@@ -357,6 +357,8 @@ fn with_the_webhook_nothing_is_done_for_nobody() {
     for nobody in [World::new(), stamped(""), stamped(&"a".repeat(513))] {
         let nobody = nobody.with(|world| world.stamps_requester = true);
         assert_eq!(nobody.fails_with(), REQUESTER_UNKNOWN);
+        let nor_entitled = nobody.tenant(|tenant| tenant.capabilities = None);
+        assert_eq!(nor_entitled.fails_with(), "tenant_capability_not_entitled");
     }
 }
 

@@ -1,11 +1,14 @@
 //! What a tenant uses: counted from what the watches and the queue know, without a request.
 
+use imagefactory_crds::admission::quota::Limited;
 use imagefactory_crds::usage::{Slots, Usage};
 use imagefactory_crds::{Build, Tenant, TenantSettingsSpec};
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::dispatch::limits;
 use crate::project::count;
+use crate::quota::is_refused;
 use crate::settings::Settings;
 use crate::tenant_settings::membership;
 
@@ -20,6 +23,10 @@ pub struct Used<'a> {
     pub builds: &'a [&'a Build],
     /// Number of its projects.
     pub projects: usize,
+    /// Number of its QuarantineRequests that have not come to their end.
+    pub open_requests: usize,
+    /// The time.
+    pub now: Timestamp,
     /// Slots that its builds have taken.
     pub slots: u32,
     /// What the platform decided.
@@ -40,8 +47,28 @@ pub fn usage(used: Used<'_>) -> Usage {
         },
         members: membership(used.settings_spec.unwrap_or(&nothing), used.tenant).subjects,
         projects: u32::try_from(used.projects).unwrap_or(u32::MAX),
+        builds_last_hour: Limited::BuildsPerHour.limit(used.tenant).map(|_| last_hour(used)),
+        open_quarantine_requests: Limited::OpenQuarantineRequests
+            .limit(used.tenant)
+            .map(|_| u32::try_from(used.open_requests).unwrap_or(u32::MAX)),
         last_build_time: used.builds.iter().filter_map(created).max().map(Time),
     }
+}
+
+/// Those that quota refused do not count.
+fn last_hour(used: Used<'_>) -> u32 {
+    let is_recent = |build: &&&Build| {
+        let created = build.metadata.creation_timestamp.as_ref();
+        created.is_some_and(|created| used.now.duration_since(created.0) < SignedDuration::from_hours(1))
+    };
+    let recent = used.builds.iter().filter(is_recent);
+    u32::try_from(recent.filter(|build| !is_refused(build)).count()).unwrap_or(u32::MAX)
+}
+
+/// Whether time alone will change it.
+#[must_use]
+pub fn is_ageing(usage: &Usage) -> bool {
+    usage.builds_last_hour.is_some_and(|builds| builds > 0)
 }
 
 /// Whether more will happen without another event about it: a slot is given back a moment after its build has ended.
@@ -73,6 +100,8 @@ mod tests {
         let (mut tenant, settings) = (fixtures::tenant(), fixtures::settings());
         tenant.spec.quota = Some(Quota {
             concurrent_builds: Some(4),
+            builds_per_hour: Some(9),
+            open_quarantine_requests: Some(5),
             ..Quota::default()
         });
         let running = serde_json::json!({"startTime": "2026-01-01T00:00:00Z"});
@@ -103,11 +132,17 @@ mod tests {
             settings_spec: Some(&spec),
             builds: &builds,
             projects: 2,
+            open_requests: 2,
+            now: "2026-01-03T00:30:00Z".parse().unwrap(),
             slots: 1,
             settings: &settings,
         });
+        assert_eq!(
+            (usage.builds_last_hour, usage.open_quarantine_requests),
+            (Some(1), Some(2))
+        );
         insta::assert_yaml_snapshot!(usage);
-        assert!(is_moving(&usage));
+        assert!(is_moving(&usage) && is_ageing(&usage));
     }
 
     #[test]
@@ -118,6 +153,8 @@ mod tests {
             settings_spec: None,
             builds: &[],
             projects: 0,
+            open_requests: 0,
+            now: Timestamp::UNIX_EPOCH,
             slots: 0,
             settings: &settings,
         });
@@ -125,6 +162,6 @@ mod tests {
             (usage.members, usage.slots.limit, usage.last_build_time.clone()),
             (3, None, None)
         );
-        assert!(!is_moving(&usage));
+        assert!(!is_moving(&usage) && !is_ageing(&usage) && usage.builds_last_hour.is_none());
     }
 }

@@ -112,7 +112,8 @@ async fn once(action: &Action, build: &Build, context: &Context, unseen: &Unseen
     Ok(write)
 }
 
-async fn perform(action: &Action, context: &Context) -> Result<Write, ApplyError> {
+/// Carries one action out; safe to repeat.
+pub(in crate::controllers) async fn perform(action: &Action, context: &Context) -> Result<Write, ApplyError> {
     match action {
         Action::CreatePod(pod) => create(&**pod, context).await,
         Action::CreateJob(job) => create(&**job, context).await,

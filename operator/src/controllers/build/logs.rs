@@ -17,45 +17,93 @@ use crate::context::Context;
 /// How soon to look again at a build whose end was held back, if nothing wakes it.
 const HELD: Duration = Duration::from_secs(1);
 
-/// The plan, with the logs that are kept.
+/// A status that tells of logs.
+pub(in crate::controllers) trait Told: Clone + PartialEq {
+    /// Whether it says that the run has ended.
+    fn is_settled(&self) -> bool;
+    /// The logs that it tells of.
+    fn logs(&mut self) -> &mut Option<KeptLogs>;
+}
+
+impl Told for BuildStatus {
+    fn is_settled(&self) -> bool {
+        is_settled(Some(self))
+    }
+
+    fn logs(&mut self) -> &mut Option<KeptLogs> {
+        &mut self.logs
+    }
+}
+
+/// The logs of a run.
+pub(in crate::controllers) struct Of<'a> {
+    /// Uid of the Build or ImageScan.
+    pub(in crate::controllers) uid: &'a str,
+    /// Where its logs lie, beneath all logs.
+    pub(in crate::controllers) directory: String,
+    /// What its status says is kept.
+    pub(in crate::controllers) recorded: Option<&'a KeptLogs>,
+}
+
+/// The plan of a build, with the logs that are kept.
 pub(super) fn complete(plan: Plan, situation: Situation<'_>, context: &Context) -> Plan {
     let build = situation.build;
     let Some(identity) = Identity::of(build).filter(|_| build.metadata.deletion_timestamp.is_none()) else {
         return plan;
     };
     let current = build.status.as_ref();
-    let recorded = current.and_then(|status| status.logs.as_ref());
-    look(situation, recorded, context);
+    let of = Of {
+        uid: &identity.uid,
+        directory: directory(&identity.tenant, &identity.project, &identity.uid),
+        recorded: current.and_then(|status| status.logs.as_ref()),
+    };
+    let observed = situation.observed;
+    let of_jobs = [&observed.scan, &observed.publish].into_iter().flatten();
+    let views = observed.pod.iter().chain(of_jobs.filter_map(|job| job.pod.as_ref()));
+    look(views, of.recorded, context);
+    with_kept(plan, &of, current, context)
+}
+
+/// The plan of whatever run, with the logs that are kept.
+pub(in crate::controllers) fn with_kept<S: Told>(
+    plan: Plan<S>,
+    of: &Of<'_>,
+    current: Option<&S>,
+    context: &Context,
+) -> Plan<S> {
     let keeper = &context.keeper;
-    let location = keeper
-        .archive()
-        .location(&directory(&identity.tenant, &identity.project, &identity.uid));
-    let logs = merged(recorded, &keeper.kept(&identity.uid), &location);
+    let location = keeper.archive().location(&of.directory);
+    let logs = merged(of.recorded, &keeper.kept(of.uid), &location);
+    let was_settled = current.is_some_and(S::is_settled);
     match (&plan.status, current) {
         (Some(planned), _) if Some(planned) != current => {
-            let ends = is_settled(Some(planned)) && !is_settled(current);
-            if ends && keeper.is_busy(&identity.uid) && keeper.await_all(&identity.uid) {
+            let ends = planned.is_settled() && !was_settled;
+            if ends && keeper.is_busy(of.uid) && keeper.await_all(of.uid) {
                 return held_back(plan);
             }
-            if is_settled(Some(planned)) {
-                let _ = keeper.await_all(&identity.uid);
+            if planned.is_settled() {
+                let _ = keeper.await_all(of.uid);
             }
             with_logs(plan, logs)
         }
         // One write for all that came after the end.
-        (_, Some(status)) if is_settled(current) && !keeper.await_all(&identity.uid) && status.logs != logs => Plan {
-            status: Some(BuildStatus { logs, ..status.clone() }),
-            ..plan
-        },
+        (_, Some(status)) if was_settled && !keeper.await_all(of.uid) && of.recorded != logs.as_ref() => with_logs(
+            Plan {
+                status: Some(status.clone()),
+                ..plan
+            },
+            logs,
+        ),
         _ => plan,
     }
 }
 
 /// Has the keeper take in what ended, before its own watch may have.
-fn look(situation: Situation<'_>, recorded: Option<&KeptLogs>, context: &Context) {
-    let observed = situation.observed;
-    let of_jobs = [&observed.scan, &observed.publish].into_iter().flatten();
-    let views = observed.pod.iter().chain(of_jobs.filter_map(|job| job.pod.as_ref()));
+pub(in crate::controllers) fn look<'a>(
+    views: impl Iterator<Item = &'a PodView>,
+    recorded: Option<&KeptLogs>,
+    context: &Context,
+) {
     for PodView { namespace, name, .. } in views {
         if let Some(pod) = context.stores.pods.get(&ObjectRef::new(name).within(namespace)) {
             context.keeper.look(&pod, recorded);
@@ -63,7 +111,7 @@ fn look(situation: Situation<'_>, recorded: Option<&KeptLogs>, context: &Context
     }
 }
 
-fn held_back(plan: Plan) -> Plan {
+fn held_back<S>(plan: Plan<S>) -> Plan<S> {
     Plan {
         status: None,
         then: Vec::new(),
@@ -73,11 +121,11 @@ fn held_back(plan: Plan) -> Plan {
     }
 }
 
-fn with_logs(plan: Plan, logs: Option<KeptLogs>) -> Plan {
-    Plan {
-        status: plan.status.map(|status| BuildStatus { logs, ..status }),
-        ..plan
+fn with_logs<S: Told>(mut plan: Plan<S>, logs: Option<KeptLogs>) -> Plan<S> {
+    if let Some(status) = &mut plan.status {
+        *status.logs() = logs;
     }
+    plan
 }
 
 #[cfg(test)]

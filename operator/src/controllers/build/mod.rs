@@ -3,13 +3,14 @@
 //! What is done and why, `imagefactory_core::build` decides. This module reads what a decision needs, carries the plan
 //! out, and reports.
 
-mod act;
+pub(in crate::controllers) mod act;
 mod ended;
 mod error;
-mod logs;
+pub(in crate::controllers) mod logs;
 mod observe;
+mod quota;
 mod report;
-mod unseen;
+pub(in crate::controllers) mod unseen;
 mod watches;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::context::Context;
 use crate::runner::{self, Outcome};
 use crate::watches::Hubs;
 
+use quota::Quotas;
 use unseen::Unseen;
 
 pub use error::BuildError;
@@ -44,16 +46,22 @@ pub async fn run(context: Arc<Context>, hubs: Hubs, stop: CancellationToken) {
         .also_on(context.dispatcher.wakes())
         .also_on(context.keeper.woken());
     let unseen = Arc::new(Unseen::default());
-    let reconcile = move |build, context| reconcile(build, context, unseen.clone());
+    let quotas = Arc::new(Quotas::default());
+    let reconcile = move |build, context| reconcile(build, context, unseen.clone(), quotas.clone());
     runner::run(wiring, context, stop, reconcile).await;
 }
 
-async fn reconcile(build: Arc<Build>, context: Arc<Context>, unseen: Arc<Unseen>) -> Result<Outcome, BuildError> {
-    if unseen.is_outdated(&build) {
+async fn reconcile(
+    build: Arc<Build>,
+    context: Arc<Context>,
+    unseen: Arc<Unseen>,
+    quotas: Arc<Quotas>,
+) -> Result<Outcome, BuildError> {
+    if unseen.is_outdated(&*build) {
         return Ok(Outcome::waiting().again_after(UNSEEN));
     }
     let namespace = build.namespace().unwrap_or_default();
-    match pass(build, &context, &unseen).await {
+    match pass(build, &context, &unseen, &quotas).await {
         // Nothing can be made in it any more, and the Build goes with it.
         Err(error) if error.is_of_leaving_namespace(observe::goes_away(&namespace, &context)) => {
             Ok(Outcome::waiting().again_after(LEAVING))
@@ -62,8 +70,8 @@ async fn reconcile(build: Arc<Build>, context: Arc<Context>, unseen: Arc<Unseen>
     }
 }
 
-async fn pass(build: Arc<Build>, context: &Context, unseen: &Unseen) -> Result<Outcome, BuildError> {
-    let _pass = context.dispatcher.pass(&build);
+async fn pass(build: Arc<Build>, context: &Context, unseen: &Unseen, quotas: &Quotas) -> Result<Outcome, BuildError> {
+    let _pass = context.dispatcher.pass(&*build);
     // Reads; only a pod that should be there and is not is asked for at the API server, and what a rerun runs.
     let observed = observe::observe(&build, context).await?;
     if is_settled(build.status.as_ref()) {
@@ -72,6 +80,7 @@ async fn pass(build: Arc<Build>, context: &Context, unseen: &Unseen) -> Result<O
     let mut found = observe::references(&build, context);
     observe::read_inputs(&mut found, &build, context).await?;
     let validated = validate(&build, found.references(), &context.settings);
+    let validated = quotas.judge(validated, (&build, &observed), found.references().tenant, context);
     let situation = Situation {
         build: &build,
         validated: &validated,

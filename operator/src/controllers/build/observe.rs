@@ -91,16 +91,16 @@ async fn pod(build: &Build, identity: &Identity, context: &Context) -> Result<Op
 }
 
 /// The job with its pod. Jobs and pods come by two watches: of a job that has failed and whose pod the store does not
-/// show, the API server is asked for it, since why it failed, and so whether it is tried again, only the pod says.
+/// show, the API server is asked for it, since why it failed, and so whether it is tried again, only the pod says. So it
+/// is of a job that is to be ended: one whose pod began meanwhile is ended by its pod, which keeps the log.
 async fn judged(
     job: Option<JobView>,
     build: &Build,
     identity: &Identity,
     context: &Context,
 ) -> Result<Option<JobView>, BuildError> {
-    let is_riddle = |job: &JobView| job.pod.is_none() && matches!(job.ended, Some(JobEnd::Failed { .. }));
     let Some(mut job) = job else { return Ok(None) };
-    if !is_riddle(&job) || is_settled(build.status.as_ref()) || job.build_uid.as_deref() != Some(&identity.uid) {
+    if !is_riddle(&job, build) || job.build_uid.as_deref() != Some(&identity.uid) {
         return Ok(Some(job));
     }
     let pods: Api<Pod> = Api::namespaced(context.client.clone(), &job.namespace);
@@ -114,6 +114,18 @@ async fn judged(
         .max_by_key(|pod| pod.metadata.creation_timestamp.as_ref().map(|time| time.0));
     job.pod = newest.map(PodView::of);
     Ok(Some(job))
+}
+
+fn is_riddle(job: &JobView, build: &Build) -> bool {
+    let settled = is_settled(build.status.as_ref());
+    match &job.ended {
+        Some(JobEnd::Failed { .. }) => job.pod.is_none() && !settled,
+        Some(_) => false,
+        None => {
+            let has_begun = |pod: &PodView| pod.has_node || pod.has_ended();
+            (settled || build.spec.cancelled) && !job.deleting && !job.pod.as_ref().is_some_and(has_begun)
+        }
+    }
 }
 
 /// The job of that stage: in the work namespace, or in the tenant's where its own credential publishes.

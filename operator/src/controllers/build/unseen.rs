@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use imagefactory_crds::Build;
 use kube::ResourceExt;
 use tokio::time::Instant;
 
@@ -17,9 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Entries from which on what is older than that is forgotten: those of builds that were deleted.
 const MANY: usize = 1024;
 
-/// What this process wrote and the watches have not shown yet, by the build's uid.
+/// What this process wrote and the watches have not shown yet, by the uid of the build or scan.
 #[derive(Default)]
-pub(super) struct Unseen {
+pub(in crate::controllers) struct Unseen {
     /// The version that a status was written over.
     over: Mutex<Notes>,
     /// The job that was made last.
@@ -30,27 +29,27 @@ type Notes = HashMap<String, (String, Instant)>;
 
 impl Unseen {
     /// Whether this process has written a newer status than the watch has shown.
-    pub(super) fn is_outdated(&self, build: &Build) -> bool {
-        is_noted(&self.over, build, build.metadata.resource_version.as_deref())
+    pub(in crate::controllers) fn is_outdated<K: ResourceExt>(&self, build: &K) -> bool {
+        is_noted(&self.over, build, build.resource_version().as_deref())
     }
 
     /// A status was written, on what is known of the build.
-    pub(super) fn wrote(&self, build: &Build) {
-        note(&self.over, build, build.metadata.resource_version.clone());
+    pub(in crate::controllers) fn wrote<K: ResourceExt>(&self, build: &K) {
+        note(&self.over, build, build.resource_version());
     }
 
     /// Whether this process made that job a moment ago.
-    pub(super) fn has_made(&self, build: &Build, job: &str) -> bool {
+    pub(in crate::controllers) fn has_made<K: ResourceExt>(&self, build: &K, job: &str) -> bool {
         is_noted(&self.jobs, build, Some(job))
     }
 
     /// A job was made for the build.
-    pub(super) fn made(&self, build: &Build, job: String) {
+    pub(in crate::controllers) fn made<K: ResourceExt>(&self, build: &K, job: String) {
         note(&self.jobs, build, Some(job));
     }
 }
 
-fn is_noted(notes: &Mutex<Notes>, build: &Build, text: Option<&str>) -> bool {
+fn is_noted(notes: &Mutex<Notes>, build: &impl ResourceExt, text: Option<&str>) -> bool {
     let uid = build.uid().unwrap_or_default();
     let mut notes = lock(notes);
     let Some((noted, at)) = notes.get(&uid) else {
@@ -63,7 +62,7 @@ fn is_noted(notes: &Mutex<Notes>, build: &Build, text: Option<&str>) -> bool {
     is_so
 }
 
-fn note(notes: &Mutex<Notes>, build: &Build, text: Option<String>) {
+fn note(notes: &Mutex<Notes>, build: &impl ResourceExt, text: Option<String>) {
     let (Some(uid), Some(text)) = (build.uid(), text) else {
         return;
     };
@@ -80,6 +79,8 @@ fn lock(notes: &Mutex<Notes>) -> MutexGuard<'_, Notes> {
 
 #[cfg(test)]
 mod tests {
+    use imagefactory_crds::Build;
+
     use super::*;
 
     fn build(uid: &str, version: &str) -> Build {

@@ -2,6 +2,7 @@
 
 mod error;
 mod observe;
+mod quota;
 mod watches;
 
 #[cfg(test)]
@@ -22,6 +23,8 @@ use crate::context::Context;
 use crate::runner::{self, Outcome};
 use crate::watches::Hubs;
 
+use quota::Quotas;
+
 pub use error::QuarantineRequestError;
 
 /// How soon to look again after the request turned out to have changed since it was read.
@@ -31,10 +34,16 @@ const WHEN_LEFT_ALONE: Duration = Duration::from_secs(60);
 
 /// Runs the controller until `stop`.
 pub async fn run(context: Arc<Context>, hubs: Hubs, stop: CancellationToken) {
+    let quotas = Arc::new(Quotas::default());
+    let reconcile = move |request, context| reconcile(request, context, quotas.clone());
     runner::run(watches::wiring(&hubs), context, stop, reconcile).await;
 }
 
-async fn reconcile(request: Arc<QuarantineRequest>, context: Arc<Context>) -> Result<Outcome, QuarantineRequestError> {
+async fn reconcile(
+    request: Arc<QuarantineRequest>,
+    context: Arc<Context>,
+    quotas: Arc<Quotas>,
+) -> Result<Outcome, QuarantineRequestError> {
     // Reads: stores alone.
     let observed = observe::observe(&request, &context);
     let records = observed.records();
@@ -42,6 +51,7 @@ async fn reconcile(request: Arc<QuarantineRequest>, context: Arc<Context>) -> Re
     let Some(verdict) = decide(situation) else {
         return Ok(Outcome::waiting().again_after(WHEN_LEFT_ALONE));
     };
+    let verdict = quotas.judge(verdict, situation, &context);
     let status = status(situation, &verdict);
     // Writes.
     let api: Api<QuarantineRequest> = Api::namespaced(context.client.clone(), &request.namespace().unwrap_or_default());

@@ -55,7 +55,7 @@ pub(super) fn cluster() -> (Server, Hubs) {
 }
 
 async fn judged(server: &Server, request: &QuarantineRequest) -> Outcome {
-    reconcile(Arc::new(request.clone()), server.context.clone())
+    reconcile(Arc::new(request.clone()), server.context.clone(), Arc::default())
         .await
         .unwrap()
 }

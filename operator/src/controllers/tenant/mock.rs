@@ -9,7 +9,6 @@ use imagefactory_core::settings::Settings;
 use jiff::Timestamp;
 use kube::Client;
 use kube::client::Body;
-use kube::core::DeserializeGuard;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::watcher::Event;
 use serde::Serialize;
@@ -17,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::metrics::Metrics;
+use crate::watches::Guarded;
 use crate::watches::{Hub, Hubs, Watched};
 
 /// The time in tests.
@@ -158,12 +158,12 @@ impl Server {
 
 /// A watch shows this object.
 pub(in crate::controllers) fn show<K: Watched + Debug>(hub: &Hub<K>, object: K) {
-    assert_eq!(hub.take(Event::Apply(DeserializeGuard(Ok(object)))), None);
+    assert_eq!(hub.take(Event::Apply(Guarded(Ok(object)))), None);
 }
 
 /// A watch shows that this object is gone.
 pub(in crate::controllers) fn hide<K: Watched + Debug>(hub: &Hub<K>, object: K) {
-    assert_eq!(hub.take(Event::Delete(DeserializeGuard(Ok(object)))), None);
+    assert_eq!(hub.take(Event::Delete(Guarded(Ok(object)))), None);
 }
 
 fn settings() -> Settings {

@@ -7,6 +7,7 @@ use std::fmt::Debug;
 use imagefactory_core::build::names::Stage;
 use imagefactory_core::build::{JobView, PodView};
 use imagefactory_core::dispatch::{Claim, claim};
+use imagefactory_core::image_scan;
 use imagefactory_core::tenant::deletion::Remains;
 use imagefactory_core::tenant::home::{is_terminating, tenant_of};
 use imagefactory_core::tenant::observed::Observed;
@@ -58,7 +59,7 @@ fn observed(namespace: Option<Namespace>, remains: Remains) -> Observed {
     }
 }
 
-/// Builds that run, as far as this process knows; none before the queue is open. A build that was granted its slot runs:
+/// Builds and scans that run, as far as this process knows; none before the queue is open. A build that was granted its slot runs:
 /// its pod may be about to be made.
 fn running(tenant: &str, context: &Context) -> Option<u32> {
     let slots = context.dispatcher.slots_of(tenant)?;
@@ -68,7 +69,13 @@ fn running(tenant: &str, context: &Context) -> Option<u32> {
         build.metadata.namespace.as_deref() == Some(&namespace)
             && matches!(claim(build.status.as_ref()), Claim::Holds { .. })
     });
-    Some(slots.max(u32::try_from(holds.count()).unwrap_or(u32::MAX)))
+    let scans = context.stores.image_scans.state();
+    let scanning = scans.iter().filter(|scan| {
+        scan.metadata.namespace.as_deref() == Some(&namespace)
+            && matches!(image_scan::claim(scan.status.as_ref()), Claim::Holds { .. })
+    });
+    let running = holds.count() + scanning.count();
+    Some(slots.max(u32::try_from(running).unwrap_or(u32::MAX)))
 }
 
 /// Builds of which a pod or a job lives.

@@ -13,10 +13,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use imagefactory_core::project::throttle::{Due, PAUSE};
-use imagefactory_core::tenant::usage::{Used, is_moving, usage};
+use imagefactory_core::tenant::usage::{Used, is_ageing, is_moving, usage};
 use imagefactory_crds::names::{TENANT_SETTINGS, tenant_namespace};
 use imagefactory_crds::usage::Usage;
-use imagefactory_crds::{Build, Project, Tenant, TenantSettings, TenantSettingsStatus, TenantStatus};
+use imagefactory_crds::{
+    Build, Project, QuarantineRequest, Tenant, TenantSettings, TenantSettingsStatus, TenantStatus,
+};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 use tokio_util::sync::CancellationToken;
@@ -31,6 +33,9 @@ pub use error::UsageError;
 
 /// How soon to look again while it is not known what runs.
 const SOON: Duration = Duration::from_secs(1);
+
+/// How soon to look again at what is counted by the hour.
+const AGEING: Duration = Duration::from_secs(60);
 
 /// Runs the controller until `stop`.
 pub async fn run(context: Arc<Context>, hubs: Hubs, stop: CancellationToken) {
@@ -67,6 +72,8 @@ async fn reconcile(tenant: Arc<Tenant>, context: Arc<Context>, ledger: Arc<Ledge
     };
     Ok(if is_moving(&counted) || written.contains(&Write::Outdated) {
         outcome.again_after(PAUSE.unsigned_abs())
+    } else if is_ageing(&counted) {
+        outcome.again_after(AGEING)
     } else {
         outcome
     })
@@ -86,9 +93,19 @@ fn count(tenant: &Tenant, settings: Option<&TenantSettings>, slots: u32, context
         settings_spec: settings.map(|settings| &settings.spec),
         builds: &builds,
         projects: projects.iter().filter(is_here).count(),
+        open_requests: open_requests(&namespace, context),
+        now: context.now(),
         slots,
         settings: &context.settings,
     })
+}
+
+fn open_requests(namespace: &str, context: &Context) -> usize {
+    let requests = context.stores.quarantine_requests.state();
+    let is_here = |request: &&Arc<QuarantineRequest>| request.metadata.namespace.as_deref() == Some(namespace);
+    let here = requests.iter().filter(is_here);
+    here.filter(|request| !request.status.as_ref().is_some_and(|status| status.is_settled()))
+        .count()
 }
 
 /// Only into a status that is there: what else stands in it is its own controller's, and stays as it was read.

@@ -15,6 +15,7 @@ pub(super) fn wiring(hubs: &Hubs) -> Wiring<Tenant> {
         .only(move |tenant| news.is_news(tenant))
         .also_on(hubs.builds.leads_to(|build| tenant_of(&*build)))
         .also_on(hubs.projects.leads_to(|project| tenant_of(&*project)))
+        .also_on(hubs.quarantine_requests.leads_to(|request| tenant_of(&*request)))
         .also_on(hubs.tenant_settings.leads_to(|settings| tenant_of(&*settings)))
 }
 

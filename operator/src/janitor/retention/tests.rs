@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use imagefactory_crds::retention::Retention;
 use jiff::{SignedDuration, Timestamp};
-use kube::core::DeserializeGuard;
 use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::testing::{self, Server, object, server};
+use crate::watches::Guarded;
 use crate::watches::Hubs;
 
 const BUILDS: &str = "DELETE /apis/imagefactory.dev/v1alpha1/namespaces/tenant-acme/builds";
@@ -44,7 +44,7 @@ impl World {
             "apiVersion": "imagefactory.dev/v1alpha1", "kind": "TenantSettings",
             "metadata": {"name": "settings", "namespace": "tenant-acme"}, "spec": {},
         }));
-        let settings = Event::Apply(DeserializeGuard(Ok(settings)));
+        let settings = Event::Apply(Guarded(Ok(settings)));
         world.hubs.tenant_settings.take(settings);
         world
     }
@@ -52,9 +52,7 @@ impl World {
     fn see_project(&self, spec: &Value) {
         let mut project = testing::project("web", 1);
         project["spec"] = spec.clone();
-        self.hubs
-            .projects
-            .take(Event::Apply(DeserializeGuard(Ok(object(project)))));
+        self.hubs.projects.take(Event::Apply(Guarded(Ok(object(project)))));
     }
 
     /// A build with a generated name that failed at this hour.
@@ -73,7 +71,7 @@ impl World {
         for (key, value) in change.as_object().unwrap() {
             build["status"][key] = value.clone();
         }
-        self.hubs.builds.take(Event::Apply(DeserializeGuard(Ok(object(build)))));
+        self.hubs.builds.take(Event::Apply(Guarded(Ok(object(build)))));
     }
 
     fn see_pod_of(&self, build: &str) {
@@ -81,7 +79,7 @@ impl World {
             json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "tenant-acme",
             "uid": "p", "labels": {"imagefactory.dev/build-uid": build}}}),
         );
-        self.hubs.pods.take(Event::Apply(DeserializeGuard(Ok(pod))));
+        self.hubs.pods.take(Event::Apply(Guarded(Ok(pod))));
     }
 
     /// A round in which these builds are removed, in this order, and nothing else is asked.
@@ -141,7 +139,7 @@ async fn what_the_project_says_comes_before_the_chart_and_an_unseen_project_lose
     world.see_project(&json!({"retention": {"maxAge": "999h"}}));
     world.removes(&["bbbbb"]).await;
     let gone = object(testing::project("web", 2));
-    world.hubs.projects.take(Event::Delete(DeserializeGuard(Ok(gone))));
+    world.hubs.projects.take(Event::Delete(Guarded(Ok(gone))));
     world.removes(&[]).await;
 }
 

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use kube::core::DeserializeGuard;
 use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::testing::{self, Server, object, server};
+use crate::watches::Guarded;
 use crate::watches::Hubs;
 
 const JOBS: &str = "/apis/batch/v1/namespaces/image-factory-work/jobs";
@@ -48,7 +48,7 @@ impl World {
                 "repository": "r.example.com/staging/acme/builds/web/b",
                 "digest": format!("sha256:{}", "a".repeat(64)), "size": 1}},
         }));
-        self.hubs.builds.take(Event::Apply(DeserializeGuard(Ok(build))));
+        self.hubs.builds.take(Event::Apply(Guarded(Ok(build))));
     }
 
     fn later(&mut self) {

@@ -72,6 +72,6 @@ pub fn check(event: &AuditEvent, now: Timestamp) -> Result<(), CheckError> {
     Ok(())
 }
 
-fn is_key(text: &str) -> bool {
+pub(super) fn is_key(text: &str) -> bool {
     text.len() <= MAX_KEY && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }

@@ -5,16 +5,42 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use imagefactory_crds::audit::{AuditEvent, EventKind, WRITE_WINDOW_SECONDS};
 use sqlx::{Database, Encode, QueryBuilder, Type};
 
+use super::check::is_key;
 use super::decide::Known;
 use super::fold::{Fold, Rules, Window, window_of};
-use crate::db::{Tx, on_tx};
+use crate::db::{Tx, on_pool, on_tx};
 use crate::error::StoreError;
+use crate::store::Reader;
 
 /// A row of `folds`: key, start of the window, sample, count, first and last time, when it closes.
 pub(super) type FoldRow = (String, i64, String, i64, i64, i64, i64);
 
+/// Where ids are: of entries, and of what was folded.
+const IDS: [&str; 2] = ["SELECT id FROM audit WHERE id", "SELECT id FROM folded WHERE id"];
+
 /// Columns of a [`FoldRow`].
 pub(super) const FOLD_COLUMNS: &str = "fold_key, window_start, sample, count, first_time, last_time, closes";
+
+impl Reader {
+    /// Which of these ids are of events that are stored: as an entry, or counted in one.
+    ///
+    /// # Errors
+    /// When the database can't be asked.
+    pub async fn known(&self, ids: &[String]) -> Result<Vec<String>, StoreError> {
+        // What can be no id is stored nowhere, and not every database takes it as text.
+        let ids: BTreeSet<&str> = ids.iter().map(String::as_str).filter(|id| is_key(id)).collect();
+        let mut known = Vec::new();
+        if ids.is_empty() {
+            return Ok(known);
+        }
+        for table in IDS {
+            let rows: Vec<(String,)> =
+                on_pool!(&self.pool, pool => listed(table, &ids, "").build_query_as().fetch_all(pool).await?);
+            known.extend(rows.into_iter().map(|(id,)| id));
+        }
+        Ok(known)
+    }
+}
 
 pub(super) async fn load(tx: &mut Tx, events: &[AuditEvent], rules: Rules) -> Result<Known, StoreError> {
     let mut known = Known::default();
@@ -22,7 +48,7 @@ pub(super) async fn load(tx: &mut Tx, events: &[AuditEvent], rules: Rules) -> Re
     if ids.is_empty() {
         return Ok(known);
     }
-    for table in ["SELECT id FROM audit WHERE id", "SELECT id FROM folded WHERE id"] {
+    for table in IDS {
         let rows: Vec<(String,)> = on_tx!(tx, c => listed(table, &ids, "").build_query_as().fetch_all(c).await?);
         known.ids.extend(rows.into_iter().map(|(id,)| id));
     }

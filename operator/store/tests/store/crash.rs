@@ -15,7 +15,11 @@ on_both!(twenty_kills_lose_nothing_that_was_acknowledged_and_double_nothing);
 
 const URL: &str = "IMAGEFACTORY_TEST_STORE";
 const ROUND: &str = "IMAGEFACTORY_TEST_ROUND";
-const KILLS: usize = 20;
+
+/// How often, which `make soak` sets higher.
+fn kills() -> usize {
+    std::env::var("IMAGEFACTORY_KILLS").map_or(20, |kills| kills.parse().unwrap())
+}
 
 fn event(id: &str) -> AuditEvent {
     // Two of three are a flood.
@@ -71,7 +75,7 @@ fn run_and_kill(url: &str, round: usize) -> (BTreeSet<String>, BTreeSet<String>)
     let mut child = child(url, round);
     let output = child.stdout.take().unwrap();
     let (mut tried, mut acknowledged) = (BTreeSet::new(), BTreeSet::new());
-    let until = 3 + 7 * round;
+    let until = 3 + 7 * (round % 20);
     let mut batches = 0;
     let mut lines = BufReader::new(output).lines();
     while let Some(Ok(line)) = lines.next() {
@@ -98,7 +102,7 @@ fn run_and_kill(url: &str, round: usize) -> (BTreeSet<String>, BTreeSet<String>)
 async fn twenty_kills_lose_nothing_that_was_acknowledged_and_double_nothing(db: Db) {
     db.store().await.close().await;
     let mut all = BTreeSet::new();
-    for round in 0..KILLS {
+    for round in 0..kills() {
         let url = db.url.clone();
         let killed = tokio::task::spawn_blocking(move || run_and_kill(&url, round));
         let (tried, acknowledged) = killed.await.unwrap();

@@ -14,6 +14,7 @@ on_both!(
     a_fold_keeps_only_what_all_of_it_share,
     windows_that_ended_while_nobody_was_there_are_closed_at_start,
     folded_events_are_forgotten_after_their_time_and_not_before,
+    who_asks_is_told_which_ids_are_stored_or_folded,
     counters_are_the_same_after_a_restart,
     a_batch_with_a_bad_event_stores_none_of_it,
     hostile_text_is_kept_as_it_is,
@@ -123,6 +124,20 @@ async fn folded_events_are_forgotten_after_their_time_and_not_before(db: Db) {
         assert_eq!(store.append(flood.clone()).await.unwrap().stored, new, "{clock}");
         store.close().await;
     }
+}
+
+async fn who_asks_is_told_which_ids_are_stored_or_folded(db: Db) {
+    let store = db.store().await;
+    store
+        .append((0..5).map(|number| folding(&format!("n{number}"), 5)).collect())
+        .await
+        .unwrap();
+    let ids: Vec<_> = ["n0", "n4", "none", "'", "\0", "n0"].map(str::to_owned).into();
+    let reader = db.reader().await;
+    let mut known = reader.known(&ids).await.unwrap();
+    known.sort();
+    assert_eq!(known, ["n0", "n4"], "an entry, and one that was folded");
+    assert!(reader.known(&[]).await.unwrap().is_empty());
 }
 
 async fn counters_are_the_same_after_a_restart(db: Db) {

@@ -27,7 +27,12 @@ pub fn narrow(uri: &Uri, tenant: &str, version: Option<&str>) -> Result<Uri, Box
     } else if is_kind("sorrecords") {
         // No scenario has one.
         add("fieldSelector=metadata.name%3Dnone");
-    } else if is_kind("quarantinerequests") || is_kind("builds") || is_kind("projects") || is_kind("tenantsettings") {
+    } else if is_kind("quarantinerequests")
+        || is_kind("imagescans")
+        || is_kind("builds")
+        || is_kind("projects")
+        || is_kind("tenantsettings")
+    {
         narrowed = path.replace(crds, &format!("{crds}/namespaces/{namespace}"));
     } else if path == format!("{rbac}/rolebindings") {
         narrowed = path.replace(rbac, &format!("{rbac}/namespaces/{namespace}"));

@@ -8,6 +8,7 @@ mod texts;
 
 pub use texts::{build, project, tenant};
 
+use imagefactory_crds::names::LABEL_STAGE;
 use serde_json::Value;
 
 use crate::outcome::Outcome;
@@ -81,6 +82,8 @@ pub enum When {
     Is(&'static str, &'static str, &'static str, Value),
     /// There is a value at that pointer.
     Has(&'static str, &'static str, &'static str),
+    /// A pod of that stage is on a node.
+    OnNode(&'static str),
 }
 
 impl When {
@@ -103,6 +106,11 @@ impl When {
             Self::None(kind) => seen.all(kind).is_empty(),
             Self::Has(kind, name, pointer) => !at(seen, kind, name, pointer).is_null(),
             Self::Is(kind, name, pointer, value) => at(seen, kind, name, pointer) == *value,
+            Self::OnNode(stage) => {
+                let of_stage = |pod: &Value| pod["metadata"]["labels"][LABEL_STAGE] == *stage;
+                let mut pods = seen.all("pods").into_iter();
+                pods.any(|pod| of_stage(&pod) && pod["spec"]["nodeName"].is_string())
+            }
         }
     }
 }

@@ -29,7 +29,8 @@ fn cancelled() -> Vec<Scenario> {
         hangs("cancelled while building", "build", Outcome::Hangs).step(When::Phase("b", "Building"), cancel("b")),
         hangs("cancelled while no node takes it", "build", Outcome::NoNode)
             .step(When::Phase("b", "Preparing"), cancel("b")),
-        hangs("cancelled while scanning", "scan", Outcome::Hangs).step(When::Phase("b", "Scanning"), cancel("b")),
+        // By its pod and not by the phase: that is written before there is a job, and a cancel may come in between.
+        hangs("cancelled while scanning", "scan", Outcome::Hangs).step(When::OnNode("scan"), cancel("b")),
         hangs("cancelled while publishing, too late", "publish", Outcome::Waits)
             .step(When::Phase("b", "Publishing"), cancel("b")),
         hangs("cancelled after its end", "build", Outcome::Good).step(When::Phase("b", "Succeeded"), cancel("b")),

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use imagefactory_core::policy::{self, Evidence, PlatformVerdict};
 use imagefactory_core::scan::{Report as ScanReport, Sbom, ServerVersion};
-use imagefactory_core::step::{EvaluateStep, Evaluated, StepFailure};
+use imagefactory_core::step::{EvaluateStep, Evaluated, Resolved, StepFailure};
 use imagefactory_crds::build::{FailureClass, ReferrerDigests, Verdict};
 use jiff::Timestamp;
 
@@ -20,7 +20,9 @@ use crate::ca::Roots;
 use crate::failure::{failure, registry_failure};
 use crate::manifest::Descriptor;
 use crate::places::Places;
-use crate::registry::{Artifact, Blob, Credentials, Digest, Payload, Registry, RegistryError, Repository, Subject};
+use crate::registry::{
+    Artifact, Blob, Credentials, Digest, Payload, Registry, RegistryError, Repository, Subject, chain,
+};
 use evidence::{Gathered, Read};
 use status::{Scanned, fit};
 
@@ -43,6 +45,7 @@ struct Image {
 /// # Errors
 /// The step is not what it must be, or the evidence can't be attached to an image.
 pub async fn run(step: &EvaluateStep, places: &Places, roots: &Roots) -> Result<Evaluated, StepFailure> {
+    let step = &named(step, places)?;
     let images = images(step)?;
     let server = server::version(&step.server_url, roots).await;
     let mut verdicts = Vec::new();
@@ -58,7 +61,13 @@ pub async fn run(step: &EvaluateStep, places: &Places, roots: &Roots) -> Result<
             continue;
         };
         let referrers = attach(step, places, roots, &image.digest, pair).await;
-        let referrers = referrers.map_err(|error| registry_failure(FailureClass::Scan, &error))?;
+        let referrers = match referrers {
+            Err(error) if step.may_lack_referrers && forbids(&error) => {
+                tracing::warn!(error = chain(&error), "SBOM and report are not attached");
+                None
+            }
+            referrers => Some(referrers.map_err(|error| registry_failure(FailureClass::Scan, &error))?),
+        };
         scanned.push(Scanned::new(image, pair, referrers));
     }
     let verdict = policy::combine(&verdicts);
@@ -77,6 +86,27 @@ pub async fn run(step: &EvaluateStep, places: &Places, roots: &Roots) -> Result<
             .flatten(),
         verdict,
     }))
+}
+
+/// The step with what `resolve` found, where it did.
+fn named(step: &EvaluateStep, places: &Places) -> Result<EvaluateStep, StepFailure> {
+    if !step.resolved {
+        return Ok(step.clone());
+    }
+    let Resolved { digest, platforms } = crate::resolve::found(places)?;
+    Ok(EvaluateStep {
+        digest,
+        platforms,
+        ..step.clone()
+    })
+}
+
+/// Whether the registry says that the credential may not write there. That it can't be asked is something else.
+fn forbids(error: &RegistryError) -> bool {
+    matches!(
+        error,
+        RegistryError::Unauthorized { .. } | RegistryError::NoCredential { .. } | RegistryError::Rejected { .. }
+    )
 }
 
 fn images(step: &EvaluateStep) -> Result<Vec<Image>, StepFailure> {

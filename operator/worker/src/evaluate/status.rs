@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{Image, Pair};
 
-/// An image with whole evidence, which is attached to it.
+/// An image with whole evidence, which is attached to it where the registry allows that.
 #[derive(Debug)]
 pub(super) struct Scanned {
     scan: PlatformScan,
@@ -18,7 +18,7 @@ pub(super) struct Scanned {
 }
 
 impl Scanned {
-    pub(super) fn new(image: &Image, (report, sbom): Pair<'_>, referrers: ReferrerDigests) -> Self {
+    pub(super) fn new(image: &Image, (report, sbom): Pair<'_>, referrers: Option<ReferrerDigests>) -> Self {
         Self {
             scan: PlatformScan {
                 platform: image.platform.clone(),
@@ -53,7 +53,7 @@ pub(super) fn of(images: &[Scanned], server: Option<&ServerVersion>, single: boo
             .map(|image| image.scan.vulnerabilities)
             .fold(SeverityCounts::default(), highest),
         packages: images.iter().map(|image| image.scan.packages).max().unwrap_or(0),
-        referrers: single.then(|| first.scan.referrers.clone()),
+        referrers: first.scan.referrers.clone().filter(|_| single),
         platforms: if single {
             Vec::new()
         } else {

@@ -81,7 +81,7 @@ fn four_images_and_four_policies_fit_with_large_numbers() {
             digest: Digest::of(&[number]).as_str().into(),
             vulnerabilities: counts,
             packages: 99_999,
-            referrers: scan.referrers.clone().unwrap(),
+            referrers: scan.referrers.clone(),
         })
         .collect();
     scan.vulnerabilities = counts;

@@ -87,7 +87,7 @@ impl From<ScanError> for StepFailure {
 /// # Errors
 /// The scanner failed for one of them.
 pub async fn run(step: &ScanStep, places: &Places) -> Result<Scanned, StepFailure> {
-    let images = images(step)?;
+    let images = images(&named(step, places)?)?;
     for (number, image) in images.iter().enumerate() {
         let folder = places.reports().join(number.to_string());
         // What an earlier run left must not be taken for this one's.
@@ -97,6 +97,22 @@ pub async fn run(step: &ScanStep, places: &Places) -> Result<Scanned, StepFailur
         tracing::info!(image, "image is scanned");
     }
     Ok(Scanned { images: images.len() })
+}
+
+/// The step with the digests that `resolve` found, where it did.
+fn named(step: &ScanStep, places: &Places) -> Result<ScanStep, StepFailure> {
+    if !step.resolved {
+        return Ok(step.clone());
+    }
+    let found = crate::resolve::found(places)?;
+    let digests = match found.platforms.as_slice() {
+        [] => vec![found.digest],
+        images => images.iter().map(|image| image.digest.0.clone()).collect(),
+    };
+    Ok(ScanStep {
+        digests,
+        ..step.clone()
+    })
 }
 
 /// Names that are nothing but a repository and a digest: none can be taken for an option.

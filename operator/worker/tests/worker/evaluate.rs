@@ -49,6 +49,8 @@ impl Scene {
                 repository: name,
                 digest,
                 platforms: Vec::new(),
+                resolved: false,
+                may_lack_referrers: false,
                 credential_prefix: prefix,
                 policies: vec![policy("none-critical", Some(0))],
                 server_url: format!("http://127.0.0.1:{port}"),
@@ -397,7 +399,8 @@ async fn each_image_of_an_index_is_judged_by_its_own_evidence() {
             .await
             .unwrap();
         let listed: Vec<_> = listed.iter().map(Digest::as_str).collect();
-        assert_eq!(listed, [found.referrers.sbom.as_str(), found.referrers.report.as_str()]);
+        let referrers = found.referrers.as_ref().unwrap();
+        assert_eq!(listed, [referrers.sbom.as_str(), referrers.report.as_str()]);
     }
     scene.step.policies[0].spec.max_vulnerabilities = Some(SeverityLimits {
         high: Some(0),

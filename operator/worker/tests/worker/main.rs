@@ -15,6 +15,7 @@ mod publish;
 mod push;
 mod real_registry;
 mod referrers;
+mod resolve;
 mod scan;
 mod support;
 mod transfer;

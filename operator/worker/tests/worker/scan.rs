@@ -29,6 +29,7 @@ impl Scene {
         let step = ScanStep {
             repository: "r.example.com/staging/acme/shop/web".to_owned(),
             digests: vec![Digest::of(b"one").to_string(), Digest::of(b"two").to_string()],
+            resolved: false,
             server_url: "http://trivy:4954".to_owned(),
             timeout_seconds: 1800,
         };

@@ -1,5 +1,7 @@
 //! Pieces that pods of a build share: volumes, mounts, security contexts, literal text.
 
+use std::collections::BTreeMap;
+
 use imagefactory_crds::common::{ResourceList, Resources};
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
@@ -198,7 +200,7 @@ pub(super) fn platform_ca() -> Volume {
 pub(super) fn requirements(resources: &Resources) -> ResourceRequirements {
     let amounts = |list: Option<&ResourceList>| {
         let list = list?;
-        let amounts: std::collections::BTreeMap<String, Quantity> = [
+        let amounts: BTreeMap<String, Quantity> = [
             ("cpu", &list.cpu),
             ("memory", &list.memory),
             ("ephemeral-storage", &list.ephemeral_storage),
@@ -242,10 +244,27 @@ pub(super) fn job(
     owner: Option<OwnerReference>,
     pod: PodSpec,
 ) -> Job {
-    let labels = build.identity.labels(stage);
+    let identity = &build.identity;
+    job_of(
+        identity.object_name(stage),
+        identity.labels(stage),
+        namespace,
+        owner,
+        pod,
+    )
+}
+
+/// The same by name and labels, for whatever it is made.
+pub(super) fn job_of(
+    name: String,
+    labels: BTreeMap<String, String>,
+    namespace: &str,
+    owner: Option<OwnerReference>,
+    pod: PodSpec,
+) -> Job {
     Job {
         metadata: ObjectMeta {
-            name: Some(build.identity.object_name(stage)),
+            name: Some(name),
             namespace: Some(namespace.to_owned()),
             labels: Some(labels.clone()),
             owner_references: owner.map(|owner| vec![owner]),

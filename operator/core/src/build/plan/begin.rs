@@ -27,6 +27,9 @@ pub(super) fn gate<'a>(situation: &Situation<'a>) -> Result<&'a Validated, Box<P
     if build.archived {
         return Err(Box::new(situation.refuses(&Refusal::archived(&build.identity.project))));
     }
+    if let Some(refusal) = asked_by_nobody(situation) {
+        return Err(Box::new(situation.refuses(&refusal)));
+    }
     if let Some(pause) = situation.until_retry() {
         return Err(Box::new(Plan {
             again: Some(pause),
@@ -37,6 +40,15 @@ pub(super) fn gate<'a>(situation: &Situation<'a>) -> Result<&'a Validated, Box<P
         return Err(Box::new(plan));
     }
     Ok(build)
+}
+
+/// Where the webhook stamps who asked, nothing is dispatched for nobody. What was dispatched before it did goes on, and
+/// is tried again: nobody but the operator writes that into its status.
+fn asked_by_nobody(situation: &Situation<'_>) -> Option<Refusal> {
+    let status = situation.build.status.as_ref();
+    let was_dispatched = status.is_some_and(|status| status.start_time.is_some());
+    let is_asked = situation.settings.stamps_requester && !was_dispatched;
+    (is_asked && situation.requested_by().is_none()).then(Refusal::requester_unknown)
 }
 
 fn waits_for_tenant(situation: &Situation<'_>, build: &Validated) -> Option<Plan> {

@@ -4,16 +4,14 @@ use imagefactory_crds::build::{
     Failure, FailureClass, Judgement, OutputStatus, Phase, ScanStatus, StagedImage, Verdict,
 };
 
-use imagefactory_crds::image_policy::Mode;
-
 use super::{Action, Plan, SOON, Situation, end_job};
-use crate::build::failure::{self, blank};
+use crate::build::failure::blank;
 use crate::build::objects;
-use crate::build::observed::{ContainerState, JobEnd, JobView, PodView};
+use crate::build::outcome::{Outcome, is_by_all, is_consistent, of_scan, outcome, stuck};
 use crate::build::status::Cause;
 use crate::build::validated::Validated;
 use crate::policy::scan_too_old;
-use crate::step::{Evaluated, Published, Report};
+use crate::step::{Evaluated, Published};
 
 /// The image is staged and being judged.
 pub(super) fn scan(situation: Situation<'_>, staged: &StagedImage) -> Plan {
@@ -46,7 +44,7 @@ pub(super) fn scan(situation: Situation<'_>, staged: &StagedImage) -> Plan {
         };
     };
     match outcome::<Evaluated>(job) {
-        Outcome::Running => match stuck(&situation, job) {
+        Outcome::Running => match stuck(job, situation.now, situation.settings) {
             Some(failure) => Plan {
                 actions: end_job(job).into_iter().collect(),
                 ..situation.unknown(failure)
@@ -72,11 +70,7 @@ fn judged(situation: Situation<'_>, build: &Validated, staged: &StagedImage, eva
             "Report this as a defect of Image Factory.",
         ));
     }
-    let judged_by_all = verdict.policies.len() == build.policies.len()
-        && verdict.policies.iter().zip(&build.policies).all(|(said, asked)| {
-            said.name.as_str() == asked.name && said.hash == asked.hash && said.mode == asked.spec.mode
-        });
-    if !judged_by_all {
+    if !is_by_all(&verdict, &build.policies) {
         return situation.judge_again();
     }
     let draft = situation.draft().with(|status| {
@@ -117,17 +111,15 @@ fn is_whole(scan: Option<&ScanStatus>, verdict: &Verdict, staged: &StagedImage) 
     };
     let scanned = scan.platforms.iter().map(|image| (&image.platform, &image.digest));
     scanned.eq(staged.platforms.iter().map(|image| (&image.platform, &image.digest)))
+        && (!verdict.publishable || has_evidence(scan))
 }
 
-/// Whether what is said of the whole follows from what each policy says.
-fn is_consistent(verdict: &Verdict) -> bool {
-    let publishable = !verdict.policies.is_empty()
-        && verdict.policies.iter().all(|policy| match policy.result {
-            Judgement::Pass => true,
-            Judgement::Fail => policy.mode == Mode::DryRun,
-            Judgement::Unknown => false,
-        });
-    publishable == verdict.publishable
+/// Whether SBOM and report are attached to every image: nothing is published without them.
+fn has_evidence(scan: &ScanStatus) -> bool {
+    match scan.platforms.as_slice() {
+        [] => scan.referrers.is_some(),
+        images => images.iter().all(|image| image.referrers.is_some()),
+    }
 }
 
 /// The image may be published and is being so. From here cancelling comes too late: the tag may have been set.
@@ -160,7 +152,7 @@ pub(super) fn publish(situation: Situation<'_>, staged: &StagedImage, verdict: &
         };
     };
     match outcome::<Published>(job) {
-        Outcome::Running => match stuck(&situation, job) {
+        Outcome::Running => match stuck(job, situation.now, situation.settings) {
             Some(failure) => Plan {
                 actions: end_job(job).into_iter().collect(),
                 ..situation.fails(failure)
@@ -228,80 +220,5 @@ pub(super) fn stale(why: &str) -> Failure {
         "EvidenceTooOld",
         format!("{why}."),
         "Create a new Build: its image is scanned anew.",
-    )
-}
-
-enum Outcome<T> {
-    Running,
-    Done(T),
-    Failed(Failure),
-}
-
-/// What keeps a job's pod from starting, once it had its time: as for the pod that builds, the scheduler and the kubelet
-/// have tried again and again meanwhile.
-fn stuck(situation: &Situation<'_>, job: &JobView) -> Option<Failure> {
-    let created = job.pod.as_ref().map_or(job.created, |pod| pod.created)?;
-    let waited = situation.now.duration_since(created).as_secs();
-    if waited < situation.settings.builds.pending_deadline_seconds {
-        return None;
-    }
-    match &job.pod {
-        Some(pod) => failure::of_waiting(pod),
-        None => Some(job_failure(
-            "NoPod",
-            "The job has no pod: something keeps the cluster from making it.",
-        )),
-    }
-}
-
-/// A container of the scan that broke off is the scanner's failure; what happened to its pod or node is not.
-fn of_scan(failure: Failure) -> Failure {
-    match failure.class {
-        FailureClass::Infrastructure if failure.container.is_some() => Failure {
-            class: FailureClass::Scan,
-            ..failure
-        },
-        _ => failure,
-    }
-}
-
-/// What came of a job whose last container is ours and writes a report.
-fn outcome<T: serde::de::DeserializeOwned>(job: &JobView) -> Outcome<T> {
-    match (&job.ended, &job.pod) {
-        // Job and pod come by two watches: the pod's end may not have been seen yet.
-        (None, _) | (Some(JobEnd::Complete), None) => Outcome::Running,
-        (Some(_), Some(pod)) if !pod.has_ended() && !pod.deleting => Outcome::Running,
-        (Some(JobEnd::Failed { .. }), Some(pod)) if pod.reason.as_deref() == Some("DeadlineExceeded") => {
-            Outcome::Failed(job_failure(
-                "DeadlineExceeded",
-                "The job ran longer than the platform lets it.",
-            ))
-        }
-        (Some(JobEnd::Complete), Some(pod)) => match report(pod) {
-            Some(Report::Done(done)) => Outcome::Done(done),
-            Some(Report::Failed(_)) | None => Outcome::Failed(failure::of_pod(pod)),
-        },
-        (Some(JobEnd::Failed { .. }), Some(pod)) => {
-            Outcome::Failed(failure::of_waiting(pod).unwrap_or_else(|| failure::of_pod(pod)))
-        }
-        (Some(JobEnd::Failed { reason, message }), None) => Outcome::Failed(job_failure(reason, message)),
-    }
-}
-
-fn report<T: serde::de::DeserializeOwned>(pod: &PodView) -> Option<Report<T>> {
-    match &pod.containers.last()?.state {
-        ContainerState::Ended {
-            exit_code: 0, message, ..
-        } => Report::decode(message),
-        ContainerState::Ended { .. } | ContainerState::Waiting { .. } | ContainerState::Running => None,
-    }
-}
-
-fn job_failure(reason: &str, message: &str) -> Failure {
-    blank(
-        FailureClass::Infrastructure,
-        reason,
-        message.to_owned(),
-        "Create a new Build to try again; if it happens again, tell a platform administrator.",
     )
 }

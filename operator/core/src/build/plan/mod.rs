@@ -36,13 +36,14 @@ const QUEUED: Duration = Duration::from_mins(5);
 /// How soon to try again what the API server had no room for: its count of what has ended comes late.
 const REFUSED: Duration = Duration::from_secs(5);
 
-/// What to do for a build, in this order: actions, status, then what rests on the status.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Plan {
+/// What to do for a build, or for another run whose status is `S`, in this order: actions, status, then what rests on
+/// the status.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan<S = BuildStatus> {
     /// Requests to the API server, in this order; each is safe to repeat.
     pub actions: Vec<Action>,
     /// Status to write, if it differs from what stands there.
-    pub status: Option<BuildStatus>,
+    pub status: Option<S>,
     /// Requests that wait until the status stands: a scan is never begun for a digest that is not recorded, nor a
     /// publish for a verdict that is not, so no crash can pair a verdict with another image.
     pub then: Vec<Action>,
@@ -50,6 +51,18 @@ pub struct Plan {
     pub note: Option<Note>,
     /// When to look again, if no watch tells sooner.
     pub again: Option<Duration>,
+}
+
+impl<S> Default for Plan<S> {
+    fn default() -> Self {
+        Self {
+            actions: Vec::new(),
+            status: None,
+            then: Vec::new(),
+            note: None,
+            again: None,
+        }
+    }
 }
 
 /// One request.
@@ -205,7 +218,7 @@ fn settled(situation: Situation<'_>) -> Plan {
 }
 
 /// Ends a job by ending its pod, whose log stays; without a pod there is nothing to keep.
-fn end_job(job: &JobView) -> Option<Action> {
+pub(crate) fn end_job(job: &JobView) -> Option<Action> {
     match &job.pod {
         Some(pod) if pod.has_ended() => None,
         Some(pod) if pod.has_node => building::end_pod(pod),
@@ -213,7 +226,7 @@ fn end_job(job: &JobView) -> Option<Action> {
     }
 }
 
-fn delete_job(job: &JobView) -> Option<Action> {
+pub(crate) fn delete_job(job: &JobView) -> Option<Action> {
     (!job.deleting).then(|| Action::DeleteJob {
         namespace: job.namespace.clone(),
         name: job.name.clone(),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use imagefactory_crds::admission::known_requester;
 use imagefactory_crds::build::{Failure, FailureClass, Judgement, Phase, Verdict};
 use imagefactory_crds::{Build, BuildStatus};
 use jiff::{SignedDuration, Timestamp};
@@ -53,10 +54,18 @@ impl Situation<'_> {
         }
     }
 
-    /// A draft that holds what the build runs: with the first status that is written once that is known.
+    /// Who asked, as far as that is known.
+    pub(super) fn requested_by(&self) -> Option<String> {
+        let status = self.build.status.as_ref();
+        let copied = status.and_then(|status| status.requested_by.as_deref());
+        known_requester(self.build, copied, self.settings.stamps_requester)
+    }
+
+    /// A draft that holds who asked and what the build runs: with the first status that is written once that is known.
     fn taken_on(&self) -> Draft {
         let resolved = self.validated.as_ref().ok().map(|build| &build.resolved);
         Draft::on(self.build.status.as_ref(), self.generation(), self.now).with(|status| {
+            status.requested_by = self.requested_by();
             status.resolved_spec = status.resolved_spec.take().or_else(|| resolved.cloned());
         })
     }

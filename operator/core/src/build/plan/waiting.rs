@@ -36,8 +36,10 @@ impl Situation<'_> {
         last: impl FnOnce(&Self, Failure) -> Plan,
     ) -> Plan {
         let retry = self.validated.as_ref().ok().and_then(|build| {
+            let status = self.build.status.as_ref();
             let attempt = Attempt {
-                status: self.build.status.as_ref(),
+                retries: status.map(|status| status.retries.as_slice()).unwrap_or_default(),
+                used_seconds: status.and_then(|status| status.used_seconds),
                 most: build.retries,
                 began: self.started(),
                 left: build.timeout,

@@ -9,12 +9,12 @@ use imagefactory_crds::build::Phase;
 use imagefactory_crds::conditions::{self, ConditionStatus, SUCCEEDED, Statement};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use kube::core::DeserializeGuard;
 use kube::runtime::watcher::Event;
 use serde_json::json;
 
 use super::*;
 use crate::testing::{self, object, server};
+use crate::watches::Guarded;
 use crate::watches::Hubs;
 
 struct World {
@@ -41,7 +41,7 @@ impl World {
                 {"name": "push", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": ended},
             ]},
         }));
-        hubs.pods.take(Event::Apply(DeserializeGuard(Ok(pod.clone()))));
+        hubs.pods.take(Event::Apply(Guarded(Ok(pod.clone()))));
         let build: Build = object(json!({
             "metadata": {"name": "hello", "namespace": "tenant-acme", "uid": "b", "generation": 1},
             "spec": {"projectRef": {"name": "web"}},

@@ -1,16 +1,16 @@
 //! What is asked of the API server because the stores may lag.
 
-use kube::core::DeserializeGuard;
 use kube::runtime::watcher::Event;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::testing::{context, object, server};
+use crate::watches::Guarded;
 use crate::watches::{Hub, Hubs, Watched};
 
 fn show<K: Watched + DeserializeOwned>(hub: &Hub<K>, value: Value) {
-    let _ = hub.take(Event::Apply(DeserializeGuard(Ok(object(value)))));
+    let _ = hub.take(Event::Apply(Guarded(Ok(object(value)))));
 }
 
 fn build() -> Build {
@@ -71,4 +71,25 @@ async fn nothing_is_asked_about_a_job_whose_pod_is_shown_or_that_did_not_fail() 
         assert_eq!(observed.scan.unwrap().pod.is_some(), with_pod);
         assert!(server.is_quiet_for(std::time::Duration::from_millis(20)).await);
     }
+}
+
+#[tokio::test]
+async fn whether_the_pod_of_a_job_that_is_to_be_ended_has_begun_is_asked_of_the_api_server() {
+    let (client, mut server) = server();
+    let hubs = Hubs::default();
+    show(&hubs.jobs, job("Suspended"));
+    let context = context(client, &hubs);
+    let mut build = build();
+    build.spec.cancelled = true;
+    let observing = tokio::spawn(async move { observe(&build, &context).await });
+    let asked = server.expect("GET /api/v1/namespaces/image-factory-work/pods").await;
+    let mut bound = pod();
+    bound["spec"] = json!({"nodeName": "n", "containers": []});
+    bound["status"] = json!({"phase": "Pending"});
+    asked.answer(200, &json!({"metadata": {}, "items": [bound]}));
+    let scan = observing.await.unwrap().unwrap().scan.unwrap();
+    assert!(
+        scan.pod.unwrap().has_node,
+        "it is ended by its pod, which keeps the log"
+    );
 }

@@ -99,6 +99,7 @@ impl Fetcher {
             Ok(outcome) => {
                 *failures = 0;
                 self.context.metrics.sor_fetched(outcome);
+                self.context.metrics.sor_heard(self.context.now().as_second());
                 interval
             }
             Err(error) => {

@@ -1,0 +1,108 @@
+//! What came of a job of ours, and whether what it says holds together: for every kind that has its images scanned.
+
+use imagefactory_crds::build::{Failure, FailureClass, Judgement, Verdict};
+use imagefactory_crds::image_policy::Mode;
+use jiff::Timestamp;
+
+use crate::build::failure::{self, blank};
+use crate::build::observed::{ContainerState, JobEnd, JobView, PodView};
+use crate::settings::Settings;
+use crate::step::{AppliedPolicy, Report};
+
+/// Whether what is said of the whole follows from what each policy says.
+pub(crate) fn is_consistent(verdict: &Verdict) -> bool {
+    let publishable = !verdict.policies.is_empty()
+        && verdict.policies.iter().all(|policy| match policy.result {
+            Judgement::Pass => true,
+            Judgement::Fail => policy.mode == Mode::DryRun,
+            Judgement::Unknown => false,
+        });
+    publishable == verdict.publishable
+}
+
+/// Whether those policies judged that apply, as they are now: one may have changed while the scan ran.
+pub(crate) fn is_by_all(verdict: &Verdict, policies: &[AppliedPolicy]) -> bool {
+    verdict.policies.len() == policies.len()
+        && verdict.policies.iter().zip(policies).all(|(said, asked)| {
+            said.name.as_str() == asked.name && said.hash == asked.hash && said.mode == asked.spec.mode
+        })
+}
+
+/// What came of a job.
+pub(crate) enum Outcome<T> {
+    /// It goes on, or its end was not seen in full yet.
+    Running,
+    /// Its last container told its result.
+    Done(T),
+    /// It came to a bad end.
+    Failed(Failure),
+}
+
+/// What keeps a job's pod from starting, once it had its time: as for the pod that builds, the scheduler and the kubelet
+/// have tried again and again meanwhile.
+pub(crate) fn stuck(job: &JobView, now: Timestamp, settings: &Settings) -> Option<Failure> {
+    let created = job.pod.as_ref().map_or(job.created, |pod| pod.created)?;
+    let waited = now.duration_since(created).as_secs();
+    if waited < settings.builds.pending_deadline_seconds {
+        return None;
+    }
+    match &job.pod {
+        Some(pod) => failure::of_waiting(pod),
+        None => Some(job_failure(
+            "NoPod",
+            "The job has no pod: something keeps the cluster from making it.",
+        )),
+    }
+}
+
+/// A container of the scan that broke off is the scanner's failure; what happened to its pod or node is not.
+pub(crate) fn of_scan(failure: Failure) -> Failure {
+    match failure.class {
+        FailureClass::Infrastructure if failure.container.is_some() => Failure {
+            class: FailureClass::Scan,
+            ..failure
+        },
+        _ => failure,
+    }
+}
+
+/// What came of a job whose last container is ours and writes a report.
+pub(crate) fn outcome<T: serde::de::DeserializeOwned>(job: &JobView) -> Outcome<T> {
+    match (&job.ended, &job.pod) {
+        // Job and pod come by two watches: the pod's end may not have been seen yet.
+        (None, _) | (Some(JobEnd::Complete), None) => Outcome::Running,
+        (Some(_), Some(pod)) if !pod.has_ended() && !pod.deleting => Outcome::Running,
+        (Some(JobEnd::Failed { .. }), Some(pod)) if pod.reason.as_deref() == Some("DeadlineExceeded") => {
+            Outcome::Failed(job_failure(
+                "DeadlineExceeded",
+                "The job ran longer than the platform lets it.",
+            ))
+        }
+        (Some(JobEnd::Complete), Some(pod)) => match report(pod) {
+            Some(Report::Done(done)) => Outcome::Done(done),
+            Some(Report::Failed(_)) | None => Outcome::Failed(failure::of_pod(pod)),
+        },
+        (Some(JobEnd::Failed { .. }), Some(pod)) => {
+            Outcome::Failed(failure::of_waiting(pod).unwrap_or_else(|| failure::of_pod(pod)))
+        }
+        (Some(JobEnd::Failed { reason, message }), None) => Outcome::Failed(job_failure(reason, message)),
+    }
+}
+
+fn report<T: serde::de::DeserializeOwned>(pod: &PodView) -> Option<Report<T>> {
+    match &pod.containers.last()?.state {
+        ContainerState::Ended {
+            exit_code: 0, message, ..
+        } => Report::decode(message),
+        ContainerState::Ended { .. } | ContainerState::Waiting { .. } | ContainerState::Running => None,
+    }
+}
+
+fn job_failure(reason: &str, message: &str) -> Failure {
+    blank(
+        FailureClass::Infrastructure,
+        reason,
+        message.to_owned(),
+        "Create a new Build to try again; if it happens again, tell a platform administrator.",
+    )
+}

@@ -1,0 +1,136 @@
+//! Whether quota lets a new Build in: asked of memory, once, before anything is done for it.
+
+use std::sync::{Mutex, PoisonError};
+
+use imagefactory_core::build::{Observed, Refusal, Validated};
+use imagefactory_core::quota::{Book, Existing};
+use imagefactory_crds::admission::quota::Limited;
+use imagefactory_crds::{Build, Tenant};
+
+use crate::context::Context;
+
+/// What counts a Build.
+const LIMITS: [Limited; 2] = [Limited::Builds, Limited::BuildsPerHour];
+
+/// Who was let in. One for as long as this process leads: what was let in before stands in statuses.
+#[derive(Default)]
+pub(super) struct Quotas(Mutex<Book>);
+
+impl Quotas {
+    /// What came of checking the build, or that quota refuses it. Entitlement comes first, and what was begun goes on.
+    pub(super) fn judge(
+        &self,
+        validated: Result<Validated, Refusal>,
+        (build, observed): (&Build, &Observed),
+        tenant: Option<&Tenant>,
+        context: &Context,
+    ) -> Result<Validated, Refusal> {
+        let is_denied = validated.as_ref().is_err_and(Refusal::is_denial);
+        let (Some(tenant), false) = (tenant, is_denied || is_begun(build, observed)) else {
+            return validated;
+        };
+        self.ask(build, tenant, context)?;
+        validated
+    }
+
+    fn ask(&self, build: &Build, tenant: &Tenant, context: &Context) -> Result<(), Refusal> {
+        let is_limited = LIMITS.iter().any(|limited| limited.limit(tenant).is_some());
+        let Some(one) = Existing::build(build).filter(|_| is_limited) else {
+            return Ok(());
+        };
+        // Read while nobody else is let in.
+        let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let builds = context.stores.builds.state();
+        let is_here = |other: &&std::sync::Arc<Build>| other.metadata.namespace == build.metadata.namespace;
+        let others: Vec<Existing> = builds
+            .iter()
+            .filter(is_here)
+            .filter_map(|other| Existing::build(other))
+            .collect();
+        book.ask(tenant, &LIMITS, (&one, &others), context.now())
+            .map_err(|withheld| Refusal::withheld(&withheld))
+    }
+}
+
+/// Whether its status says something, or its pod is there: then it was let in.
+fn is_begun(build: &Build, observed: &Observed) -> bool {
+    let is_seen = build
+        .status
+        .as_ref()
+        .is_some_and(|status| status.observed_generation >= 0);
+    let is_ours = |uid: Option<&str>| uid.is_some() && uid == build.metadata.uid.as_deref();
+    is_seen
+        || observed
+            .pod
+            .as_ref()
+            .is_some_and(|pod| is_ours(pod.build_uid.as_deref()))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::watches::Guarded;
+    use imagefactory_core::build::validate;
+    use imagefactory_crds::{TenantSpec, tenant::Quota};
+    use kube::runtime::watcher::Event;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::testing::{context, object, server};
+    use crate::watches::Hubs;
+
+    fn build(uid: &str, status: &Value) -> Build {
+        object(json!({
+            "apiVersion": "imagefactory.dev/v1alpha1", "kind": "Build",
+            "metadata": {
+                "name": uid, "namespace": "tenant-acme", "uid": uid, "resourceVersion": "1",
+                "creationTimestamp": "2026-01-01T00:00:00Z",
+            },
+            "spec": {"projectRef": {"name": "web"}}, "status": status,
+        }))
+    }
+
+    fn tenant() -> Tenant {
+        let quota = Quota {
+            builds: Some(1),
+            ..Quota::default()
+        };
+        let spec = TenantSpec {
+            quota: Some(quota),
+            ..TenantSpec::default()
+        };
+        Tenant::new("acme", spec)
+    }
+
+    #[tokio::test]
+    async fn one_build_too_many_is_refused_with_the_code_and_what_was_begun_goes_on() {
+        let (client, _server) = server();
+        let hubs = Hubs::default();
+        let unseen = json!({"observedGeneration": -1});
+        for uid in ["a", "b"] {
+            hubs.builds.take(Event::Apply(Guarded(Ok(build(uid, &unseen)))));
+        }
+        let context = context(client, &hubs);
+        let (quotas, tenant) = (Quotas::default(), tenant());
+        let judge = |build: &Build, observed: &Observed| {
+            let missing = imagefactory_core::build::References {
+                tenant: Some(&tenant),
+                tenant_settings: None,
+                project: None,
+                policies: &std::collections::BTreeMap::new(),
+                rerun_of: None,
+                inputs_of: None,
+                begun_with: None,
+                is_leaving: false,
+            };
+            let validated = validate(build, missing, &context.settings);
+            let judged = quotas.judge(validated, (build, observed), Some(&tenant), &context);
+            judged.map_or_else(|refusal| refusal.reason, |_| "")
+        };
+        let nothing = Observed::default();
+        assert_eq!(judge(&build("a", &unseen), &nothing), "ProjectNotFound", "it is let in");
+        assert_eq!(judge(&build("b", &unseen), &nothing), "quota_exceeded");
+        assert_eq!(judge(&build("a", &unseen), &nothing), "ProjectNotFound", "asked again");
+        let begun = json!({"observedGeneration": 1});
+        assert_eq!(judge(&build("c", &begun), &nothing), "ProjectNotFound");
+    }
+}

@@ -1,0 +1,133 @@
+//! What the controller of ImageScans asks of the API server, and in which order.
+
+use imagefactory_core::tenant::objects::namespace;
+use imagefactory_crds::tenant::Capabilities;
+use imagefactory_crds::{ImagePolicy, Project, ProjectSpec, Tenant, TenantSpec};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::controllers::tenant::mock::{Mock, Server, show};
+
+const SCAN: &str = "/apis/imagefactory.dev/v1alpha1/namespaces/tenant-acme/imagescans/nightly";
+const JOBS: &str = "/apis/batch/v1/namespaces/image-factory-work/jobs";
+
+fn scan() -> ImageScan {
+    serde_json::from_value(json!({
+        "apiVersion": "imagefactory.dev/v1alpha1", "kind": "ImageScan",
+        "metadata": {"name": "nightly", "namespace": "tenant-acme", "uid": "u", "generation": 1, "resourceVersion": "1"},
+        "spec": {"projectRef": {"name": "web"}, "image": "quay.io/acme/web:1", "policyRef": {"name": "strict"}},
+    }))
+    .unwrap()
+}
+
+/// A tenant in its place, which may scan or not, and its project.
+fn cluster(may_scan: bool) -> Hubs {
+    let hubs = Hubs::default();
+    let spec = TenantSpec {
+        capabilities: Some(Capabilities {
+            on_demand_image_scanning: Some(may_scan),
+            ..Capabilities::default()
+        }),
+        registries: vec!["quay.io/acme".into()],
+        policy_ref: Some(imagefactory_crds::common::LocalRef::to("strict")),
+        ..TenantSpec::default()
+    };
+    let mut tenant = Tenant::new("acme", spec);
+    tenant.metadata.uid = Some("tenant-uid".to_owned());
+    tenant.status = serde_json::from_value(json!({
+        "observedGeneration": 1, "namespace": "tenant-acme", "conditions": [{
+            "type": "Ready", "status": "True", "reason": "Ready", "message": "",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }],
+    }))
+    .unwrap();
+    show(&hubs.namespaces, namespace::namespace(&tenant));
+    show(&hubs.tenants, tenant);
+    let mut project = Project::new("web", ProjectSpec::default());
+    project.metadata.namespace = Some("tenant-acme".to_owned());
+    show(&hubs.projects, project);
+    show(
+        &hubs.policies,
+        ImagePolicy::new("strict", imagefactory_crds::ImagePolicySpec::default()),
+    );
+    hubs
+}
+
+fn start(hubs: &Hubs) -> Server {
+    Mock::default().holds(SCAN, &scan()).start(hubs)
+}
+
+async fn looked(server: &Server, scan: &ImageScan) -> Outcome {
+    let unseen = Arc::new(Unseen::default());
+    reconcile(Arc::new(scan.clone()), server.context.clone(), unseen)
+        .await
+        .unwrap()
+}
+
+fn condition(status: &Value) -> (&str, &str) {
+    let condition = &status["conditions"][0];
+    (
+        condition["status"].as_str().unwrap(),
+        condition["reason"].as_str().unwrap(),
+    )
+}
+
+#[tokio::test]
+async fn nothing_is_made_before_the_queue_is_open() {
+    let server = start(&cluster(true));
+    looked(&server, &scan()).await;
+    assert_eq!(server.writes(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_start_is_written_before_the_job_is_made() {
+    let server = start(&cluster(true));
+    server.context.dispatcher.open_empty();
+    assert!(looked(&server, &scan()).await == Outcome::changed().again_after(Duration::from_secs(15)));
+    assert_eq!(
+        server.writes(),
+        [format!("PATCH {SCAN}/status"), format!("POST {JOBS}")]
+    );
+    assert_eq!(server.status()["attempts"], 1);
+    assert_eq!(server.context.dispatcher.slots_of("acme"), Some(1));
+}
+
+#[tokio::test]
+async fn a_scan_whose_status_was_overtaken_makes_no_job() {
+    let hubs = cluster(true);
+    let server = Mock::default()
+        .refuses(&format!("PATCH {SCAN}/status"), 409)
+        .start(&hubs);
+    server.context.dispatcher.open_empty();
+    looked(&server, &scan()).await;
+    assert_eq!(server.writes(), [format!("PATCH {SCAN}/status")]);
+}
+
+#[tokio::test]
+async fn without_the_capability_it_fails_with_the_code_and_is_counted() {
+    let server = start(&cluster(false));
+    server.context.dispatcher.open_empty();
+    looked(&server, &scan()).await;
+    assert_eq!(condition(&server.status()), ("False", "tenant_capability_not_entitled"));
+    assert!(
+        server.writes().iter().all(|line| !line.contains("/jobs")),
+        "{:?}",
+        server.writes()
+    );
+    let text = server.context.metrics.encode().unwrap();
+    let counted = "imagefactory_image_scans_total{tenant=\"acme\",result=\"Failed\"} 1";
+    assert!(text.contains(counted), "{text}");
+    assert_eq!(server.context.dispatcher.slots_of("acme"), Some(0));
+}
+
+#[tokio::test]
+async fn where_the_operator_may_not_write_a_scan_is_left_alone_without_an_error() {
+    let server = Mock::default()
+        .refuses(&format!("PATCH {SCAN}/status"), 403)
+        .start(&Hubs::default());
+    let mut old = scan();
+    old.metadata.creation_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(
+        jiff::Timestamp::UNIX_EPOCH,
+    ));
+    assert_eq!(looked(&server, &old).await, Outcome::waiting());
+}

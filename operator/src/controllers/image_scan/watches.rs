@@ -1,0 +1,57 @@
+//! Which events wake which scans.
+
+use imagefactory_core::image_scan::is_settled;
+use imagefactory_crds::names::{LABEL_IMAGE_SCAN, LABEL_TENANT, tenant_namespace};
+use imagefactory_crds::{ImageScan, Tenant};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Resource, ResourceExt};
+
+use crate::controllers::tenant::digest;
+use crate::runner::Wiring;
+use crate::watches::{Hubs, News};
+
+/// A scan is woken by itself, by its job and the job's pod, and, until it has ended, by its project, its tenant and its
+/// tenant's namespace.
+pub(super) fn wiring(hubs: &Hubs) -> Wiring<ImageScan> {
+    let scans = hubs.image_scans.store();
+    let (of_tenant, of_project) = (scans.clone(), scans);
+    let news = News::of(hubs.tenants.store(), digest);
+    Wiring::new("image-scan", &hubs.image_scans)
+        .concurrency(4)
+        .also_on(hubs.pods.leads_to(|pod| scan_of(&*pod)))
+        .also_on(hubs.jobs.leads_to(|job| scan_of(&*job)))
+        .also_on(
+            hubs.tenants
+                .leads_to(move |tenant| scans_to_tell(&tenant, &news, &of_tenant)),
+        )
+        .also_on(hubs.projects.leads_to(move |project| {
+            let (namespace, name) = (project.namespace(), project.name_any());
+            unsettled(&of_project, |scan| {
+                scan.namespace() == namespace && *scan.spec.project_ref.name == *name
+            })
+        }))
+}
+
+/// The scan that an object was made for, by its labels: owners do not cross namespaces.
+fn scan_of<K: Resource>(object: &K) -> Option<ObjectRef<ImageScan>> {
+    let labels = object.labels();
+    let (tenant, scan) = (labels.get(LABEL_TENANT)?, labels.get(LABEL_IMAGE_SCAN)?);
+    Some(ObjectRef::new(scan).within(&tenant_namespace(tenant)))
+}
+
+/// Scans of a tenant, where more has changed of it than what it uses.
+fn scans_to_tell(tenant: &Tenant, news: &News<Tenant>, scans: &Store<ImageScan>) -> Vec<ObjectRef<ImageScan>> {
+    if !news.is_news(tenant) {
+        return Vec::new();
+    }
+    let namespace = tenant_namespace(&tenant.name_any());
+    unsettled(scans, |scan| scan.metadata.namespace.as_deref() == Some(&namespace))
+}
+
+fn unsettled(scans: &Store<ImageScan>, belongs: impl Fn(&ImageScan) -> bool) -> Vec<ObjectRef<ImageScan>> {
+    let scans = scans.state();
+    let touched = scans
+        .iter()
+        .filter(|scan| !is_settled(scan.status.as_ref()) && belongs(scan));
+    touched.map(|scan| ObjectRef::from_obj(&**scan)).collect()
+}

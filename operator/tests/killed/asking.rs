@@ -1,0 +1,120 @@
+//! People who ask for what their tenant may not, through the API server, one after the other and for as long as it takes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http::Request;
+use kube::Client;
+use kube::core::Status;
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+/// The one whose refusals are many enough to be counted instead of stored one by one.
+pub const MANY: &str = "mallory";
+/// Most patience with one answer.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Longest time between two of one task's requests: a load, and not a flood that leaves no time to anybody else.
+const PAUSE: Duration = Duration::from_millis(15);
+
+/// Who asked, how often each was refused and how often nobody answered.
+#[derive(Debug, Default)]
+pub struct Tally(pub BTreeMap<String, (usize, usize)>);
+
+impl Tally {
+    /// Refusals that were answered.
+    pub fn answered(&self) -> usize {
+        self.0.values().map(|(answered, _)| answered).sum()
+    }
+
+    /// Requests that ended otherwise.
+    pub fn unanswered(&self) -> usize {
+        self.0.values().map(|(_, unanswered)| unanswered).sum()
+    }
+}
+
+/// Requests that are being made.
+pub struct Asking {
+    stop: Arc<AtomicBool>,
+    tasks: Vec<JoinHandle<Tally>>,
+}
+
+impl Asking {
+    /// So many at a time. Every third request is of one and the same person, the others are of somebody else each.
+    pub fn begin(client: &Client, at_once: usize) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let tasks = (0..at_once).map(|task| tokio::spawn(ask(client.clone(), task, stop.clone())));
+        Self {
+            tasks: tasks.collect(),
+            stop,
+        }
+    }
+
+    /// Ends them, and sums up.
+    pub async fn end(self) -> Tally {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut sum = Tally::default();
+        for task in self.tasks {
+            for (user, (answered, unanswered)) in task.await.unwrap().0 {
+                let of = sum.0.entry(user).or_default();
+                *of = (of.0 + answered, of.1 + unanswered);
+            }
+        }
+        sum
+    }
+}
+
+async fn ask(client: Client, task: usize, stop: Arc<AtomicBool>) -> Tally {
+    let mut tally = Tally::default();
+    for number in 0.. {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let name = format!("ask-{task}-{number}");
+        let user = if number % 3 == 0 { MANY.to_owned() } else { name.clone() };
+        let refused = timeout(PATIENCE, refused(&client, &user, &name)).await.unwrap_or(false);
+        let of = tally.0.entry(user).or_default();
+        if refused {
+            of.0 += 1;
+        } else {
+            of.1 += 1;
+        }
+        sleep(PAUSE).await;
+    }
+    tally
+}
+
+/// Whether the webhook refused, and not the API server for it. One that has just begun refuses because it knows nothing yet,
+/// which is on record too; what it could not put on record it says.
+fn is_of_the_webhook(status: &Status) -> bool {
+    match (status.code, status.reason.as_str()) {
+        (403, "tenant_capability_not_entitled") => true,
+        (503, "decision_unavailable") => !status.message.contains("can't be recorded"),
+        (code, _) => {
+            assert!(code >= 500, "{status:?}");
+            false
+        }
+    }
+}
+
+/// Whether the answer was the webhook's; anything but a refusal or a failure would be a hole.
+async fn refused(client: &Client, user: &str, name: &str) -> bool {
+    let body = json!({
+        "apiVersion": "imagefactory.dev/v1alpha1", "kind": "Build", "metadata": {"name": name},
+        "spec": {"projectRef": {"name": "web"},
+            "source": {"inline": {"files": [{"path": "Dockerfile", "content": "FROM scratch\n"}]}}},
+    });
+    let request = Request::post("/apis/imagefactory.dev/v1alpha1/namespaces/tenant-acme/builds")
+        .header("content-type", "application/json")
+        .header("impersonate-user", user)
+        .header("impersonate-group", "acme-team")
+        .body(body.to_string().into_bytes())
+        .unwrap();
+    match client.request::<Value>(request).await {
+        Ok(made) => panic!("a build was let in: {made}"),
+        Err(kube::Error::Api(status)) => is_of_the_webhook(&status),
+        Err(_) => false,
+    }
+}

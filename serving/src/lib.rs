@@ -1,0 +1,24 @@
+//! What Image Factory's processes have alike, the webhook's and the operator's: how they begin and are asked to end, the
+//! port of metrics and health, TLS with a certificate that changes, and the way to the audit's intake. It decides nothing.
+//!
+//! | module | does |
+//! |---|---|
+//! | [`gates`] | named gates: whether the process is ready, and what it waits for |
+//! | [`exposition`] | the registry of what is counted, as text |
+//! | [`plain`] | the plain port: /metrics, /livez, /healthz, /readyz |
+//! | [`tls`] | the secure port, and the certificate that it serves |
+//! | [`audit`] | events to the audit's intake |
+//! | [`logging`], [`signals`], [`chain`](mod@chain) | the log, SIGTERM, errors as text |
+
+pub mod audit;
+pub mod chain;
+pub mod exposition;
+pub mod gates;
+pub mod logging;
+pub mod plain;
+pub mod signals;
+pub mod tls;
+
+pub use chain::chain;
+pub use exposition::Exposition;
+pub use gates::{GateState, Gates};

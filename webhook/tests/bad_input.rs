@@ -1,0 +1,247 @@
+//! What no API server sends, over a real socket: slow clients, bodies that never end, more connections than there is room
+//! for, requests that are none. Each is answered or let go, and who asks well meanwhile is answered.
+#![allow(clippy::unwrap_used, reason = "a test says why it ends")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use imagefactory_webhook::audit::Recorder;
+use imagefactory_webhook::caches::Caches;
+use imagefactory_webhook::certs::{Pair, Served, make};
+use imagefactory_webhook::door::Door;
+use imagefactory_webhook::metrics::Metrics;
+use imagefactory_webhook::router::app;
+use imagefactory_webhook::serve::secure::{Closing, serve, tls};
+use jiff::{SignedDuration, Timestamp};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+const CREATE: &str = include_str!("reviews/build-create.json");
+const NAME: &str = "hook.factory.svc";
+/// A well-behaved client is answered within this, whatever others do.
+const SOON: Duration = Duration::from_secs(3);
+
+/// The webhook's own port, with caches that know nothing: what it answers is a refusal, and an answer.
+struct Hook {
+    port: u16,
+    authority: Pair,
+    closing: Closing,
+}
+
+impl Hook {
+    async fn begin() -> Self {
+        let (now, life) = (Timestamp::now(), SignedDuration::from_hours(1));
+        let authority = make::authority(now, life).unwrap();
+        let served = Served::default();
+        served
+            .load(&make::leaf(&authority, &[NAME.to_owned()], now, life).unwrap())
+            .unwrap();
+        let settings = serde_json::from_value(json!({
+            "onboarding": {"build": false},
+            "persons": {"platformGroups": [], "securityGroups": [], "gitopsAccounts": [], "ownAccounts": []},
+        }));
+        let caches = Caches::new(Duration::from_secs(180));
+        let door = Door::new(caches, &settings.unwrap(), Recorder::Log, Arc::new(Metrics::default()));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (port, closing) = (listener.local_addr().unwrap().port(), Closing::default());
+        tokio::spawn(serve(listener, tls(&served).unwrap(), app(door), closing.clone()));
+        Self {
+            port,
+            authority,
+            closing,
+        }
+    }
+
+    async fn connect(&self) -> TlsStream<TcpStream> {
+        let mut roots = RootCertStore::empty();
+        roots
+            .add(CertificateDer::from_pem_slice(self.authority.certificate.as_bytes()).unwrap())
+            .unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
+        TlsConnector::from(Arc::new(config))
+            .connect(ServerName::try_from(NAME).unwrap(), stream)
+            .await
+            .unwrap()
+    }
+
+    /// What a client that does everything right is told.
+    async fn answers(&self) -> String {
+        timeout(SOON, async { self.sends(&post(CREATE.as_bytes(), CREATE.len())).await })
+            .await
+            .unwrap()
+    }
+
+    /// What comes back for these bytes, whatever they are, on a connection of their own.
+    async fn sends(&self, bytes: &[u8]) -> String {
+        let mut stream = self.connect().await;
+        // It may be closed before all is sent.
+        let _ = stream.write_all(bytes).await;
+        let _ = stream.flush().await;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+}
+
+fn post(body: &[u8], length: usize) -> Vec<u8> {
+    let head =
+        format!("POST /validate HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
+    [head.as_bytes(), body].concat()
+}
+
+/// The review's object with something in its place.
+fn with(pointer: &str, value: Value) -> Vec<u8> {
+    let mut review: Value = serde_json::from_str(CREATE).unwrap();
+    *review.pointer_mut(pointer).unwrap() = value;
+    review.to_string().into_bytes()
+}
+
+#[tokio::test]
+async fn every_strange_body_has_an_answer_of_its_own() {
+    let hook = Hook::begin().await;
+    let deep = CREATE.replace(
+        "\"FROM scratch\\n\"",
+        &format!("{}{}", "[".repeat(1000), "]".repeat(1000)),
+    );
+    assert!(deep.len() > CREATE.len() + 1900);
+    let mut torn = CREATE.as_bytes().to_vec();
+    torn[200] = 0xff;
+    let mut unknown: Value = serde_json::from_str(CREATE).unwrap();
+    unknown["request"]["object"]["spec"]["unheardOf"] = json!({"a": [1, 2]});
+    unknown["unheardOf"] = json!(1);
+    let cases = [
+        ("deep", deep.into_bytes(), "400"),
+        ("not UTF-8", torn, "400"),
+        ("empty", Vec::new(), "400"),
+        ("unknown fields", unknown.to_string().into_bytes(), "200"),
+        ("unknown kind", with("/request/kind/kind", json!("Pod")), "200"),
+        ("unknown version", with("/request/kind/version", json!("v2")), "200"),
+        ("dry run", with("/request/dryRun", json!(true)), "200"),
+        (
+            "3 MB",
+            with(
+                "/request/object/metadata/managedFields/0/manager",
+                json!("x".repeat(3 << 20)),
+            ),
+            "200",
+        ),
+        ("20 MB", vec![b' '; 20 << 20], "413"),
+    ];
+    for (what, body, status) in cases {
+        let answer = hook.sends(&post(&body, body.len())).await;
+        // A client that is still sending when it is refused may find the connection gone before it reads why.
+        let is_cut = what == "20 MB" && answer.is_empty();
+        assert!(
+            is_cut || answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{what}: {answer:.300}"
+        );
+        if status == "200" {
+            assert!(
+                answer.contains(r#""allowed":false"#) && answer.contains(r#""code":"#),
+                "{what}: {answer:.600}"
+            );
+        }
+    }
+    hook.answers().await;
+}
+
+#[tokio::test]
+async fn what_is_no_request_or_asks_elsewhere_is_refused() {
+    let hook = Hook::begin().await;
+    let get = format!("GET /validate HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\n\r\n");
+    let elsewhere = format!("POST /metrics HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    let long = format!(
+        "POST /validate HTTP/1.1\r\nHost: {NAME}\r\nX: {}\r\n\r\n",
+        "x".repeat(1 << 20)
+    );
+    let twice =
+        format!("POST /validate HTTP/1.1\r\nHost: {NAME}\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcde");
+    for (bytes, status) in [
+        (get.as_bytes(), "405"),
+        (elsewhere.as_bytes(), "404"),
+        (twice.as_bytes(), "400"),
+        (b"\x16\x03\x01 nonsense\r\n\r\n", "400"),
+        (long.as_bytes(), "431"),
+    ] {
+        let answer = hook.sends(bytes).await;
+        let is_cut = status == "431" && answer.is_empty();
+        assert!(
+            is_cut || answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{status}: {answer:.300}"
+        );
+    }
+    // No TLS at all.
+    let mut plain = TcpStream::connect(("127.0.0.1", hook.port)).await.unwrap();
+    plain.write_all(&post(CREATE.as_bytes(), CREATE.len())).await.unwrap();
+    let mut said = Vec::new();
+    let _ = plain.read_to_end(&mut said).await;
+    assert!(!said.starts_with(b"HTTP"), "{said:?}");
+    hook.answers().await;
+}
+
+#[tokio::test]
+async fn bodies_that_are_half_sent_and_clients_that_go_away_hold_up_nobody() {
+    let hook = Hook::begin().await;
+    let mut held = Vec::new();
+    for number in 0..100 {
+        let mut stream = hook.connect().await;
+        stream
+            .write_all(&post(&CREATE.as_bytes()[..100], CREATE.len()))
+            .await
+            .unwrap();
+        // Some stay and say nothing more, some go.
+        if number % 2 == 0 {
+            held.push(stream);
+        }
+    }
+    assert!(hook.answers().await.contains("decision_unavailable"));
+    drop(held);
+}
+
+#[tokio::test]
+async fn a_client_that_sends_a_byte_at_a_time_is_answered_when_it_is_done() {
+    let hook = Hook::begin().await;
+    let mut stream = hook.connect().await;
+    let request = post(CREATE.as_bytes(), CREATE.len());
+    let (head, slow) = request.split_at(request.len() - 40);
+    stream.write_all(head).await.unwrap();
+    for byte in slow {
+        stream.write_all(&[*byte]).await.unwrap();
+        stream.flush().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[tokio::test]
+async fn connections_without_a_handshake_take_no_place_for_long() {
+    let hook = Hook::begin().await;
+    // More than there is room for: those who wait are served when the silent ones are let go.
+    let mut silent = Vec::new();
+    for _ in 0..1100 {
+        silent.push(TcpStream::connect(("127.0.0.1", hook.port)).await.unwrap());
+    }
+    let answer = timeout(
+        Duration::from_secs(25),
+        hook.sends(&post(CREATE.as_bytes(), CREATE.len())),
+    )
+    .await;
+    assert!(answer.unwrap().starts_with("HTTP/1.1 200"));
+    drop(silent);
+    hook.closing.now.cancel();
+}
