@@ -26,8 +26,8 @@ use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa
 use serde_json::{Value, json};
 
 /// Requests a second.
-const RATE: u32 = 50;
-const CLIENTS: u32 = 8;
+const RATE: u32 = 100;
+const CLIENTS: u32 = 16;
 
 /// The release with an authority that signs soon after it is trusted; as it was, when this goes.
 struct Hasty(Cluster);
@@ -141,13 +141,9 @@ fn common_name(pem: &str) -> String {
     let der = STANDARD.decode(body).unwrap();
     let begin = b"Image Factory webhook ";
     let at = der.windows(begin.len()).position(|window| window == begin).unwrap();
-    let rest = &der[at + begin.len()..];
-    let digits: String = rest
-        .iter()
-        .take_while(|byte| byte.is_ascii_digit())
-        .map(|byte| char::from(*byte))
-        .collect();
-    format!("Image Factory webhook {digits}")
+    // Its length stands before it.
+    let length = usize::from(der[at - 1]);
+    String::from_utf8(der[at..at + length].to_vec()).unwrap()
 }
 
 /// A leaf of the authority that nobody trusts any more since yesterday.
@@ -207,6 +203,7 @@ async fn replicas_roll_and_certificates_change_and_no_request_fails() {
     cluster.restart(&namespace, &cluster.webhook());
     drop(hasty);
     let asked = load.end().await;
-    assert!(asked.failed.is_empty(), "{:#?}", asked.failed);
+    let first = &asked.failed[..asked.failed.len().min(5)];
+    assert!(first.is_empty(), "{} failed, as in {first:#?}", asked.failed.len());
     assert!(asked.well > 500, "{} requests are no load", asked.well);
 }
