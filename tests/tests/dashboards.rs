@@ -8,9 +8,11 @@
 
 use std::collections::BTreeSet;
 
+use imagefactory_tests::access::create;
 use imagefactory_tests::chart::monitoring::{Query, queries};
 use imagefactory_tests::dockerfile::{inline, quick};
 use imagefactory_tests::prometheus::Prometheus;
+use imagefactory_tests::tenant::PROJECT;
 use imagefactory_tests::wait::until;
 use imagefactory_tests::{Cluster, TestTenant};
 use serde_json::json;
@@ -21,25 +23,24 @@ const RARE: [&str; 3] = [
     "imagefactory_build_retries_total",
     "imagefactory_log_failures_total",
 ];
-/// Panels that are empty while all is well.
-const EMPTY_WHILE_WELL: [&str; 4] = [
+/// Panels that are empty while all is well, and those of what these tests do not make.
+const EMPTY: [&str; 9] = [
+    "door.json: For want of a registration",
+    "door.json: Found by the operator, by cause",
+    "door.json: Quarantine requests, by phase",
+    "door.json: Records, by lifecycle",
+    "door.json: Fetches, by outcome",
     "queue.json: Tried again, by class",
     "logs.json: Tries that failed, by cause",
     "image-factory.json: Parts that wait",
     "image-factory.json: Objects that do not parse",
 ];
 
-/// Metrics of what is only there with a webhook, an audit or a system of record to fetch from, and of what they count.
-const OF_THE_DOOR: [&str; 5] = [
-    "imagefactory_webhook_",
-    "imagefactory_audit_",
-    "imagefactory_denials_",
-    "imagefactory_quarantine_",
-    "imagefactory_sor_",
-];
+/// Metrics of requests, and of a system of record to fetch from.
+const OF_REQUESTS: [&str; 2] = ["imagefactory_quarantine_", "imagefactory_sor_"];
 
 fn comes_with_builds(name: &str) -> bool {
-    !RARE.contains(&name) && !OF_THE_DOOR.iter().any(|prefix| name.starts_with(prefix))
+    !RARE.contains(&name) && !OF_REQUESTS.iter().any(|prefix| name.starts_with(prefix))
 }
 
 #[tokio::test]
@@ -59,7 +60,18 @@ async fn prometheus_understands_every_query_of_dashboards_and_alerts() {
 
 #[tokio::test]
 #[ignore = "needs the cluster of `make cluster`"]
-async fn after_a_build_that_passes_and_one_that_fails_every_metric_is_there_and_every_panel_shows_something() {
+async fn after_builds_that_pass_fail_and_are_refused_every_metric_is_there_and_every_panel_shows_something() {
+    let off = TestTenant::create_with(
+        "shown-off",
+        json!({"capabilities": {"build": false, "changeReason": "a test"}}),
+    )
+    .await;
+    let never = json!({
+        "apiVersion": "imagefactory.dev/v1alpha1", "kind": "Build", "metadata": {"name": "never"},
+        "spec": {"projectRef": {"name": PROJECT}, "source": quick()},
+    });
+    let answer = create(&off.client(), Some(&off.namespace), &never).await;
+    assert!(answer.is_err(), "it was let in");
     let tenant = TestTenant::create("shown").await;
     tenant.start("passes", json!({"source": quick()})).await;
     let failing = inline("FROM debian:bookworm-slim\nRUN false\n");
@@ -85,8 +97,7 @@ async fn after_a_build_that_passes_and_one_that_fails_every_metric_is_there_and_
 }
 
 fn is_panel(query: &Query) -> bool {
-    let is_of_builds = query.place.contains(".json: ") && !query.place.starts_with("door.json: ");
-    is_of_builds && !EMPTY_WHILE_WELL.contains(&query.place.as_str())
+    query.place.contains(".json: ") && !EMPTY.contains(&query.place.as_str())
 }
 
 /// A panel shows what passed too: only verdicts that refuse an image are shown by this one, and no build here is refused.

@@ -10,6 +10,24 @@ use super::tests::every_family;
 /// Labels that whoever scrapes adds, and those of histograms.
 const FOREIGN: [&str; 5] = ["instance", "job", "le", "namespace", "pod"];
 
+/// What webhook and audit tell, with its labels. That they do, a real Prometheus is asked (tests/tests/dashboards.rs).
+const ELSEWHERE: [(&str, &[&str]); 11] = [
+    (
+        "imagefactory_webhook_requests_total",
+        &["call", "kind", "operation", "result"],
+    ),
+    ("imagefactory_webhook_duration_seconds_bucket", &["call"]),
+    ("imagefactory_webhook_spool_events", &[]),
+    ("imagefactory_webhook_cache_age_seconds", &["resource"]),
+    ("imagefactory_webhook_certificate_expiry_timestamp_seconds", &[]),
+    ("imagefactory_webhook_configurations_unrestored", &[]),
+    ("imagefactory_denials_total", &["tenant", "capability", "code"]),
+    ("imagefactory_attempts_total", &["tenant"]),
+    ("imagefactory_audit_events_total", &["kind"]),
+    ("imagefactory_audit_append_duration_seconds_bucket", &[]),
+    ("imagefactory_audit_answers_total", &["code"]),
+];
+
 fn chart_files(folder: &str) -> Vec<(PathBuf, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../charts/image-factory/files")
@@ -49,7 +67,9 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 
 /// Each series that is told, with the names of its labels.
 fn told() -> BTreeMap<String, BTreeSet<String>> {
-    let mut told = BTreeMap::<String, BTreeSet<String>>::new();
+    let labels = |of: &[&str]| of.iter().map(|label| (*label).to_owned()).collect();
+    let elsewhere = ELSEWHERE.iter().map(|(name, of)| ((*name).to_owned(), labels(of)));
+    let mut told: BTreeMap<String, BTreeSet<String>> = elsewhere.collect();
     for line in every_family().lines().filter(|line| !line.starts_with('#')) {
         let (series, _) = line.rsplit_once(' ').unwrap();
         let (name, labels) = series.split_once('{').unwrap_or((series, ""));
