@@ -21,7 +21,7 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CACHE_DIR/target}
 main() {
     cd "$ROOT"
     RUSTC_WORKSPACE_WRAPPER=$HERE/instrumented.sh \
-        cargo build --locked --package imagefactory-fuzz --features libfuzzer --bin fuzz
+        cargo build --locked --workspace --features imagefactory-fuzz/libfuzzer --bin fuzz
     # Another build of the same package must not take the program away meanwhile.
     mkdir -p "$FOLDER"
     install "$CARGO_TARGET_DIR/debug/fuzz" "$FOLDER/program"

@@ -18,7 +18,8 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 THREADS=${TEST_THREADS:-4}
 REPORTS=$CACHE_DIR/log/test
 FAILED_STEPS=()
-# Compiled dependencies outlive the checkout, as the tools do: a fresh clone compiles the product alone.
+# Compiled dependencies outlive the checkout, as the tools do: a fresh clone compiles the product alone. Below it is always
+# the whole workspace and a target of it: for one package alone cargo would choose other features, and compile all again.
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CACHE_DIR/target}
 
 main() {
@@ -58,7 +59,7 @@ on_the_registry() {
         set -a
         # shellcheck source=/dev/null
         . "$CLUSTER_DIR/env"
-        cargo test --package imagefactory-worker --locked --test worker -- --ignored real_registry
+        cargo test --workspace --locked --test worker -- --ignored real_registry
     )
 }
 
@@ -75,13 +76,13 @@ on_a_registry_with_referrers() {
         set -a
         # shellcheck source=/dev/null
         . "$folder/env"
-        cargo test --package imagefactory-worker --locked --test worker -- --ignored real_registry
+        cargo test --workspace --locked --test worker -- --ignored real_registry
     )
 }
 
 on_s3() {
     "$ROOT/hack/tools/build.sh" minio
-    MINIO=$TOOLS_BIN/minio cargo test --package imagefactory-operator --locked --test archive_s3 -- --ignored real_s3
+    MINIO=$TOOLS_BIN/minio cargo test --workspace --locked --test archive_s3 -- --ignored real_s3
 }
 
 # Needs no cluster: the tests start servers of their own, as nobody where we are root. 15 is the oldest that we support.
@@ -89,7 +90,7 @@ on_postgres() {
     local programs=${IMAGEFACTORY_POSTGRES:-/usr/lib/postgresql/15/bin}
     [ -x "$programs/initdb" ] || need_packages postgresql-15
     IMAGEFACTORY_POSTGRES=$programs \
-        cargo test --package imagefactory-store --locked --test store -- --ignored postgres
+        cargo test --workspace --locked --test store -- --ignored postgres
 }
 
 # Needs no cluster: etcd and kube-apiserver run for it alone. `make soak` runs the full count.
@@ -97,15 +98,16 @@ under_faults() {
     "$ROOT/hack/tools/build.sh" etcd kubernetes
     IMAGEFACTORY_TOOLS=$TOOLS_BIN IMAGEFACTORY_FAULT_SAMPLE=${FAULT_SAMPLE:-8} \
         IMAGEFACTORY_FAULT_SCHEDULES=${FAULT_SCHEDULES:-100} \
-        cargo test --package imagefactory-operator --locked --test faults -- --ignored --nocapture
+        cargo test --workspace --locked --test faults -- --ignored --nocapture
 }
 
 # Needs no cluster either: the two programs beside an API server of their own.
 killed_under_load() {
     "$ROOT/hack/tools/build.sh" etcd kubernetes
-    cargo build --package imagefactory-webhook --locked --bin webhook
+    # Leaves the program itself beside its tests.
+    cargo test --workspace --locked --no-run --test router
     IMAGEFACTORY_TOOLS=$TOOLS_BIN IMAGEFACTORY_KILLS=${KILLS:-20} \
-        cargo test --package imagefactory-operator --locked --test killed -- --ignored --nocapture
+        cargo test --workspace --locked --test killed -- --ignored --nocapture
 }
 
 # What is killed is mostly waited for: the fuzzer has the processor meanwhile.
@@ -123,7 +125,7 @@ killed_beside_the_fuzzer() {
 black_box() {
     local name flags=()
     for name in $2; do flags+=(--test "$name"); done
-    cargo test --package imagefactory-tests --locked --no-fail-fast "${flags[@]}" -- --ignored --test-threads "$1"
+    cargo test --workspace --locked --no-fail-fast "${flags[@]}" -- --ignored --test-threads "$1"
 }
 
 # fit_for_this_cluster: of the names that come in those whose servers are processes of this machine, where it is so.
@@ -140,7 +142,7 @@ two_at_a_time() {
         halves[number % 2]+=" ${names[number]}"
         flags+=(--test "${names[number]}")
     done
-    cargo test --package imagefactory-tests --locked --no-run "${flags[@]}" || return 1
+    cargo test --workspace --locked --no-run "${flags[@]}" || return 1
     black_box "$1" "${halves[1]}" >"$second" 2>&1 &
     black_box "$1" "${halves[0]}" || ended=1
     wait $! || ended=1
