@@ -68,24 +68,27 @@ fn entitlement() -> Vec<Row> {
 
 const OWN_IMAGE: &str = "registry.example.com/images/acme/shop:1";
 
+/// A tenant that may scan.
+fn scanning(change: fn(&mut Door)) -> Door {
+    with(|door| {
+        door.tenant_mut()
+            .spec
+            .capabilities
+            .as_mut()
+            .unwrap()
+            .on_demand_image_scanning = Some(true);
+        change(door);
+    })
+}
+
 fn scans() -> Vec<Row> {
-    let on = |change: fn(&mut Door)| {
-        with(|door| {
-            door.tenant_mut()
-                .spec
-                .capabilities
-                .as_mut()
-                .unwrap()
-                .on_demand_image_scanning = Some(true);
-            change(door);
-        })
-    };
+    let on = scanning;
     let asks = |image: &str| Subject::ImageScan(create(scan(image)));
     let narrowed = on(|door| {
         door.project = Some(project(
             "shop",
             json!({"capabilities": {"onDemandImageScanning": false}}),
-        ))
+        ));
     });
     let cancel = Subject::ImageScan(update(&scan(OWN_IMAGE), |new| new.spec.cancelled = true));
     let other = Subject::ImageScan(update(&scan(OWN_IMAGE), |new| new.spec.image = "quay.io/a/b:1".into()));

@@ -103,7 +103,7 @@ mod tests {
     use crate::testing::{context, object, server};
     use crate::watches::Hubs;
 
-    fn scan(status: serde_json::Value) -> ImageScan {
+    fn scan(status: &serde_json::Value) -> ImageScan {
         object(json!({
             "apiVersion": "imagefactory.dev/v1alpha1", "kind": "ImageScan",
             "metadata": {"name": "s", "namespace": "tenant-acme", "uid": "u", "resourceVersion": "1"},
@@ -117,12 +117,12 @@ mod tests {
     }
 
     fn running() -> ImageScan {
-        scan(json!({"observedGeneration": 1, "attempts": 1, "startTime": "2026-01-01T00:00:00Z"}))
+        scan(&json!({"observedGeneration": 1, "attempts": 1, "startTime": "2026-01-01T00:00:00Z"}))
     }
 
     fn ended() -> ImageScan {
         scan(
-            json!({"observedGeneration": 1, "attempts": 1, "startTime": "2026-01-01T00:00:00Z", "conditions": [{
+            &json!({"observedGeneration": 1, "attempts": 1, "startTime": "2026-01-01T00:00:00Z", "conditions": [{
                 "type": "Succeeded", "status": "True", "reason": "Scanned", "message": "",
                 "lastTransitionTime": "2026-01-01T00:00:00Z",
             }]}),
@@ -144,7 +144,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_slot_in_doubt_goes_back_when_the_scan_never_began_and_stays_when_it_did() {
-        for (found, left) in [(scan(json!(null)), 0), (running(), 1)] {
+        for (found, left) in [(scan(&json!(null)), 0), (running(), 1)] {
             let (client, mut server) = server();
             let hubs = Hubs::default();
             let context = context(client, &hubs);
