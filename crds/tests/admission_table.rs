@@ -68,18 +68,21 @@ fn entitlement() -> Vec<Row> {
 
 const OWN_IMAGE: &str = "registry.example.com/images/acme/shop:1";
 
+/// A tenant that may scan.
+fn scanning(change: fn(&mut Door)) -> Door {
+    with(|door| {
+        door.tenant_mut()
+            .spec
+            .capabilities
+            .as_mut()
+            .unwrap()
+            .on_demand_image_scanning = Some(true);
+        change(door);
+    })
+}
+
 fn scans() -> Vec<Row> {
-    let on = |change: fn(&mut Door)| {
-        with(|door| {
-            door.tenant_mut()
-                .spec
-                .capabilities
-                .as_mut()
-                .unwrap()
-                .on_demand_image_scanning = Some(true);
-            change(door);
-        })
-    };
+    let on = scanning;
     let asks = |image: &str| Subject::ImageScan(create(scan(image)));
     let narrowed = on(|door| {
         let off = json!({"capabilities": {"onDemandImageScanning": false}});
