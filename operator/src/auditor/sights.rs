@@ -21,6 +21,7 @@ pub(super) struct Sight {
 pub(super) fn changes(hubs: &Hubs) -> BoxStream<'static, Sight> {
     select_all([
         of(&hubs.builds),
+        of(&hubs.image_scans),
         of(&hubs.quarantine_requests),
         of(&hubs.tenants),
         of(&hubs.tenant_settings),
@@ -34,6 +35,7 @@ pub(super) fn changes(hubs: &Hubs) -> BoxStream<'static, Sight> {
 /// Every object that is there. What ends a run comes first: it is what may be removed soonest.
 pub(super) fn all(hubs: &Hubs) -> Vec<Arc<dyn Audited>> {
     let mut all = present(&hubs.builds);
+    all.extend(present(&hubs.image_scans));
     all.extend(present(&hubs.quarantine_requests));
     all.extend(present(&hubs.tenants));
     all.extend(present(&hubs.tenant_settings));

@@ -6,9 +6,10 @@ use imagefactory_crds::audit::{AuditEvent, EventKind};
 use imagefactory_crds::conditions::{SUCCEEDED, find};
 use imagefactory_crds::denial::Code;
 use imagefactory_crds::entitlement::Capability;
+use imagefactory_crds::image_scan::ScanPhase;
 use imagefactory_crds::names::tenant_of_namespace;
 use imagefactory_crds::quarantine_request::RequestPhase;
-use imagefactory_crds::{Build, QuarantineRequest, build::Phase};
+use imagefactory_crds::{Build, ImageScan, QuarantineRequest, build::Phase};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 
@@ -118,6 +119,22 @@ fn of_request(request: &QuarantineRequest) -> Option<Run<'_>> {
     })
 }
 
+fn of_scan(scan: &ImageScan) -> Option<Run<'_>> {
+    let status = scan.status.as_ref()?;
+    let phase = status.phase?;
+    Some(Run {
+        kind: "ImageScan",
+        metadata: &scan.metadata,
+        project: scan.spec.project_ref.name.as_str(),
+        phase: phase.as_str(),
+        at: status.phase_time.as_ref()?.0,
+        failed: phase == ScanPhase::Failed,
+        began: status.start_time.is_some(),
+        succeeded: find(&status.conditions, SUCCEEDED)?,
+        capability: Capability::OnDemandImageScanning,
+    })
+}
+
 macro_rules! audited {
     ($($kind:ty: $run:path),* $(,)?) => {$(
         impl Audited for $kind {
@@ -141,4 +158,4 @@ macro_rules! audited {
 }
 
 // A line for each kind of run.
-audited!(Build: of_build, QuarantineRequest: of_request);
+audited!(Build: of_build, ImageScan: of_scan, QuarantineRequest: of_request);

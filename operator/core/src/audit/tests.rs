@@ -3,7 +3,7 @@
 use imagefactory_crds::audit::{DELETED, EventKind, spec_hash};
 use imagefactory_crds::denial::Code;
 use imagefactory_crds::entitlement::Capability;
-use imagefactory_crds::{Build, Project, QuarantineRequest, Tenant};
+use imagefactory_crds::{Build, ImageScan, Project, QuarantineRequest, Tenant};
 use serde_json::{Value, json};
 
 use super::{Audited, Teller, id};
@@ -175,4 +175,30 @@ fn an_id_keeps_to_what_the_intake_takes() {
     );
     let longest = request("PendingApproval", "PendingApproval", true);
     assert!(longest.event_id().unwrap().len() <= 64);
+}
+
+#[test]
+fn a_scan_is_denied_if_it_never_began_and_stopped_if_it_did() {
+    let scan = |began: bool| -> ImageScan {
+        let mut value = json!({
+            "apiVersion": "imagefactory.dev/v1alpha1", "kind": "ImageScan",
+            "metadata": {"name": "again", "namespace": "tenant-acme", "uid": UID},
+            "spec": {"projectRef": {"name": "web"}, "image": "registry.example.com/images/acme/web:1"},
+            "status": {"observedGeneration": 1, "phase": "Failed", "phaseTime": at(9), "conditions": [{
+                "type": "Succeeded", "status": "False", "reason": "tenant_capability_not_entitled", "message": "",
+                "lastTransitionTime": at(9),
+            }]},
+        });
+        if began {
+            value["status"]["startTime"] = json!(at(1));
+        }
+        serde_json::from_value(value).unwrap()
+    };
+    let denied = scan(false).event(teller()).unwrap();
+    assert_eq!(
+        (denied.kind, denied.capability),
+        (EventKind::Denial, Some(Capability::OnDemandImageScanning))
+    );
+    assert_eq!(denied.resource.kind, "ImageScan");
+    assert_eq!(scan(true).event(teller()).unwrap().kind, EventKind::Transition);
 }
