@@ -132,7 +132,7 @@ mod tests {
         let gates = Gates::default();
         gates.add_watches(&Hubs::default(), &Heartbeats::default());
         let names: Vec<_> = gates.states().into_iter().map(|gate| gate.name).collect();
-        assert_eq!(names.len(), 12);
+        assert_eq!(names.len(), 13);
         assert!(names.contains(&"api") && names.contains(&"imagepolicies"));
     }
 }
