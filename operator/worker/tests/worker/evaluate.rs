@@ -469,3 +469,33 @@ async fn rules_and_ages_are_judged_by_what_the_step_says_of_the_build_and_by_the
         "{verdict:?}"
     );
 }
+
+#[tokio::test]
+async fn where_the_credential_may_not_write_the_counts_are_told_if_the_step_may_lack_referrers() {
+    let mut scene = Scene::new().await;
+    scene
+        .pod
+        .credential("credentials/staging", &scene.registry.host, "staging", "wrong");
+    let refused = evaluate::run(&scene.step, &scene.pod.places, &scene.pod.roots()).await;
+    assert_eq!(refused.unwrap_err().reason, "RegistryUnauthorized");
+    scene.step.may_lack_referrers = true;
+    let evaluated = scene.evaluate().await;
+    assert_eq!(evaluated.verdict.result, Judgement::Pass);
+    let scan = evaluated.scan.unwrap();
+    assert!(scan.referrers.is_none() && scan.vulnerabilities.low == 1, "{scan:?}");
+    assert_eq!(scene.registry.writes_seen().len(), 0);
+}
+
+#[tokio::test]
+async fn what_was_resolved_is_judged_and_nothing_where_nothing_was() {
+    let mut scene = Scene::new().await;
+    let digest = std::mem::take(&mut scene.step.digest);
+    scene.step.resolved = true;
+    let nothing = evaluate::run(&scene.step, &scene.pod.places, &scene.pod.roots()).await;
+    assert_eq!(nothing.unwrap_err().reason, "InvalidStep");
+    scene
+        .pod
+        .write("image/image.json", json!({"digest": digest}).to_string());
+    let evaluated = scene.evaluate().await;
+    assert_eq!((evaluated.digest, evaluated.verdict.result), (digest, Judgement::Pass));
+}
