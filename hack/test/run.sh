@@ -18,6 +18,8 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 THREADS=${TEST_THREADS:-4}
 REPORTS=$CACHE_DIR/log/test
 FAILED_STEPS=()
+# Process of the fuzzer while it runs.
+FUZZING=
 # Compiled dependencies outlive the checkout, as the tools do: a fresh clone compiles the product alone. Below it is always
 # the whole workspace and a target of it: for one package alone cargo would choose other features, and compile all again.
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CACHE_DIR/target}
@@ -33,8 +35,10 @@ main() {
     tests "tests that need nothing" without-cluster cargo test --workspace --locked --no-fail-fast
     tests "a sample of faults at every step, on an API server of their own" faults under_faults
     tests "the store on a real PostgreSQL" postgres on_postgres
-    killed_beside_the_fuzzer
+    fuzz_meanwhile
+    tests "webhook and audit killed under load" killed killed_under_load
     if can_run_a_cluster; then on_the_cluster; else say "no cluster can be run here: it takes root, or Docker with kind"; fi
+    fuzzed
     finish
 }
 
@@ -42,6 +46,7 @@ on_the_cluster() {
     step "the cluster" "$ROOT/hack/cluster/up.sh" || return 0
     step "the product's images" "$ROOT/hack/images/build.sh" || return 0
     step "the chart on the cluster" "$ROOT/hack/deploy/deploy.sh" || return 0
+    fuzzed
     local together alone
     together=$(test_files | grep -v -e '^alone_' -e '^soak_')
     alone=$(test_files | grep '^alone_' | grep -vx alone_chart | fit_for_this_cluster)
@@ -110,14 +115,17 @@ killed_under_load() {
         cargo test --workspace --locked --test killed -- --ignored --nocapture
 }
 
-# What is killed is mostly waited for: the fuzzer has the processor meanwhile.
-killed_beside_the_fuzzer() {
-    local fuzzing
-    "$ROOT/hack/test/fuzz.sh" >"$REPORTS/fuzz.tests" 2>&1 &
-    fuzzing=$!
-    tests "webhook and audit killed under load, beside the fuzzer" killed killed_under_load
+# The fuzzer takes a set time and what is left of the processor: beside what is killed and waited for, and beside compiling.
+fuzz_meanwhile() {
+    nice -n 19 "$ROOT/hack/test/fuzz.sh" >"$REPORTS/fuzz.tests" 2>&1 &
+    FUZZING=$!
+}
+
+fuzzed() {
+    [ -n "$FUZZING" ] || return 0
     say "the fuzzer, ${FUZZ_SECONDS:-60} s for each target"
-    wait "$fuzzing" || FAILED_STEPS+=("the fuzzer (whole output: $REPORTS/fuzz.tests)")
+    wait "$FUZZING" || FAILED_STEPS+=("the fuzzer (whole output: $REPORTS/fuzz.tests)")
+    FUZZING=
     progress <"$REPORTS/fuzz.tests"
 }
 
