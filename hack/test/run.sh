@@ -117,7 +117,7 @@ killed_under_load() {
 
 # The fuzzer takes a set time and what is left of the processor: beside what is killed and waited for, and beside compiling.
 fuzz_meanwhile() {
-    nice -n 19 "$ROOT/hack/test/fuzz.sh" >"$REPORTS/fuzz.tests" 2>&1 &
+    nice -n 5 "$ROOT/hack/test/fuzz.sh" >"$REPORTS/fuzz.tests" 2>&1 &
     FUZZING=$!
 }
 
