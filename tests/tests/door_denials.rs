@@ -364,7 +364,7 @@ async fn a_suspended_tenant_and_an_archived_project_take_on_nothing_new() {
             code: "project_archived",
             words: &["Project old is archived", "spec.archived"],
             causes: &[("Project", "old"), ("Tenant", &name)],
-            field: "",
+            field: "spec.projectRef.name",
         };
         table.refuses(&what, &expected).await;
     }

@@ -445,12 +445,12 @@ async fn membership_of_projects_limits_what_is_written_and_not_what_is_seen() {
         (
             "withdraws in its own",
             house.change("quarantinerequests", "in-app", withdraw.clone()),
-            &[Done, Rbac, Done],
+            &[Done, Ours, Done],
         ),
         (
             "withdraws in another",
             house.change("quarantinerequests", "in-other", withdraw),
-            &[Ours, Rbac, Ours],
+            &[Ours, Ours, Ours],
         ),
         (
             "edits its own",
