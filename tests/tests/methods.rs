@@ -8,7 +8,7 @@
 
 use imagefactory_crds::Build;
 use imagefactory_crds::build::FailureClass;
-use imagefactory_tests::building::{failure_of, message_of, output_of, reason_of, status_of};
+use imagefactory_tests::building::{failure_of, message_of, output_of, status_of};
 use imagefactory_tests::dockerfile::{BASE, files, git, inline, quick};
 use imagefactory_tests::git::GitRepository;
 use imagefactory_tests::image::{Listing, content_of, crane, files_of};
@@ -380,22 +380,26 @@ async fn a_step_for_a_platform_that_the_node_can_t_run_is_told_clearly() {
 
 #[tokio::test]
 #[ignore = "needs the cluster of `make cluster`"]
-async fn what_a_method_can_t_honour_is_refused_by_the_api_server_or_by_the_operator() {
+async fn what_a_method_can_t_honour_and_a_placement_that_nobody_allowed_are_refused() {
     let tenant = TestTenant::create("honour").await;
     let refused = [
         (
             json!({"method": "kaniko", "platforms": ["linux/arm64"]}),
-            "platforms is for methods buildx and docker",
+            "spec.platforms can't be honoured by method kaniko",
         ),
         (
             json!({"method": "docker", "platforms": ["linux/arm64", "linux/amd64"]}),
-            "several platforms are for method buildx",
+            "spec.platforms (several) can't be honoured by method docker",
         ),
         (json!({"method": "packer"}), "Unsupported value"),
         (json!({"method": "nix"}), "Unsupported value"),
         (
             json!({"method": "custom"}),
             "method custom and spec.custom come together",
+        ),
+        (
+            json!({"placement": {"nodeSelector": [{"key": "pool", "value": "secret"}]}}),
+            "invalid_object",
         ),
     ];
     for (mut spec, message) in refused {
@@ -409,10 +413,4 @@ async fn what_a_method_can_t_honour_is_refused_by_the_api_server_or_by_the_opera
             .unwrap_err();
         assert!(said.contains(message), "{said}");
     }
-    let placed = json!({"source": quick(), "placement": {"nodeSelector": [{"key": "pool", "value": "secret"}]}});
-    tenant.start("placed", placed).await;
-    let build = tenant.settled("placed").await;
-    assert_eq!(reason_of(&build), "Source");
-    assert_eq!(failure_of(&build).reason, "PlacementNotAllowed");
-    assert!(status_of(&build).pod_name.is_none(), "nothing of it ran");
 }

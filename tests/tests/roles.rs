@@ -38,10 +38,11 @@ const TABLE: [(&str, &str, [bool; 4]); 46] = [
         "quarantinerequests.imagefactory.dev",
         [true, true, true, false],
     ),
+    // That a member withdraws his own alone, the door says.
     (
         "patch",
         "quarantinerequests.imagefactory.dev",
-        [true, true, false, false],
+        [true, true, true, false],
     ),
     (
         "delete",
