@@ -121,8 +121,13 @@ async fn record_for(tenant: &TestTenant) -> ClusterObject {
 #[tokio::test]
 #[ignore = "needs the cluster of `make cluster`"]
 async fn every_text_field_refuses_what_breaks_out_of_paths_arguments_lines_and_shells() {
-    let capabilities = json!({"build": true, "quarantineRequest": true, "changeReason": "a test"});
-    let spec = json!({"capabilities": capabilities, "placement": hostile::allowed_placement()});
+    let capabilities = json!({
+        "build": true, "quarantineRequest": true, "onDemandImageScanning": true, "changeReason": "a test",
+    });
+    let spec = json!({
+        "capabilities": capabilities, "placement": hostile::allowed_placement(),
+        "registries": ["registry.example.com/images/acme/"],
+    });
     let tenant = TestTenant::create_with("hostile", spec).await;
     let _record = record_for(&tenant).await;
     let mut wrong = Vec::new();
