@@ -26,3 +26,11 @@ sum_results() {
     sed -n 's/^test result: .* \([0-9]*\) passed; \([0-9]*\) failed; \([0-9]*\) ignored;.*/\1 \2 \3/p' "$1" |
         awk -v started="$started" '{ p += $1; f += $2; i += $3 } END { print p + 0, f + 0, i - started }'
 }
+
+# failed_tests REPORT: file and name of each test that failed, by the lists that the harness ends with.
+failed_tests() {
+    awk '/^ +Running / { file = $NF; sub(/.*\//, "", file); sub(/-[0-9a-f]+\)$/, "", file) }
+        /^failures:$/ { split("", names); count = 0; listing = 1; next }
+        listing && /^    [A-Za-z0-9_:]+$/ { names[++count] = $1 }
+        /^test result:/ { for (i = 1; i <= count; i++) print file, names[i]; count = listing = 0 }' "$1"
+}

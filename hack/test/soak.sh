@@ -3,7 +3,7 @@
 # under faults on an API server of its own, and the faults on the cluster that `make test` has left with the release
 # deployed. Prints tables of them. SOAK_STATES says how many states of each case, SOAK_SCHEDULES how many schedules of
 # faults, SOAK_FREEZES how often a leader is frozen past its lease, SOAK_ROUNDS how often each server is taken away,
-# SOAK_BYPASSED how many Builds come past a webhook that is gone,
+# SOAK_BYPASSED how many Builds come past a webhook that is gone, SOAK_FLOOD how many Builds one tenant floods the queue with,
 # SOAK_KILLS how often webhook or audit are killed under load, FUZZ_SECONDS how long each target of the fuzzer runs (half an
 # hour), SOAK_PARTS which of the parts (`search`, `faults`, `door`, `fuzz`, `cluster`).
 set -euo pipefail
@@ -20,6 +20,7 @@ FREEZES=${SOAK_FREEZES:-200}
 ROUNDS=${SOAK_ROUNDS:-10}
 KILLS=${SOAK_KILLS:-200}
 BYPASSED=${SOAK_BYPASSED:-1000}
+FLOOD=${SOAK_FLOOD:-200}
 PARTS=${SOAK_PARTS:-search faults door fuzz cluster}
 REPORT=$CACHE_DIR/log/soak/search.tests
 FAULTS=$CACHE_DIR/log/soak/faults.tests
@@ -98,9 +99,10 @@ cluster() {
     fi
     say "faults on the cluster: $FREEZES freezes, $ROUNDS rounds"
     IMAGEFACTORY_FREEZES=$FREEZES IMAGEFACTORY_FAULT_ROUNDS=$ROUNDS IMAGEFACTORY_KUBELET_AWAY=75 \
-        IMAGEFACTORY_BYPASSED=$BYPASSED \
+        IMAGEFACTORY_BYPASSED=$BYPASSED IMAGEFACTORY_FLOOD=$FLOOD \
         cargo test --package imagefactory-tests --locked --no-fail-fast --test alone_faults_leader \
-        --test alone_faults_servers --test alone_bypassed "${soaks[@]}" -- --ignored --nocapture --test-threads 1 >"$ON_CLUSTER" 2>&1 || ended=$?
+        --test alone_faults_servers --test alone_bypassed --test alone_queue "${soaks[@]}" -- \
+        --ignored --nocapture --test-threads 1 >"$ON_CLUSTER" 2>&1 || ended=$?
     sed -nE 's/^(test (.*) \.\.\. )?figure: (.*)$/\2\n    \3/p' "$ON_CLUSTER" | sed '/^$/d'
     grep '^test result' "$ON_CLUSTER" || true
     [ "$ended" -eq 0 ] || say "failed (whole output: $ON_CLUSTER)"

@@ -5,12 +5,16 @@ use std::time::{Duration, Instant};
 /// How often to look.
 const PAUSE: Duration = Duration::from_millis(400);
 
-/// Looks again and again until there is something, and gives it.
+/// How much longer a machine may take that runs the suite beside compilers and builders, than one that is idle.
+const PATIENCE: u64 = 3;
+
+/// Looks again and again until there is something, and gives it. `seconds` is what an idle machine needs at most.
 ///
 /// # Panics
-/// After `seconds`, with what it waited for.
+/// After a multiple of `seconds`, with what it waited for.
 pub async fn until<T>(what: &str, seconds: u64, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let started = Instant::now();
+    let seconds = seconds * PATIENCE;
     loop {
         if let Some(found) = look().await {
             return found;

@@ -10,6 +10,7 @@
 )]
 
 use imagefactory_tests::building::status_of;
+use imagefactory_tests::busy::times;
 use imagefactory_tests::dockerfile::quick;
 use imagefactory_tests::record::Record;
 use imagefactory_tests::wait::until;
@@ -20,13 +21,15 @@ use tokio::sync::Mutex;
 static ALONE: Mutex<()> = Mutex::const_new(());
 /// The platform's cap in these tests.
 const CAP: usize = 3;
-/// Builds of the tenant that floods.
-const FLOOD: usize = 24;
+/// Builds of the tenant that floods: some here, hundreds in `make soak`.
+fn flooding() -> u32 {
+    times("IMAGEFACTORY_FLOOD", 12)
+}
 /// How long they may take all together, in seconds: each is a pod and two jobs, three at a time.
-const LONGEST: u64 = 1200;
+const LONGEST: u64 = 1800;
 
 async fn flood(tenant: &TestTenant) {
-    for number in 0..FLOOD {
+    for number in 0..flooding() {
         tenant.start(&format!("f{number}"), json!({"source": quick()})).await;
     }
 }
@@ -48,7 +51,7 @@ async fn all_settled(tenant: &TestTenant, names: &[String]) {
 }
 
 fn names() -> Vec<String> {
-    (0..FLOOD).map(|number| format!("f{number}")).collect()
+    (0..flooding()).map(|number| format!("f{number}")).collect()
 }
 
 #[tokio::test]
@@ -123,5 +126,5 @@ async fn the_caps_hold_while_leaders_are_killed() {
     all_settled(&other, &["one".to_owned(), "two".to_owned()]).await;
     assert!(record.most_builds(None) <= CAP && record.most_pods(None) <= CAP);
     assert!(record.most_builds(Some(&tenant.namespace)) <= 2 && record.most_pods(Some(&tenant.namespace)) <= 2);
-    assert_eq!(record.started().len(), FLOOD + 2, "one pod for each");
+    assert_eq!(record.started().len(), flooding() as usize + 2, "one pod for each");
 }

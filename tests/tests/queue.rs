@@ -53,7 +53,7 @@ async fn a_tenants_cap_holds_at_every_instant_and_all_its_builds_come_to_their_e
 async fn a_build_in_the_queue_says_how_it_stands_and_can_be_cancelled_there() {
     let tenant = tenant("stands", 1).await;
     let record = Record::of(&tenant.client(), &[&tenant.namespace]);
-    tenant.start("runs", json!({"source": slow(60)})).await;
+    tenant.start("runs", json!({"source": slow(600)})).await;
     tenant.reaches("runs", "Building").await;
     for name in ["second", "third", "fourth"] {
         tenant.start(name, json!({"source": quick(), "timeout": "10m"})).await;
@@ -74,6 +74,7 @@ async fn a_build_in_the_queue_says_how_it_stands_and_can_be_cancelled_there() {
     let cancelled = tenant.settled("second").await;
     assert_eq!(phase_of(&cancelled), "Cancelled");
     assert!(status_of(&cancelled).pod_name.is_none() && status_of(&cancelled).queue.is_none());
+    tenant.cancel("runs").await;
     tenant.has_succeeded("fourth").await;
     let snapshots = record.queues_of(&tenant.namespace, "fourth");
     let halves = snapshots
@@ -87,11 +88,15 @@ async fn a_build_in_the_queue_says_how_it_stands_and_can_be_cancelled_there() {
 async fn the_more_important_of_a_tenants_builds_goes_first() {
     let tenant = tenant("priority", 1).await;
     let record = Record::of(&tenant.client(), &[&tenant.namespace]);
-    tenant.start("first", json!({"source": slow(30)})).await;
+    tenant.start("first", json!({"source": slow(600)})).await;
     tenant.reaches("first", "Building").await;
     tenant.start("low", json!({"source": quick(), "priority": -5})).await;
     tenant.start("plain", json!({"source": quick()})).await;
     tenant.start("high", json!({"source": quick(), "priority": 5})).await;
+    for name in ["low", "plain", "high"] {
+        tenant.reaches(name, "Queued").await;
+    }
+    tenant.cancel("first").await;
     tenant.has_succeeded("low").await;
     let order: Vec<String> = record.started().into_iter().map(|(_, build)| build).collect();
     assert_eq!(order, ["first", "high", "plain", "low"]);
@@ -104,7 +109,7 @@ async fn a_build_that_does_not_fit_the_quota_waits_and_lets_a_smaller_one_pass()
     let tenant = TestTenant::create_with("fits", quota).await;
     let asks = |cpu: &str| json!({"requests": {"cpu": cpu}});
     tenant
-        .start("runs", json!({"source": slow(40), "resources": asks("600m")}))
+        .start("runs", json!({"source": slow(600), "resources": asks("600m")}))
         .await;
     tenant.reaches("runs", "Building").await;
     tenant
@@ -120,6 +125,7 @@ async fn a_build_that_does_not_fit_the_quota_waits_and_lets_a_smaller_one_pass()
         .await;
     tenant.reaches("small", "Preparing").await;
     assert_eq!(phase_of(&tenant.build("large").await), "Queued");
+    tenant.cancel("runs").await;
     tenant.has_succeeded("large").await;
     tenant.has_succeeded("small").await;
 }
@@ -128,7 +134,7 @@ async fn a_build_that_does_not_fit_the_quota_waits_and_lets_a_smaller_one_pass()
 #[ignore = "needs the cluster of `make cluster`"]
 async fn a_suspended_tenants_builds_leave_the_queue_and_come_back() {
     let tenant = tenant("suspends", 1).await;
-    tenant.start("runs", json!({"source": slow(30)})).await;
+    tenant.start("runs", json!({"source": slow(600)})).await;
     tenant.reaches("runs", "Building").await;
     tenant.start("waits", json!({"source": quick()})).await;
     tenant.reaches("waits", "Queued").await;
@@ -138,7 +144,8 @@ async fn a_suspended_tenants_builds_leave_the_queue_and_come_back() {
         (reason_of(&build) == "TenantSuspended" && status_of(&build).queue.is_none()).then_some(())
     })
     .await;
-    tenant.has_succeeded("runs").await;
+    tenant.cancel("runs").await;
+    tenant.settled("runs").await;
     assert_eq!(phase_of(&tenant.build("waits").await), "Queued");
     tenant.patch(json!({"spec": {"suspended": false}})).await;
     tenant.has_succeeded("waits").await;

@@ -36,7 +36,7 @@ async fn interrupted(tenant: &TestTenant, name: &str, spec: Value) -> Build {
 #[ignore = "needs the cluster of `make cluster`"]
 async fn a_build_whose_pod_somebody_deletes_says_so_and_is_built_again() {
     let tenant = TestTenant::create("again").await;
-    let build = interrupted(&tenant, "again", json!({"source": slow(15)})).await;
+    let build = interrupted(&tenant, "again", json!({"source": slow(30)})).await;
     assert_eq!(reason_of(&build), "Infrastructure", "{}", told(&build));
     assert_eq!(phase_of(&build), "Building", "the phase stays");
     assert_eq!(

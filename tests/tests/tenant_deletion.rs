@@ -109,7 +109,7 @@ async fn a_deletion_that_came_too_early_waits_for_builds_and_starts_nothing_new(
     let tenant = TestTenant::create("early").await;
     // Within ten seconds of the count before.
     until_usage_says(&tenant, 0).await;
-    tenant.start("running", json!({"source": slow(40)})).await;
+    tenant.start("running", json!({"source": slow(90)})).await;
     until("the build has its slot", 10, async || {
         tenant.build("running").await.status?.start_time
     })
@@ -147,7 +147,7 @@ async fn a_deletion_that_came_too_early_waits_for_builds_and_starts_nothing_new(
         namespace.metadata.deletion_timestamp.is_none() && tenant.pods().await.len() == 1
     })
     .await;
-    let last = until("the build ends by itself", 180, async || {
+    let last = until("the build ends by itself", 240, async || {
         let found = tenant.api::<Build>().get_opt("running").await.unwrap();
         found.as_ref().is_none_or(is_settled).then_some(found)
     })

@@ -104,21 +104,27 @@ impl Identity {
     /// Labels of everything made for the build.
     #[must_use]
     pub fn labels(&self, stage: Stage) -> BTreeMap<String, String> {
-        [
-            ("app.kubernetes.io/name", "image-factory"),
-            ("app.kubernetes.io/component", stage.as_str()),
-            (LABEL_MANAGED_BY, MANAGED_BY),
-            (LABEL_TENANT, &self.tenant),
+        let whose = [
+            (LABEL_TENANT, self.tenant.as_str()),
             (LABEL_PROJECT, &self.project),
             (LABEL_BUILD, &self.name),
             (LABEL_BUILD_UID, &self.uid),
-            (LABEL_ATTEMPT, &self.attempt_of(stage).to_string()),
-            (LABEL_STAGE, stage.as_str()),
-        ]
-        .into_iter()
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .collect()
+        ];
+        labels(whose, stage, self.attempt_of(stage))
     }
+}
+
+/// Labels of what is made at a stage: whose it is, and of which attempt.
+pub(crate) fn labels(whose: [(&str, &str); 4], stage: Stage, attempt: u32) -> BTreeMap<String, String> {
+    let ours = [
+        ("app.kubernetes.io/name", "image-factory"),
+        ("app.kubernetes.io/component", stage.as_str()),
+        (LABEL_MANAGED_BY, MANAGED_BY),
+        (LABEL_ATTEMPT, &attempt.to_string()),
+        (LABEL_STAGE, stage.as_str()),
+    ];
+    let all = ours.into_iter().chain(whose);
+    all.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
 /// The stage that a build is at, by what is known of it.

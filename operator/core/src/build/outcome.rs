@@ -1,6 +1,6 @@
 //! What came of a job of ours, and whether what it says holds together: for every kind that has its images scanned.
 
-use imagefactory_crds::build::{Failure, FailureClass, Judgement, Verdict};
+use imagefactory_crds::build::{Failure, FailureClass, Judgement, PlatformImage, ScanStatus, Verdict};
 use imagefactory_crds::image_policy::Mode;
 use jiff::Timestamp;
 
@@ -26,6 +26,53 @@ pub(crate) fn is_by_all(verdict: &Verdict, policies: &[AppliedPolicy]) -> bool {
         && verdict.policies.iter().zip(policies).all(|(said, asked)| {
             said.name.as_str() == asked.name && said.hash == asked.hash && said.mode == asked.spec.mode
         })
+}
+
+/// The failure of an image that policy refuses, with every cause.
+pub(crate) fn by_policy(verdict: &Verdict, reason: &str, next: &str) -> Failure {
+    let causes = verdict.policies.iter().flat_map(|policy| &policy.causes);
+    let causes: Vec<&str> = causes.map(String::as_str).collect();
+    let message = if causes.is_empty() {
+        "No policy says why.".to_owned()
+    } else {
+        format!("{}.", causes.join("; "))
+    };
+    Failure {
+        class: FailureClass::Policy,
+        reason: reason.to_owned(),
+        container: None,
+        exit_code: None,
+        message,
+        log: None,
+        next: next.to_owned(),
+    }
+}
+
+/// The failure of a scan whose verdict is no verdict on that image.
+pub(crate) fn wrong_evidence(digest: &str) -> Failure {
+    blank(
+        FailureClass::Scan,
+        "WrongEvidence",
+        format!("The verdict speaks of {digest}, or contradicts itself."),
+        "Report this as a defect of Image Factory.",
+    )
+}
+
+/// Whether each of an index's images was scanned, those and no others. Without a scan nothing good may be said.
+pub(crate) fn covers(scan: Option<&ScanStatus>, verdict: &Verdict, images: &[PlatformImage]) -> bool {
+    let Some(scan) = scan else {
+        return !verdict.publishable;
+    };
+    let scanned = scan.platforms.iter().map(|image| (&image.platform, &image.digest));
+    scanned.eq(images.iter().map(|image| (&image.platform, &image.digest)))
+}
+
+/// Whether SBOM and report are attached to every image.
+pub(crate) fn has_evidence(scan: &ScanStatus) -> bool {
+    match scan.platforms.as_slice() {
+        [] => scan.referrers.is_some(),
+        images => images.iter().all(|image| image.referrers.is_some()),
+    }
 }
 
 /// What came of a job.

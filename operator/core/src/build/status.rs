@@ -9,6 +9,7 @@ use imagefactory_crds::conditions::{self, ConditionStatus, READY, RECONCILING, S
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use crate::build::outcome::by_policy;
 use crate::build::validated::Refusal;
 use crate::step::Evidence;
 
@@ -152,21 +153,12 @@ impl Draft {
     #[must_use]
     pub fn refused(self, refusal: &Refusal) -> BuildStatus {
         let message = format!("{} {}", refusal.message, refusal.next);
-        let failure = refusal.class.map(|class| Failure {
-            class,
-            reason: refusal.reason.to_owned(),
-            container: None,
-            exit_code: None,
-            message: refusal.message.clone(),
-            log: None,
-            next: refusal.next.clone(),
-        });
         let reason = match (refusal.reason, refusal.class) {
             // What policy refuses has one reason, whenever it is known.
             (reason @ ("PolicyFailed" | "EvidenceUnknown"), _) | (reason, None) => reason,
             (_, Some(class)) => class.as_str(),
         };
-        self.with(|status| status.failure = failure).ended(
+        self.with(|status| status.failure = refusal.as_failure()).ended(
             Phase::Failed,
             &Cause {
                 reason,
@@ -178,11 +170,6 @@ impl Draft {
     /// Judged, and not to be published.
     #[must_use]
     pub fn not_publishable(self, verdict: &Verdict) -> BuildStatus {
-        let causes: Vec<&str> = verdict
-            .policies
-            .iter()
-            .flat_map(|policy| policy.causes.iter().map(String::as_str))
-            .collect();
         let (reason, next) = match verdict.result {
             Judgement::Unknown => (
                 "EvidenceUnknown",
@@ -193,21 +180,8 @@ impl Draft {
                 "Nothing was published. See status.verdict; mend the image and create a new Build.",
             ),
         };
-        let said = if causes.is_empty() {
-            "No policy says why.".to_owned()
-        } else {
-            format!("{}.", causes.join("; "))
-        };
-        let message = format!("{said} {next}");
-        let failure = Failure {
-            class: FailureClass::Policy,
-            reason: reason.to_owned(),
-            container: None,
-            exit_code: None,
-            message: said,
-            log: None,
-            next: next.to_owned(),
-        };
+        let failure = by_policy(verdict, reason, next);
+        let message = format!("{} {next}", failure.message);
         self.with(|status| status.failure = Some(failure)).ended(
             Phase::Failed,
             &Cause {

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use imagefactory_crds::admission::entitlement::{self, Withheld};
 use imagefactory_crds::build::{
-    BuildSecret, CacheMode, CustomBuilder, FailureClass, ImageLabel, LongField, Method, NamedValue, Placement, Proxy,
-    RegistryMirror, ResolvedSpec, Source,
+    BuildSecret, CacheMode, CustomBuilder, Failure, FailureClass, ImageLabel, LongField, Method, NamedValue, Placement,
+    Proxy, RegistryMirror, ResolvedSpec, Source,
 };
 use imagefactory_crds::common::{DurationText, LocalRef, Resources};
 use imagefactory_crds::{Build, BuildSpec, ImagePolicySpec, Project, Tenant, TenantSettings, conditions, names};
@@ -154,6 +154,19 @@ impl Refusal {
             next: next.to_owned(),
             may_heal: false,
         }
+    }
+
+    /// As it stands in status; none for a denial.
+    pub(crate) fn as_failure(&self) -> Option<Failure> {
+        self.class.map(|class| Failure {
+            class,
+            reason: self.reason.to_owned(),
+            container: None,
+            exit_code: None,
+            message: self.message.clone(),
+            log: None,
+            next: self.next.clone(),
+        })
     }
 
     /// The build has ended: what it would run is nobody's question any more, and is not asked.

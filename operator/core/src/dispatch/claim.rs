@@ -1,6 +1,6 @@
-//! What a Build's own status says of a slot.
+//! What the own status of a Build, or of what takes a slot like one, says of it.
 
-use imagefactory_crds::build::BuildStatus;
+use imagefactory_crds::build::{BuildStatus, ClassRetries};
 
 use crate::build::status::is_settled;
 
@@ -32,13 +32,18 @@ pub fn claim(status: Option<&BuildStatus>) -> Claim {
     let Some(status) = status else {
         return Claim::Waits { turn: 1 };
     };
-    let turn = status.retries.iter().map(|retries| retries.count).sum::<u32>() + 1;
-    if status.start_time.is_some() && status.next_attempt_at.is_none() {
-        Claim::Holds {
-            turn,
-            is_staged: status.staged.is_some(),
+    let goes_on = status.start_time.is_some() && status.next_attempt_at.is_none();
+    Claim::unsettled(&status.retries, goes_on, status.staged.is_some())
+}
+
+impl Claim {
+    /// Of what has not ended: whether it was dispatched and goes on, and whether its image is staged.
+    pub(crate) fn unsettled(retries: &[ClassRetries], goes_on: bool, is_staged: bool) -> Self {
+        let turn = retries.iter().map(|retries| retries.count).sum::<u32>() + 1;
+        if goes_on {
+            Self::Holds { turn, is_staged }
+        } else {
+            Self::Waits { turn }
         }
-    } else {
-        Claim::Waits { turn }
     }
 }

@@ -1,6 +1,8 @@
 //! How a waiting build stands, and when that is worth a write.
 
 use imagefactory_crds::build::{QueueLimit, QueueStatus};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 /// How a waiting build stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +16,17 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// As it stands in status.
+    #[must_use]
+    pub fn snapshot(&self, now: Timestamp) -> QueueStatus {
+        QueueStatus {
+            limit: self.limit,
+            position: self.position,
+            tenants_ahead: self.tenants_ahead,
+            time: Time(now),
+        }
+    }
+
     /// The cause for people.
     #[must_use]
     pub fn message(&self) -> String {

@@ -3,12 +3,9 @@
 use std::collections::BTreeMap;
 
 use imagefactory_crds::ImageScan;
-use imagefactory_crds::names::{
-    LABEL_ATTEMPT, LABEL_BUILD_UID, LABEL_IMAGE_SCAN, LABEL_MANAGED_BY, LABEL_PROJECT, LABEL_STAGE, LABEL_TENANT,
-    MANAGED_BY, tenant_of_namespace,
-};
+use imagefactory_crds::names::{LABEL_BUILD_UID, LABEL_IMAGE_SCAN, LABEL_PROJECT, LABEL_TENANT, tenant_of_namespace};
 
-use crate::build::names::Stage;
+use crate::build::names::{Stage, labels};
 
 /// Who a scan is: what names and labels of everything made for it come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,20 +61,12 @@ impl Identity {
     /// Labels of everything made for the scan. The stage is that of a build's scan: by it the scanner's server is reached.
     #[must_use]
     pub fn labels(&self) -> BTreeMap<String, String> {
-        let stage = Stage::Scan.as_str();
-        [
-            ("app.kubernetes.io/name", "image-factory"),
-            ("app.kubernetes.io/component", stage),
-            (LABEL_MANAGED_BY, MANAGED_BY),
-            (LABEL_TENANT, &self.tenant),
+        let whose = [
+            (LABEL_TENANT, self.tenant.as_str()),
             (LABEL_PROJECT, &self.project),
             (LABEL_IMAGE_SCAN, &self.name),
             (LABEL_BUILD_UID, &self.uid),
-            (LABEL_ATTEMPT, &self.attempt.to_string()),
-            (LABEL_STAGE, stage),
-        ]
-        .into_iter()
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .collect()
+        ];
+        labels(whose, Stage::Scan, self.attempt)
     }
 }

@@ -33,12 +33,8 @@ pub fn claim(status: Option<&ImageScanStatus>) -> Claim {
     let Some(status) = status else {
         return Claim::Waits { turn: 1 };
     };
-    let turn = status.retries.iter().map(|retries| retries.count).sum::<u32>() + 1;
-    if status.start_time.is_some() && status.next_attempt_at.is_none() {
-        Claim::Holds { turn, is_staged: true }
-    } else {
-        Claim::Waits { turn }
-    }
+    let goes_on = status.start_time.is_some() && status.next_attempt_at.is_none();
+    Claim::unsettled(&status.retries, goes_on, true)
 }
 
 /// The application of a scan that waits.

@@ -1,13 +1,14 @@
 //! What an ImageScan's status says at each moment of a run (product.md, Status): one function a moment.
 
 use imagefactory_crds::ImageScanStatus;
-use imagefactory_crds::build::{Failure, FailureClass, Judgement, QueueStatus, Verdict};
+use imagefactory_crds::build::{Failure, FailureClass, Judgement, Verdict};
 use imagefactory_crds::conditions::{self, ConditionStatus, READY, RECONCILING, STALLED, SUCCEEDED, Statement};
 use imagefactory_crds::image_scan::ScanPhase;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::build::Refusal;
+use crate::build::outcome::by_policy;
 use crate::build::retry::Retry;
 use crate::build::status::fit_judged;
 use crate::dispatch::Standing;
@@ -68,14 +69,7 @@ impl Draft {
     /// Waits for a slot.
     pub(super) fn queued(self, standing: &Standing) -> ImageScanStatus {
         let now = self.now;
-        let queued = self.with(|status| {
-            status.queue = Some(QueueStatus {
-                limit: standing.limit,
-                position: standing.position,
-                tenants_ahead: standing.tenants_ahead,
-                time: Time(now),
-            });
-        });
+        let queued = self.with(|status| status.queue = Some(standing.snapshot(now)));
         queued.going_on(ScanPhase::Queued, standing.limit.as_str(), &standing.message())
     }
 
@@ -113,29 +107,13 @@ impl Draft {
     /// Refused before anything ran, or stopped because of it.
     pub(super) fn refused(self, refusal: &Refusal) -> ImageScanStatus {
         let message = format!("{} {}", refusal.message, refusal.next);
-        let failure = refusal.class.map(|class| Failure {
-            class,
-            reason: refusal.reason.to_owned(),
-            container: None,
-            exit_code: None,
-            message: refusal.message.clone(),
-            log: None,
-            next: refusal.next.clone(),
-        });
         let reason = refusal.class.map_or(refusal.reason, FailureClass::as_str);
-        self.with(|status| status.failure = failure)
+        self.with(|status| status.failure = refusal.as_failure())
             .ended(ScanPhase::Failed, reason, &message)
     }
 
     /// Judged, and refused.
     pub(super) fn judged_against(self, verdict: &Verdict) -> ImageScanStatus {
-        let causes = verdict.policies.iter().flat_map(|policy| &policy.causes);
-        let causes: Vec<&str> = causes.map(String::as_str).collect();
-        let said = if causes.is_empty() {
-            "No policy says why.".to_owned()
-        } else {
-            format!("{}.", causes.join("; "))
-        };
         let (reason, next) = match verdict.result {
             Judgement::Unknown => (
                 "EvidenceUnknown",
@@ -146,16 +124,7 @@ impl Draft {
                 "See status.verdict; mend the image, and have it scanned by a new ImageScan.",
             ),
         };
-        let failure = Failure {
-            class: FailureClass::Policy,
-            reason: reason.to_owned(),
-            container: None,
-            exit_code: None,
-            message: said,
-            log: None,
-            next: next.to_owned(),
-        };
-        self.failed(ScanPhase::Failed, reason, failure)
+        self.failed(ScanPhase::Failed, reason, by_policy(verdict, reason, next))
     }
 
     fn completed(self) -> Self {

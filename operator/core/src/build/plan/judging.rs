@@ -7,7 +7,9 @@ use imagefactory_crds::build::{
 use super::{Action, Plan, SOON, Situation, end_job};
 use crate::build::failure::blank;
 use crate::build::objects;
-use crate::build::outcome::{Outcome, is_by_all, is_consistent, of_scan, outcome, stuck};
+use crate::build::outcome::{
+    Outcome, covers, has_evidence, is_by_all, is_consistent, of_scan, outcome, stuck, wrong_evidence,
+};
 use crate::build::status::Cause;
 use crate::build::validated::Validated;
 use crate::policy::scan_too_old;
@@ -63,12 +65,7 @@ pub(super) fn scan(situation: Situation<'_>, staged: &StagedImage) -> Plan {
 fn judged(situation: Situation<'_>, build: &Validated, staged: &StagedImage, evaluated: Evaluated) -> Plan {
     let Evaluated { digest, scan, verdict } = evaluated;
     if digest != staged.digest.as_str() || !is_consistent(&verdict) || !is_whole(scan.as_ref(), &verdict, staged) {
-        return situation.unknown(blank(
-            FailureClass::Scan,
-            "WrongEvidence",
-            format!("The verdict speaks of {digest}, or contradicts itself."),
-            "Report this as a defect of Image Factory.",
-        ));
+        return situation.unknown(wrong_evidence(&digest));
     }
     if !is_by_all(&verdict, &build.policies) {
         return situation.judge_again();
@@ -104,22 +101,9 @@ fn judged(situation: Situation<'_>, build: &Validated, staged: &StagedImage, eva
     }
 }
 
-/// Whether every image of an index was scanned, if it is to be published.
+/// Whether every image of an index was scanned, if it is to be published. Nothing is published without its evidence.
 fn is_whole(scan: Option<&ScanStatus>, verdict: &Verdict, staged: &StagedImage) -> bool {
-    let Some(scan) = scan else {
-        return !verdict.publishable;
-    };
-    let scanned = scan.platforms.iter().map(|image| (&image.platform, &image.digest));
-    scanned.eq(staged.platforms.iter().map(|image| (&image.platform, &image.digest)))
-        && (!verdict.publishable || has_evidence(scan))
-}
-
-/// Whether SBOM and report are attached to every image: nothing is published without them.
-fn has_evidence(scan: &ScanStatus) -> bool {
-    match scan.platforms.as_slice() {
-        [] => scan.referrers.is_some(),
-        images => images.iter().all(|image| image.referrers.is_some()),
-    }
+    covers(scan, verdict, &staged.platforms) && (!verdict.publishable || scan.is_some_and(has_evidence))
 }
 
 /// The image may be published and is being so. From here cancelling comes too late: the tag may have been set.

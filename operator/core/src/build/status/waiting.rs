@@ -1,6 +1,6 @@
 //! The moments of waiting: for a slot, for the next attempt, and the end of it.
 
-use imagefactory_crds::build::{BuildStatus, Failure, Phase, QueueStatus};
+use imagefactory_crds::build::{BuildStatus, Failure, Phase};
 use imagefactory_crds::conditions::{ConditionStatus, READY, RECONCILING, SUCCEEDED};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -38,14 +38,7 @@ impl Draft {
     #[must_use]
     pub fn queued(self, standing: &Standing, message: &str) -> BuildStatus {
         let now = self.now;
-        let queued = self.with(|status| {
-            status.queue = Some(QueueStatus {
-                limit: standing.limit,
-                position: standing.position,
-                tenants_ahead: standing.tenants_ahead,
-                time: Time(now),
-            });
-        });
+        let queued = self.with(|status| status.queue = Some(standing.snapshot(now)));
         queued.going_on(
             Phase::Queued,
             &Cause {

@@ -1,15 +1,16 @@
 //! The stretch of the job: the image is resolved, scanned and judged.
 
 use imagefactory_crds::ImageScanStatus;
-use imagefactory_crds::build::{Failure, FailureClass, Judgement, ScanStatus, Verdict};
+use imagefactory_crds::build::{Failure, Judgement, ScanStatus};
 use imagefactory_crds::image_scan::{EvidencePlace, Place, ScanPhase};
 
 use super::super::{Plan, Validated};
 use super::{SOON, Situation, create};
 use crate::build::JobView;
-use crate::build::failure::blank;
 use crate::build::objects::RESOLVE;
-use crate::build::outcome::{Outcome, is_by_all, is_consistent, of_scan, outcome, stuck};
+use crate::build::outcome::{
+    Outcome, covers, has_evidence, is_by_all, is_consistent, of_scan, outcome, stuck, wrong_evidence,
+};
 use crate::build::plan::{delete_job, end_job};
 use crate::step::{Evaluated, Report, Resolved};
 
@@ -88,10 +89,10 @@ fn judged(situation: Situation<'_>, scan: &Validated, job: &JobView, evaluated: 
         known.digest == digest
             && named.is_none_or(|named| *named == digest)
             && is_consistent(&verdict)
-            && is_whole(found.as_ref(), &verdict, known)
+            && covers(found.as_ref(), &verdict, &known.platforms)
     });
     let Some(known) = known else {
-        return situation.unknown(contradicts(&digest), |_| ());
+        return situation.unknown(wrong_evidence(&digest), |_| ());
     };
     if !is_by_all(&verdict, &scan.policies) {
         // A policy changed while the scan ran: what was judged is not what applies.
@@ -103,7 +104,7 @@ fn judged(situation: Situation<'_>, scan: &Validated, job: &JobView, evaluated: 
     }
     let evidence = found.as_ref().map(place_of);
     if evidence == Some(EvidencePlace::CountsOnly) && scan.placed.place != Place::Listed {
-        return situation.unknown(contradicts(&digest), |_| ());
+        return situation.unknown(wrong_evidence(&digest), |_| ());
     }
     let draft = situation.draft().with(|status| {
         record(status, Some(&known));
@@ -137,35 +138,13 @@ fn judged(situation: Situation<'_>, scan: &Validated, job: &JobView, evaluated: 
     }
 }
 
-/// Whether every image was scanned, where something good is said.
-fn is_whole(scan: Option<&ScanStatus>, verdict: &Verdict, known: &Resolved) -> bool {
-    let Some(scan) = scan else {
-        return !verdict.publishable;
-    };
-    let scanned = scan.platforms.iter().map(|image| (&image.platform, &image.digest));
-    scanned.eq(known.platforms.iter().map(|image| (&image.platform, &image.digest)))
-}
-
 /// Where the evidence is: attached to each image, or to be seen as counts alone.
 fn place_of(scan: &ScanStatus) -> EvidencePlace {
-    let is_attached = match scan.platforms.as_slice() {
-        [] => scan.referrers.is_some(),
-        images => images.iter().all(|image| image.referrers.is_some()),
-    };
-    if is_attached {
+    if has_evidence(scan) {
         EvidencePlace::Attached
     } else {
         EvidencePlace::CountsOnly
     }
-}
-
-fn contradicts(digest: &str) -> Failure {
-    blank(
-        FailureClass::Scan,
-        "WrongEvidence",
-        format!("The verdict speaks of {digest}, or contradicts itself."),
-        "Report this as a defect of Image Factory.",
-    )
 }
 
 /// What to do next, in the words of a scan: most failures of jobs are worded for builds.

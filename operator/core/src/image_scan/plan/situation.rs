@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use imagefactory_crds::admission::requested_by;
+use imagefactory_crds::admission::known_requester;
 use imagefactory_crds::build::{Failure, FailureClass, Judgement, Verdict};
 use imagefactory_crds::image_scan::ScanPhase;
 use imagefactory_crds::{ImageScan, ImageScanStatus};
@@ -16,9 +16,6 @@ use crate::build::retry::{self, Attempt};
 use crate::build::{JobView, Note, Refusal};
 use crate::dispatch::Slot;
 use crate::settings::Settings;
-
-/// Longest name of a requester that the status holds.
-const MAX_REQUESTER: usize = 512;
 
 /// Everything that a decision about one scan reads.
 #[derive(Clone, Copy, Debug)]
@@ -57,10 +54,9 @@ impl<'a> Situation<'a> {
 
     /// A draft on what stands there, with who asked.
     pub(super) fn draft(&self) -> Draft {
-        let stamped = requested_by(self.scan).filter(|_| self.settings.stamps_requester);
-        let usable = stamped.filter(|name| !name.is_empty() && name.chars().count() <= MAX_REQUESTER);
         Draft::on(self.status(), self.generation(), self.now).with(|status| {
-            status.requested_by = status.requested_by.take().or_else(|| usable.map(str::to_owned));
+            let copied = status.requested_by.as_deref();
+            status.requested_by = known_requester(self.scan, copied, self.settings.stamps_requester);
         })
     }
 
