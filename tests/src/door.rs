@@ -8,6 +8,7 @@ use kube::core::Status;
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
+use crate::dockerfile::quick;
 use crate::tenant::TestTenant;
 use crate::wait::until;
 
@@ -20,7 +21,7 @@ pub fn confirmed(names: &str) -> Value {
 /// A request to the API server as it goes over the wire.
 #[derive(Clone, Debug)]
 pub struct Raw {
-    /// `POST`, `PATCH` (a merge patch) or `DELETE`.
+    /// `GET`, `POST`, `PATCH` (a merge patch) or `DELETE`.
     pub method: &'static str,
     /// Path, from the first slash on.
     pub path: String,
@@ -37,7 +38,84 @@ pub struct Told {
     pub body: Value,
 }
 
+/// Path of an object, or of all where it has no name, of one of our kinds or of Kubernetes' own: in that namespace, or
+/// without one.
+#[must_use]
+pub fn path(namespace: Option<&str>, plural: &str, name: &str) -> String {
+    let kind = plural.split('/').next().unwrap_or(plural);
+    let root = if ["pods", "secrets", "configmaps"].contains(&kind) {
+        "/api/v1"
+    } else {
+        "/apis/imagefactory.dev/v1alpha1"
+    };
+    let parts = [root, "namespaces", namespace.unwrap_or_default(), plural, name];
+    let skipped = if namespace.is_some() { "" } else { "namespaces" };
+    let parts = parts.into_iter().filter(|part| !part.is_empty() && *part != skipped);
+    parts.collect::<Vec<_>>().join("/")
+}
+
+impl TestTenant {
+    /// [`path`] in the tenant's namespace.
+    #[must_use]
+    pub fn path(&self, plural: &str, name: &str) -> String {
+        path(Some(&self.namespace), plural, name)
+    }
+
+    /// The creation of a Build of its project `app`.
+    #[must_use]
+    pub fn raw_build(&self, name: &str) -> Raw {
+        let spec = json!({"projectRef": {"name": "app"}, "source": quick()});
+        Raw::create(self.path("builds", ""), ours("Build", name, &spec))
+    }
+}
+
+/// An object of one of our kinds.
+#[must_use]
+pub fn ours(kind: &str, name: &str, spec: &Value) -> Value {
+    json!({"apiVersion": "imagefactory.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec})
+}
+
 impl Raw {
+    /// Reads what is at that path.
+    #[must_use]
+    pub fn get(path: String) -> Self {
+        Self {
+            method: "GET",
+            path,
+            body: Value::Null,
+        }
+    }
+
+    /// Creates an object.
+    #[must_use]
+    pub fn create(path: String, body: Value) -> Self {
+        Self {
+            method: "POST",
+            path,
+            body,
+        }
+    }
+
+    /// Changes an object by a merge patch.
+    #[must_use]
+    pub fn change(path: String, body: Value) -> Self {
+        Self {
+            method: "PATCH",
+            path,
+            body,
+        }
+    }
+
+    /// Deletes an object.
+    #[must_use]
+    pub fn delete(path: String) -> Self {
+        Self {
+            method: "DELETE",
+            path,
+            body: json!({}),
+        }
+    }
+
     /// Sends it, for real or as a dry run.
     ///
     /// # Panics

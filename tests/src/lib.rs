@@ -49,6 +49,7 @@ pub mod prometheus;
 pub mod record;
 pub mod registry;
 pub mod store;
+pub mod system_of_record;
 pub mod tenant;
 pub mod wait;
 

@@ -14,8 +14,7 @@ use std::process::Command;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use imagefactory_tests::dockerfile::quick;
-use imagefactory_tests::door::{Raw, heard};
+use imagefactory_tests::door::heard;
 use imagefactory_tests::load::Load;
 use imagefactory_tests::wait::until;
 use imagefactory_tests::{Cluster, TestTenant};
@@ -156,17 +155,6 @@ fn expired(kept: &BTreeMap<String, String>, names: Vec<String>) -> (String, Stri
     (params.signed_by(&key, &issuer).unwrap().pem(), key.serialize_pem())
 }
 
-fn build(tenant: &TestTenant) -> Raw {
-    Raw {
-        method: "POST",
-        path: format!("/apis/imagefactory.dev/v1alpha1/namespaces/{}/builds", tenant.namespace),
-        body: json!({
-            "apiVersion": "imagefactory.dev/v1alpha1", "kind": "Build", "metadata": {"name": "never"},
-            "spec": {"projectRef": {"name": "app"}, "source": quick()},
-        }),
-    }
-}
-
 #[tokio::test]
 #[ignore = "needs the cluster of `make cluster`"]
 async fn replicas_roll_and_certificates_change_and_no_request_fails() {
@@ -174,7 +162,7 @@ async fn replicas_roll_and_certificates_change_and_no_request_fails() {
     heard().await;
     let cluster = tenant.cluster.clone();
     let (kept, namespace) = (Kept::of(&cluster), cluster.installation.namespace.clone());
-    let load = Load::of(&tenant.client(), &build(&tenant), 201, CLIENTS, RATE);
+    let load = Load::of(&tenant.client(), &tenant.raw_build("never"), 201, CLIENTS, RATE);
     let hasty = Hasty(cluster.clone());
     hasty
         .deploy(&["--set", "webhook.certificates.settleSeconds=15"])

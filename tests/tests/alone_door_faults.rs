@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use imagefactory_crds::Build;
 use imagefactory_tests::busy::{figure, times};
-use imagefactory_tests::dockerfile::{quick, slow};
-use imagefactory_tests::door::{Raw, Told, heard};
+use imagefactory_tests::dockerfile::slow;
+use imagefactory_tests::door::{Told, heard};
 use imagefactory_tests::process::Process;
 use imagefactory_tests::wait::until;
 use imagefactory_tests::{Cluster, TestTenant};
@@ -27,17 +27,6 @@ static ALONE: Mutex<()> = Mutex::const_new(());
 /// Persons who are refused while webhooks die, and how often each: below what is folded in a minute.
 const PERSONS: usize = 12;
 const EACH: usize = 9;
-
-fn build(tenant: &TestTenant, name: &str) -> Raw {
-    Raw {
-        method: "POST",
-        path: format!("/apis/imagefactory.dev/v1alpha1/namespaces/{}/builds", tenant.namespace),
-        body: json!({
-            "apiVersion": "imagefactory.dev/v1alpha1", "kind": "Build", "metadata": {"name": name},
-            "spec": {"projectRef": {"name": "app"}, "source": quick()},
-        }),
-    }
-}
 
 async fn not_entitled(purpose: &str) -> TestTenant {
     let off = json!({"capabilities": {"build": false, "changeReason": "a test"}});
@@ -89,7 +78,7 @@ async fn refused_meanwhile(tenant: &TestTenant) -> BTreeMap<String, Told> {
         let client = tenant.cluster.client_as(&user, &["system:masters"]).await;
         let attempts: Vec<_> = (0..EACH)
             .map(|number| format!("p{person}-{number}"))
-            .map(|name| (name.clone(), build(tenant, &name)))
+            .map(|name| (name.clone(), tenant.raw_build(&name)))
             .collect();
         persons.push(tokio::spawn(async move {
             let mut told = Vec::new();
@@ -110,7 +99,7 @@ async fn refused_meanwhile(tenant: &TestTenant) -> BTreeMap<String, Told> {
 /// The door's answer, as soon as there is one: a container that was killed again comes back after a pause.
 async fn answered(tenant: &TestTenant, name: &str) -> Told {
     until("the door answers", 90, async || {
-        let told = build(tenant, name).send(&tenant.client(), false).await;
+        let told = tenant.raw_build(name).send(&tenant.client(), false).await;
         (told.http < 500).then_some(told)
     })
     .await
@@ -192,12 +181,12 @@ async fn without_a_webhook_nothing_is_let_in_and_what_runs_runs_on() {
     let webhook = entitled.cluster.webhook();
     let away = entitled.cluster.scale(&namespace, &webhook, 0).await;
     until("the API server finds nobody to ask", 60, async || {
-        let told = build(&entitled, "never").send(&entitled.client(), true).await;
+        let told = entitled.raw_build("never").send(&entitled.client(), true).await;
         (told.http >= 500).then_some(())
     })
     .await;
     for tenant in [&refused, &entitled] {
-        let told = build(tenant, "never").send(&tenant.client(), false).await;
+        let told = tenant.raw_build("never").send(&tenant.client(), false).await;
         assert_eq!((told.http, told.reason()), (500, "InternalError"), "{}", told.body);
         assert!(told.message().contains("failed calling webhook"), "{}", told.body);
     }
@@ -205,8 +194,8 @@ async fn without_a_webhook_nothing_is_let_in_and_what_runs_runs_on() {
     drop(away);
     entitled.cluster.until_door_stands();
     let answers = until("the door answers again", 60, async || {
-        let one = build(&refused, "never").send(&refused.client(), false).await;
-        let other = build(&entitled, "later").send(&entitled.client(), true).await;
+        let one = refused.raw_build("never").send(&refused.client(), false).await;
+        let other = entitled.raw_build("later").send(&entitled.client(), true).await;
         (one.http < 500 && other.http < 500).then_some((one, other))
     })
     .await;
@@ -222,7 +211,7 @@ async fn an_api_server_that_was_away_finds_the_door_as_it_was() {
     let _alone = ALONE.lock().await;
     let tenant = not_entitled("f-server").await;
     assert!(is_refused(
-        &build(&tenant, "before").send(&tenant.client(), false).await
+        &tenant.raw_build("before").send(&tenant.client(), false).await
     ));
     let down = tenant.cluster.take_down("kube-apiserver");
     tokio::time::sleep(Duration::from_secs(5)).await;
@@ -230,17 +219,17 @@ async fn an_api_server_that_was_away_finds_the_door_as_it_was() {
     // A client of before may hold connections that are gone.
     let client = tenant.cluster.client_as("somebody", &["system:masters"]).await;
     let told = until("the door is asked again", 60, async || {
-        let told = build(&tenant, "after").send(&client, true).await;
+        let told = tenant.raw_build("after").send(&client, true).await;
         (told.http < 500).then_some(told)
     })
     .await;
     assert!(is_refused(&told), "{}", told.body);
-    assert!(is_refused(&build(&tenant, "after").send(&client, false).await));
+    assert!(is_refused(&tenant.raw_build("after").send(&client, false).await));
     // Its watches go on too: it hears of what changes now.
     let on: Value = json!({"spec": {"capabilities": {"build": true, "changeReason": "another test"}}});
     tenant.patch(on).await;
     until("the door has heard of it", 30, async || {
-        let told = build(&tenant, "entitled").send(&client, true).await;
+        let told = tenant.raw_build("entitled").send(&client, true).await;
         (told.http == 201).then_some(())
     })
     .await;

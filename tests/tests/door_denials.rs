@@ -15,7 +15,7 @@ use imagefactory_crds::SorRecord;
 use imagefactory_tests::TestTenant;
 use imagefactory_tests::cluster::unique;
 use imagefactory_tests::dockerfile::quick;
-use imagefactory_tests::door::{Raw, Told, confirmed, heard};
+use imagefactory_tests::door::{Raw, Told, confirmed, heard, ours, path};
 use imagefactory_tests::tenant::ClusterObject;
 use imagefactory_tests::wait::until;
 use jiff::{SignedDuration, Timestamp};
@@ -52,28 +52,14 @@ impl Table {
         }
     }
 
-    fn path(&self, plural: &str, name: &str) -> String {
-        let all = format!(
-            "/apis/imagefactory.dev/v1alpha1/namespaces/{}/{plural}",
-            self.tenant.namespace
-        );
-        if name.is_empty() { all } else { format!("{all}/{name}") }
-    }
-
-    fn create_of(&self, kind: &str, plural: &str, name: &str, spec: Value) -> Raw {
-        Raw {
-            method: "POST",
-            path: self.path(plural, ""),
-            body: json!({
-                "apiVersion": "imagefactory.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec,
-            }),
-        }
+    fn create_of(&self, kind: &str, plural: &str, name: &str, spec: &Value) -> Raw {
+        Raw::create(self.tenant.path(plural, ""), ours(kind, name, spec))
     }
 
     fn build(&self, name: &str, spec: Value) -> Raw {
         let mut whole = json!({"projectRef": {"name": "app"}, "source": quick()});
         whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
-        self.create_of("Build", "builds", name, whole)
+        self.create_of("Build", "builds", name, &whole)
     }
 
     fn request(&self, name: &str, spec: Value) -> Raw {
@@ -81,31 +67,19 @@ impl Table {
             "projectRef": {"name": "app"}, "source": {"image": "quay.io/team/redis:7"}, "justification": "A test.",
         });
         whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
-        self.create_of("QuarantineRequest", "quarantinerequests", name, whole)
+        self.create_of("QuarantineRequest", "quarantinerequests", name, &whole)
     }
 
     fn change(&self, plural: &str, name: &str, body: Value) -> Raw {
-        Raw {
-            method: "PATCH",
-            path: self.path(plural, name),
-            body,
-        }
+        Raw::change(self.tenant.path(plural, name), body)
     }
 
     fn delete(&self, plural: &str, name: &str) -> Raw {
-        Raw {
-            method: "DELETE",
-            path: self.path(plural, name),
-            body: json!({}),
-        }
+        Raw::delete(self.tenant.path(plural, name))
     }
 
-    fn tenant_itself(&self, method: &'static str, body: Value) -> Raw {
-        Raw {
-            method,
-            path: format!("/apis/imagefactory.dev/v1alpha1/tenants/{}", self.tenant.name),
-            body,
-        }
+    fn tenant_itself(&self) -> String {
+        path(None, "tenants", &self.tenant.name)
     }
 
     /// Tries it as a dry run and for real: refused alike, with nothing left behind.
@@ -392,7 +366,7 @@ async fn a_suspended_tenant_and_an_archived_project_take_on_nothing_new() {
 async fn one_project_more_than_the_quota_is_refused_with_limit_and_use() {
     let mut table = Table::create("d-quota", json!({"quota": {"projects": 1}})).await;
     let name = table.tenant.name.clone();
-    let what = table.create_of("Project", "projects", "never", json!({}));
+    let what = table.create_of("Project", "projects", "never", &json!({}));
     let expected = Expected {
         http: 403,
         code: "quota_exceeded",
@@ -510,7 +484,7 @@ async fn what_destroys_wants_to_be_confirmed_and_says_what_would_be_lost() {
     table.tenant.patch(confirmed("")).await;
     let words = format!("Deleting Tenant {tenant} can't be undone: its namespace goes with everything in it");
     let set = format!("kubectl annotate tenant {tenant} imagefactory.dev/confirm={tenant}");
-    let whole = table.tenant_itself("DELETE", json!({}));
+    let whole = Raw::delete(table.tenant_itself());
     let project = table.delete("projects", "app");
     let settings = table.delete("tenantsettings", "settings");
     let one = table.change(
@@ -615,7 +589,7 @@ async fn who_cannot_be_a_member_or_an_owner_is_told_with_the_field() {
     let what = table.change("tenantsettings", "settings", member);
     let words = ["spec.members[0].subject", "Members are users"];
     table.refuses(&what, &invalid(&words, "spec.members[0].subject")).await;
-    let what = table.tenant_itself("PATCH", owners);
+    let what = Raw::change(table.tenant_itself(), owners);
     let words = [
         "spec.owners would hold nobody who can be an owner",
         "The last owner is kept.",

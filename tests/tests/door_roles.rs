@@ -20,7 +20,7 @@ use imagefactory_tests::TestTenant;
 use imagefactory_tests::access::{Person, may};
 use imagefactory_tests::cluster::unique;
 use imagefactory_tests::dockerfile::quick;
-use imagefactory_tests::door::{Raw, Told, heard};
+use imagefactory_tests::door::{Raw, Told, heard, path};
 use imagefactory_tests::tenant::{ClusterObject, owner_of};
 use imagefactory_tests::wait::until;
 use k8s_openapi::api::rbac::v1::{ClusterRoleBinding, RoleBinding};
@@ -108,27 +108,8 @@ impl House {
         heard().await;
     }
 
-    fn path(&self, plural: &str, name: &str) -> String {
-        let core = ["pods", "secrets", "configmaps"].contains(&plural.split('/').next().unwrap_or(plural));
-        let root = if core {
-            "/api/v1"
-        } else {
-            "/apis/imagefactory.dev/v1alpha1"
-        };
-        let name = if name.is_empty() {
-            String::new()
-        } else {
-            format!("/{name}")
-        };
-        format!("{root}/namespaces/{}/{plural}{name}", self.tenant.namespace)
-    }
-
     fn get(&self, plural: &str, name: &str) -> Raw {
-        Raw {
-            method: "GET",
-            path: self.path(plural, name),
-            body: Value::Null,
-        }
+        Raw::get(self.tenant.path(plural, name))
     }
 
     fn create(&self, plural: &str, kind: &str, name: &str, rest: Value) -> Raw {
@@ -137,11 +118,7 @@ impl House {
             "apiVersion": if ours { "imagefactory.dev/v1alpha1" } else { "v1" }, "kind": kind, "metadata": {"name": name},
         });
         body.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
-        Raw {
-            method: "POST",
-            path: self.path(plural, ""),
-            body,
-        }
+        Raw::create(self.tenant.path(plural, ""), body)
     }
 
     fn build(&self, name: &str, project: &str) -> Raw {
@@ -163,19 +140,11 @@ impl House {
     }
 
     fn change(&self, plural: &str, name: &str, body: Value) -> Raw {
-        Raw {
-            method: "PATCH",
-            path: self.path(plural, name),
-            body,
-        }
+        Raw::change(self.tenant.path(plural, name), body)
     }
 
     fn delete(&self, plural: &str, name: &str) -> Raw {
-        Raw {
-            method: "DELETE",
-            path: self.path(plural, name),
-            body: json!({}),
-        }
+        Raw::delete(self.tenant.path(plural, name))
     }
 
     /// Makes, as the platform's administrator, what others try to change.
@@ -348,27 +317,21 @@ async fn each_role_does_what_the_table_says_and_is_refused_the_rest_by_rbac() {
         ),
         (
             "reads the Tenant",
-            cluster_wide("GET", "tenants", &house.tenant.name, Value::Null),
+            Raw::get(path(None, "tenants", &house.tenant.name)),
             none,
         ),
         (
             "changes the Tenant",
-            cluster_wide(
-                "PATCH",
-                "tenants",
-                &house.tenant.name,
+            Raw::change(
+                path(None, "tenants", &house.tenant.name),
                 json!({"spec": {"suspended": false}}),
             ),
             none,
         ),
-        (
-            "reads records",
-            cluster_wide("GET", "sorrecords", &house.record, Value::Null),
-            none,
-        ),
+        ("reads records", Raw::get(path(None, "sorrecords", &house.record)), none),
         (
             "makes a policy",
-            cluster_wide("POST", "imagepolicies", "", policy("of-a-tenant")),
+            Raw::create(path(None, "imagepolicies", ""), policy("of-a-tenant")),
             none,
         ),
     ];
@@ -379,19 +342,6 @@ async fn each_role_does_what_the_table_says_and_is_refused_the_rest_by_rbac() {
         house.tenant.recorded(&["--kind", "denial"]).is_empty(),
         "what RBAC refuses never comes to the door, and all of this was a dry run"
     );
-}
-
-fn cluster_wide(method: &'static str, plural: &str, name: &str, body: Value) -> Raw {
-    let name = if name.is_empty() {
-        String::new()
-    } else {
-        format!("/{name}")
-    };
-    Raw {
-        method,
-        path: format!("/apis/imagefactory.dev/v1alpha1/{plural}{name}"),
-        body,
-    }
 }
 
 fn policy(name: &str) -> Value {
@@ -719,23 +669,24 @@ async fn administrators_of_the_platform_write_tenants_policies_and_records_and_k
     });
     let name = &house.tenant.name;
     for (what, http) in [
-        (cluster_wide("POST", "tenants", "", tenant), 201),
-        (cluster_wide("POST", "imagepolicies", "", policy(&unique("r-new"))), 201),
-        (cluster_wide("POST", "sorrecords", "", record), 201),
+        (Raw::create(path(None, "tenants", ""), tenant), 201),
         (
-            cluster_wide("PATCH", "tenants", name, json!({"spec": {"suspended": true}})),
+            Raw::create(path(None, "imagepolicies", ""), policy(&unique("r-new"))),
+            201,
+        ),
+        (Raw::create(path(None, "sorrecords", ""), record), 201),
+        (
+            Raw::change(path(None, "tenants", name), json!({"spec": {"suspended": true}})),
             200,
         ),
         // The last owner is kept: the schema wants one, and the door one who can be one.
         (
-            cluster_wide("PATCH", "tenants", name, json!({"spec": {"owners": []}})),
+            Raw::change(path(None, "tenants", name), json!({"spec": {"owners": []}})),
             422,
         ),
         (
-            cluster_wide(
-                "PATCH",
-                "tenants",
-                name,
+            Raw::change(
+                path(None, "tenants", name),
                 json!({"spec": {"owners": [
                     {"kind": "ServiceAccount", "name": "x", "namespace": "default"},
                 ]}}),

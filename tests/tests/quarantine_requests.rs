@@ -154,7 +154,7 @@ async fn nothing_but_withdrawn_changes() {
 #[tokio::test]
 #[ignore = "needs the cluster of `make cluster`"]
 async fn a_record_that_runs_out_fails_what_waits_with_the_words_of_the_contract() {
-    let soon = Timestamp::now() + SignedDuration::from_secs(20);
+    let soon = Timestamp::now() + SignedDuration::from_secs(45);
     let soon = Timestamp::from_second(soon.as_second()).unwrap().to_string();
     let asking = Asking::create("expires", json!({"expiresAt": soon})).await;
     asking.ask("late", json!({})).await;

@@ -96,7 +96,7 @@ async fn a_record_goes_through_its_life_by_itself() {
         )
         .await;
     records
-        .make(&ending, &ending, json!({"tenants": tenants, "expiresAt": from_now(6)}))
+        .make(&ending, &ending, json!({"tenants": tenants, "expiresAt": from_now(20)}))
         .await;
     records
         .make(&off, &off, json!({"tenants": tenants, "suspended": true}))
