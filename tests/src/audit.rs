@@ -28,6 +28,8 @@ pub struct AuditEvent {
     object_ref: ObjectRef,
     #[serde(default)]
     response_status: ResponseStatus,
+    #[serde(default, rename = "requestURI")]
+    uri: String,
     /// When the API server had it.
     #[serde(default, rename = "requestReceivedTimestamp")]
     pub received: Timestamp,
@@ -48,6 +50,8 @@ const POD: &str = "authentication.kubernetes.io/pod-name";
 struct ResponseStatus {
     #[serde(default)]
     code: u16,
+    #[serde(default)]
+    reason: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -101,6 +105,18 @@ impl AuditEvent {
     #[must_use]
     pub fn mutates(&self) -> bool {
         ["create", "update", "patch", "delete", "deletecollection"].contains(&self.verb.as_str())
+    }
+
+    /// Why it was refused: a word of Kubernetes, or what a webhook gave for one. Empty where it was not.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        &self.response_status.reason
+    }
+
+    /// Whether it was only asked what would come of it.
+    #[must_use]
+    pub fn is_dry_run(&self) -> bool {
+        self.uri.contains("dryRun=All")
     }
 
     /// Whether it was carried out.
