@@ -132,6 +132,7 @@ pub struct Wiring<K: Watched> {
     objects: Hub<K>,
     triggers: Vec<BoxStream<'static, ObjectRef<K>>>,
     only: Option<Worth<K>>,
+    echo: Duration,
     config: Config,
 }
 
@@ -148,6 +149,7 @@ impl<K: Watched> Wiring<K> {
             objects: objects.clone(),
             triggers: Vec::new(),
             only: None,
+            echo: ECHO,
             config,
         }
     }
@@ -163,6 +165,14 @@ impl<K: Watched> Wiring<K> {
     #[must_use]
     pub fn only(mut self, is_worth: impl Fn(&K) -> bool + Send + Sync + 'static) -> Self {
         self.only = Some(Box::new(is_worth));
+        self
+    }
+
+    /// For a reconciler that itself puts off a look at what is older than what it wrote: after a write it is held up no
+    /// longer, and so nobody else whose turn it would be.
+    #[must_use]
+    pub fn knows_its_writes(mut self) -> Self {
+        self.echo = Duration::ZERO;
         self
     }
 
@@ -194,10 +204,11 @@ where
         objects,
         triggers,
         only,
+        echo,
         config,
     } = wiring;
     info!(controller = name, "controller starts");
-    let reporter = Arc::new(Reporter::<K>::new(name, context.clone()));
+    let reporter = Arc::new(Reporter::<K>::new(name, echo, context.clone()));
     let malformed = reporter.clone().report_malformed(objects.malformed_objects());
     let is_worth = move |object: &Arc<K>| only.as_ref().is_none_or(|only| only(object));
     let touched = objects.subscribe().filter(move |object| ready(is_worth(object)));

@@ -2,6 +2,7 @@
 
 use std::fmt::{Display, Formatter};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -17,13 +18,15 @@ use tracing::{debug, warn};
 use super::backoff::Backoffs;
 use super::chain;
 use super::cut::{MAX_NOTE, cut};
-use super::{ECHO, ErrorCategory, Outcome, RECONCILE_TIMEOUT};
+use super::{ErrorCategory, Outcome, RECONCILE_TIMEOUT};
 use crate::context::Context;
 use crate::watches::{Malformed, Watched};
 
 /// Reports for one controller.
 pub(super) struct Reporter<K: Watched> {
     name: &'static str,
+    /// How long what was written is given to come back.
+    echo: Duration,
     context: Arc<Context>,
     backoffs: Backoffs<Key>,
     kind: std::marker::PhantomData<fn(K)>,
@@ -76,9 +79,10 @@ impl<E: ErrorCategory> std::error::Error for Failure<E> {
 }
 
 impl<K: Watched> Reporter<K> {
-    pub(super) fn new(name: &'static str, context: Arc<Context>) -> Self {
+    pub(super) fn new(name: &'static str, echo: Duration, context: Arc<Context>) -> Self {
         Self {
             name,
+            echo,
             context,
             backoffs: Backoffs::default(),
             kind: std::marker::PhantomData,
@@ -113,7 +117,7 @@ impl<K: Watched> Reporter<K> {
                 debug!(controller = self.name, ?key, outcome = outcome.label(), "reconciled");
                 drop(timer);
                 if outcome.has_written() {
-                    sleep(ECHO).await;
+                    sleep(self.echo).await;
                 }
                 return Ok(outcome.action());
             }

@@ -101,6 +101,11 @@ async fn write_status(
 
 /// Performs it, but for a job that was made a moment ago and that the watch has not shown yet.
 async fn once(action: &Action, build: &Build, context: &Context, unseen: &Unseen) -> Result<Write, ApplyError> {
+    if let Action::CreatePod(pod) = action {
+        let write = perform(action, context).await?;
+        unseen.made_pod(build, pod.name_any());
+        return Ok(write);
+    }
     let Action::CreateJob(job) = action else {
         return perform(action, context).await;
     };

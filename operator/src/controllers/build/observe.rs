@@ -18,6 +18,7 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 
 use super::BuildError;
+use super::unseen::Unseen;
 use crate::context::Context;
 use crate::watches::of_job;
 
@@ -88,6 +89,15 @@ async fn pod(build: &Build, identity: &Identity, context: &Context) -> Result<Op
         return Ok(None);
     }
     asked_for(&name, identity, context).await
+}
+
+/// Whether the pod of this attempt was made a moment ago and is not in the store yet: its event will wake the build.
+pub(super) fn awaits_its_pod(build: &Build, context: &Context, unseen: &Unseen) -> bool {
+    Identity::of(build).is_some_and(|identity| {
+        let name = identity.object_name(Stage::Build);
+        let key = ObjectRef::new(&name).within(&identity.namespace);
+        unseen.has_made_pod(build, &name) && context.stores.pods.get(&key).is_none()
+    })
 }
 
 /// The job with its pod. Jobs and pods come by two watches: of a job that has failed and whose pod the store does not

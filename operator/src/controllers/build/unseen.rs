@@ -23,6 +23,8 @@ pub(in crate::controllers) struct Unseen {
     over: Mutex<Notes>,
     /// The job that was made last.
     jobs: Mutex<Notes>,
+    /// The pod that was made last.
+    pods: Mutex<Notes>,
 }
 
 type Notes = HashMap<String, (String, Instant)>;
@@ -41,6 +43,16 @@ impl Unseen {
     /// Whether this process made that job a moment ago.
     pub(in crate::controllers) fn has_made<K: ResourceExt>(&self, build: &K, job: &str) -> bool {
         is_noted(&self.jobs, build, Some(job))
+    }
+
+    /// Whether this process made that pod a moment ago.
+    pub(super) fn has_made_pod<K: ResourceExt>(&self, build: &K, pod: &str) -> bool {
+        is_noted(&self.pods, build, Some(pod))
+    }
+
+    /// A pod was made for the build.
+    pub(super) fn made_pod<K: ResourceExt>(&self, build: &K, pod: String) {
+        note(&self.pods, build, Some(pod));
     }
 
     /// A job was made for the build.

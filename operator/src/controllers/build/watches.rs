@@ -18,7 +18,8 @@ pub(super) fn wiring(hubs: &Hubs) -> Wiring<Build> {
     let (of_tenant, of_project) = (builds.clone(), builds);
     let news = News::of(hubs.tenants.store(), digest);
     Wiring::new("build", &hubs.builds)
-        .concurrency(16)
+        .concurrency(32)
+        .knows_its_writes()
         .also_on(hubs.pods.leads_to(|pod| build_of(&*pod)))
         .also_on(hubs.jobs.leads_to(|job| build_of(&*job)))
         .also_on(

@@ -18,6 +18,7 @@ pub(super) fn wiring(hubs: &Hubs) -> Wiring<ImageScan> {
     let news = News::of(hubs.tenants.store(), digest);
     Wiring::new("image-scan", &hubs.image_scans)
         .concurrency(4)
+        .knows_its_writes()
         .also_on(hubs.pods.leads_to(|pod| scan_of(&*pod)))
         .also_on(hubs.jobs.leads_to(|job| scan_of(&*job)))
         .also_on(
