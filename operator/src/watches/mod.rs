@@ -74,8 +74,12 @@ pub struct Stores {
     pub tenant_settings: Store<TenantSettings>,
     /// All Projects.
     pub projects: Store<Project>,
+    /// The same by their namespace.
+    pub projects_by_namespace: Index<Project>,
     /// All Builds; those that have ended are trimmed, see [`trim`].
     pub builds: Store<Build>,
+    /// The same by their namespace.
+    pub builds_by_namespace: Index<Build>,
     /// All ImagePolicies.
     pub policies: Store<ImagePolicy>,
     /// All SorRecords.
@@ -84,6 +88,8 @@ pub struct Stores {
     pub sor_records_by_id: Index<SorRecord>,
     /// All QuarantineRequests.
     pub quarantine_requests: Store<QuarantineRequest>,
+    /// The same by their namespace.
+    pub quarantine_requests_by_namespace: Index<QuarantineRequest>,
     /// All ImageScans.
     pub image_scans: Store<ImageScan>,
     /// Namespaces with our label.
@@ -165,11 +171,14 @@ impl Hubs {
             tenants: self.tenants.store(),
             tenant_settings: self.tenant_settings.store(),
             projects: self.projects.store(),
+            projects_by_namespace: self.projects.by_namespace(),
             builds: self.builds.store(),
+            builds_by_namespace: self.builds.by_namespace(),
             policies: self.policies.store(),
             sor_records: self.sor_records.store(),
             sor_records_by_id: self.sor_records.index(),
             quarantine_requests: self.quarantine_requests.store(),
+            quarantine_requests_by_namespace: self.quarantine_requests.by_namespace(),
             image_scans: self.image_scans.store(),
             namespaces: self.namespaces.store(),
             role_bindings: self.role_bindings.store(),
