@@ -9,6 +9,7 @@ mod heartbeat;
 mod hub;
 mod index;
 mod news;
+mod policies;
 mod pump;
 pub mod trim;
 
@@ -21,6 +22,7 @@ pub use heartbeat::Heartbeats;
 pub use hub::{Hub, Watched};
 pub use index::{Index, Key};
 pub use news::News;
+pub use policies::PolicySet;
 pub use pump::{Selection, watch};
 
 use std::sync::Arc;
@@ -82,6 +84,8 @@ pub struct Stores {
     pub builds_by_namespace: Index<Build>,
     /// All ImagePolicies.
     pub policies: Store<ImagePolicy>,
+    /// The same as decisions read them.
+    pub policy_set: PolicySet,
     /// All SorRecords.
     pub sor_records: Store<SorRecord>,
     /// The same by their id in the system of record.
@@ -175,6 +179,7 @@ impl Hubs {
             builds: self.builds.store(),
             builds_by_namespace: self.builds.by_namespace(),
             policies: self.policies.store(),
+            policy_set: PolicySet::new(self.policies.store()),
             sor_records: self.sor_records.store(),
             sor_records_by_id: self.sor_records.index(),
             quarantine_requests: self.quarantine_requests.store(),

@@ -1,5 +1,7 @@
 //! What came of a job of ours, and whether what it says holds together: for every kind that has its images scanned.
 
+use std::sync::Arc;
+
 use imagefactory_crds::build::{Failure, FailureClass, Judgement, PlatformImage, ScanStatus, Verdict};
 use imagefactory_crds::image_policy::Mode;
 use jiff::Timestamp;
@@ -21,7 +23,7 @@ pub(crate) fn is_consistent(verdict: &Verdict) -> bool {
 }
 
 /// Whether those policies judged that apply, as they are now: one may have changed while the scan ran.
-pub(crate) fn is_by_all(verdict: &Verdict, policies: &[AppliedPolicy]) -> bool {
+pub(crate) fn is_by_all(verdict: &Verdict, policies: &[Arc<AppliedPolicy>]) -> bool {
     verdict.policies.len() == policies.len()
         && verdict.policies.iter().zip(policies).all(|(said, asked)| {
             said.name.as_str() == asked.name && said.hash == asked.hash && said.mode == asked.spec.mode

@@ -3,7 +3,7 @@
 //! After this nobody reads the raw spec again. The same function runs before a pod exists and before an image is
 //! published, so that an entitlement that was withdrawn meanwhile is seen.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use imagefactory_crds::admission::entitlement::{self, Withheld};
 use imagefactory_crds::build::{
@@ -11,13 +11,14 @@ use imagefactory_crds::build::{
     Proxy, RegistryMirror, ResolvedSpec, Source,
 };
 use imagefactory_crds::common::{DurationText, LocalRef, Resources};
-use imagefactory_crds::{Build, BuildSpec, ImagePolicySpec, Project, Tenant, TenantSettings, conditions, names};
+use imagefactory_crds::{Build, BuildSpec, Project, Tenant, TenantSettings, conditions, names};
 use jiff::SignedDuration;
 
 use crate::build::names::Identity;
 use crate::build::spec::{self, Resolved};
 use crate::build::{options, sources};
 use crate::dispatch::{self, TenantLimits};
+use crate::policy::Policies;
 use crate::reference::{ImageName, lies_under};
 use crate::settings::Settings;
 use crate::step::{AppliedPolicy, StepSource};
@@ -35,7 +36,7 @@ pub struct References<'a> {
     /// Project that the Build names.
     pub project: Option<&'a Project>,
     /// Every ImagePolicy by name.
-    pub policies: &'a BTreeMap<String, ImagePolicySpec>,
+    pub policies: &'a Policies,
     /// The Build that a rerun names.
     pub rerun_of: Option<&'a Build>,
     /// The Build whose spec holds what a rerun's record refers to.
@@ -111,7 +112,7 @@ pub struct Validated {
     /// The tenant's own credential for the output; none for the platform's.
     pub push_secret: Option<String>,
     /// Policies that apply; all must pass.
-    pub policies: Vec<AppliedPolicy>,
+    pub policies: Vec<Arc<AppliedPolicy>>,
     /// What goes away, if something does.
     pub leaving: Option<Leaving>,
     /// New work of the tenant waits.
@@ -501,9 +502,9 @@ pub(crate) fn choose_policies(
     own: Option<&LocalRef>,
     project: &Project,
     tenant: &Tenant,
-    policies: &BTreeMap<String, ImagePolicySpec>,
+    policies: &Policies,
     settings: &Settings,
-) -> Result<Vec<AppliedPolicy>, Refusal> {
+) -> Result<Vec<Arc<AppliedPolicy>>, Refusal> {
     let of_tenant = tenant
         .spec
         .policy_ref
@@ -531,11 +532,7 @@ pub(crate) fn choose_policies(
     wanted
         .into_iter()
         .map(|name| match policies.get(&name) {
-            Some(spec) => Ok(AppliedPolicy {
-                hash: crate::policy::hash(spec),
-                spec: spec.clone(),
-                name,
-            }),
+            Some(policy) => Ok(policy.clone()),
             None => Err(Refusal {
                 class: Some(FailureClass::Policy),
                 ..Refusal::not_found(

@@ -116,7 +116,7 @@ fn a_bad_verdict_ends_badly_unless_every_policy_that_fails_is_on_trial() {
     assert!(world.status().conditions[0].message.contains("2 critical"));
 
     let mut world = World::new();
-    world.of.policies.get_mut("default").unwrap().mode = Mode::DryRun;
+    world.of.policies.change("default", |policy| policy.mode = Mode::DryRun);
     world.step();
     let report = world.evaluated(Judgement::Fail, true);
     world.ends_with(vec![resolved('a', &[])], &report);

@@ -3,20 +3,21 @@
 //! The same function runs before a job exists and at every look while one runs, so that an entitlement that was withdrawn
 //! meanwhile is seen. What the webhook asks at the door is asked here by the very same functions.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use imagefactory_crds::admission::{entitlement, requested_by};
 use imagefactory_crds::build::FailureClass;
 use imagefactory_crds::entitlement::Capability;
 use imagefactory_crds::image_scan::place::scannable;
 use imagefactory_crds::image_scan::{Placed, PlatformPrefixes};
-use imagefactory_crds::{ImagePolicySpec, ImageScan, Project, Tenant};
+use imagefactory_crds::{ImageScan, Project, Tenant};
 use jiff::SignedDuration;
 
 use super::Identity;
 use crate::build::Refusal;
 use crate::build::validated::{Leaving, choose_policies, leaving, not_in_place, parse_duration};
 use crate::dispatch::{self, TenantLimits};
+use crate::policy::Policies;
 use crate::quarantine_request::REQUESTER_UNKNOWN;
 use crate::settings::Settings;
 use crate::step::AppliedPolicy;
@@ -29,7 +30,7 @@ pub struct References<'a> {
     /// Project that the scan names.
     pub project: Option<&'a Project>,
     /// Every ImagePolicy by name.
-    pub policies: &'a BTreeMap<String, ImagePolicySpec>,
+    pub policies: &'a Policies,
     /// The namespace is going away, and everything in it.
     pub is_leaving: bool,
 }
@@ -44,7 +45,7 @@ pub struct Validated {
     /// Its digest: the one that was found once, else the one that is named. None where the tag is yet to be resolved.
     pub digest: Option<String>,
     /// Policies that apply; all must pass.
-    pub policies: Vec<AppliedPolicy>,
+    pub policies: Vec<Arc<AppliedPolicy>>,
     /// Longest run, less what earlier attempts took.
     pub timeout: SignedDuration,
     /// What goes away, if something does.

@@ -1,16 +1,16 @@
 //! All reads of the build controller: from the watches' stores, but for doubts that only the API server can settle.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use imagefactory_core::build::names::{Identity, Stage, stage_of};
 use imagefactory_core::build::observed::JobEnd;
 use imagefactory_core::build::status::is_settled;
 use imagefactory_core::build::{Earlier, JobView, Observed, PodView, References, is_to_begin};
+use imagefactory_core::policy::Policies;
 use imagefactory_core::tenant::home::is_terminating;
 use imagefactory_crds::build::ResolvedSpec;
 use imagefactory_crds::names::{ANNOTATION_RESOLVED_SPEC, LABEL_BUILD_UID, LABEL_STAGE, TENANT_SETTINGS};
-use imagefactory_crds::{Build, ImagePolicySpec, Project, Tenant, TenantSettings};
+use imagefactory_crds::{Build, Project, Tenant, TenantSettings};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
@@ -152,7 +152,7 @@ pub(crate) struct Found {
     rerun_of: Option<Arc<Build>>,
     inputs_of: Option<Arc<Build>>,
     begun_with: Option<ResolvedSpec>,
-    policies: BTreeMap<String, ImagePolicySpec>,
+    policies: Arc<Policies>,
     is_leaving: bool,
 }
 
@@ -182,7 +182,6 @@ pub(crate) fn references(build: &Build, context: &Context) -> Found {
     let stores = &context.stores;
     let namespace = build.namespace().unwrap_or_default();
     let tenant = imagefactory_crds::names::tenant_of_namespace(&namespace);
-    let policies = stores.policies.state();
     let (rerun_of, inputs_of) = rerun(build, context);
     Found {
         rerun_of,
@@ -195,10 +194,7 @@ pub(crate) fn references(build: &Build, context: &Context) -> Found {
         project: stores
             .projects
             .get(&ObjectRef::new(&build.spec.project_ref.name).within(&namespace)),
-        policies: policies
-            .iter()
-            .map(|policy| (policy.name_any(), policy.spec.clone()))
-            .collect(),
+        policies: stores.policy_set.get(),
         is_leaving: goes_away(&namespace, context),
     }
 }

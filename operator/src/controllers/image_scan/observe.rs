@@ -1,14 +1,14 @@
 //! All reads of the controller of ImageScans: from the watches' stores, but for a doubt that only the API server can settle.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use imagefactory_core::build::JobView;
 use imagefactory_core::build::PodView;
 use imagefactory_core::build::observed::JobEnd;
 use imagefactory_core::image_scan::{Identity, References, is_settled};
+use imagefactory_core::policy::Policies;
 use imagefactory_crds::names::LABEL_BUILD_UID;
-use imagefactory_crds::{ImagePolicySpec, ImageScan, Project, Tenant};
+use imagefactory_crds::{ImageScan, Project, Tenant};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
@@ -76,7 +76,7 @@ async fn explained(mut job: JobView, identity: &Identity, context: &Context) -> 
 pub(crate) struct Found {
     tenant: Option<Arc<Tenant>>,
     project: Option<Arc<Project>>,
-    policies: BTreeMap<String, ImagePolicySpec>,
+    policies: Arc<Policies>,
     is_leaving: bool,
 }
 
@@ -96,16 +96,12 @@ pub(crate) fn references(scan: &ImageScan, context: &Context) -> Found {
     let namespace = scan.namespace().unwrap_or_default();
     let stores = &context.stores;
     let Home { tenant, is_leaving } = home(&namespace, stores);
-    let policies = stores.policies.state();
     Found {
         tenant,
         is_leaving,
         project: stores
             .projects
             .get(&ObjectRef::new(&scan.spec.project_ref.name).within(&namespace)),
-        policies: policies
-            .iter()
-            .map(|policy| (policy.name_any(), policy.spec.clone()))
-            .collect(),
+        policies: stores.policy_set.get(),
     }
 }
