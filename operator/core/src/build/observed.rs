@@ -122,6 +122,15 @@ pub struct JobView {
     pub pod: Option<PodView>,
 }
 
+/// How a run stands for whom a job was made, a Build or an ImageScan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Course {
+    /// It has ended: a job of it that runs is to be ended.
+    pub settled: bool,
+    /// Its user has it ended.
+    pub cancelled: bool,
+}
+
 /// How a job ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JobEnd {
@@ -243,6 +252,21 @@ impl JobView {
             created: job.metadata.creation_timestamp.as_ref().map(|time| time.0),
             ended,
             pod: newest.map(PodView::of),
+        }
+    }
+
+    /// Whether the API server is to be asked for the job's pod. Jobs and pods come by two watches: of a job that has
+    /// failed and whose pod the store does not show, only the pod says why, and so whether it is tried again. Of a job
+    /// that is to be ended, one whose pod began meanwhile is ended by its pod, which keeps the log.
+    #[must_use]
+    pub fn asks_for_pod(&self, of: Course) -> bool {
+        match &self.ended {
+            Some(JobEnd::Failed { .. }) => self.pod.is_none() && !of.settled,
+            Some(JobEnd::Complete) => false,
+            None => {
+                let has_begun = |pod: &PodView| pod.has_node || pod.has_ended();
+                (of.settled || of.cancelled) && !self.deleting && !self.pod.as_ref().is_some_and(has_begun)
+            }
         }
     }
 }
