@@ -22,6 +22,7 @@ use crate::policy::Policies;
 use crate::reference::{ImageName, lies_under};
 use crate::settings::Settings;
 use crate::step::{AppliedPolicy, StepSource};
+use crate::work::Work;
 
 /// Reason: who asked is not known.
 pub const REQUESTER_UNKNOWN: &str = "RequesterUnknown";
@@ -184,11 +185,15 @@ impl Refusal {
 
     /// Nobody knows who asked.
     #[must_use]
-    pub fn requester_unknown() -> Self {
-        let message = "Nobody knows who asked for this build: it has no annotation imagefactory.dev/requested-by, which the \
-                       webhook sets when a Build is created.";
-        let next = "Create a new Build, while the webhook answers.";
-        Self::denial(REQUESTER_UNKNOWN, message, next)
+    pub fn requester_unknown(work: Work) -> Self {
+        let message = format!(
+            "Nobody knows who asked for this {}: it has no annotation imagefactory.dev/requested-by, which the webhook sets \
+             when {} is created.",
+            work.noun(),
+            work.a_kind(),
+        );
+        let next = format!("Create a new {}, while the webhook answers.", work.kind());
+        Self::denial(REQUESTER_UNKNOWN, &message, &next)
     }
 
     /// Whether entitlement is what refuses it, and nothing that may come yet.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use imagefactory_crds::admission::{entitlement, requested_by};
+use imagefactory_crds::admission::entitlement;
 use imagefactory_crds::build::FailureClass;
 use imagefactory_crds::entitlement::Capability;
 use imagefactory_crds::image_scan::place::scannable;
@@ -18,7 +18,6 @@ use crate::build::Refusal;
 use crate::build::validated::{Leaving, choose_policies, leaving, not_in_place, parse_duration};
 use crate::dispatch::{self, TenantLimits};
 use crate::policy::Policies;
-use crate::quarantine_request::REQUESTER_UNKNOWN;
 use crate::settings::Settings;
 use crate::step::AppliedPolicy;
 
@@ -66,7 +65,6 @@ pub struct Validated {
 /// The first reason why it can't be carried out, entitlement before everything that the tenant could mend itself.
 pub fn validate(scan: &ImageScan, references: References<'_>, settings: &Settings) -> Result<Validated, Refusal> {
     let (identity, tenant) = find_tenant(scan, references)?;
-    check_requester(scan, settings)?;
     let project = find_project(&identity, references)?;
     entitlement::may(
         Capability::OnDemandImageScanning,
@@ -127,19 +125,6 @@ fn find_tenant<'a>(scan: &ImageScan, references: References<'a>) -> Result<(Iden
             "Create the ImageScan in the namespace of a tenant, tenant-<name>.",
         )
     })
-}
-
-/// Where the webhook stamps who asked, nothing is done for what lacks the stamp.
-fn check_requester(scan: &ImageScan, settings: &Settings) -> Result<(), Refusal> {
-    let is_known = requested_by(scan).is_some_and(|name| !name.is_empty());
-    if is_known || !settings.stamps_requester {
-        return Ok(());
-    }
-    Err(Refusal::denial(
-        REQUESTER_UNKNOWN,
-        "Nobody knows who asked for this scan: it has no annotation imagefactory.dev/requested-by, which the webhook sets when a scan is made.",
-        "Create a new ImageScan.",
-    ))
 }
 
 fn find_project<'a>(identity: &Identity, references: References<'a>) -> Result<&'a Project, Refusal> {
