@@ -162,10 +162,15 @@ fn rerun(build: &Build, context: &Context) -> (Option<Arc<Build>>, Option<Arc<Bu
     let namespace = build.namespace().unwrap_or_default();
     let find = |name: &str| context.stores.builds.get(&ObjectRef::new(name).within(&namespace));
     let first = find(&of.name);
-    let record = |build: &Build| build.status.as_ref()?.resolved_spec.clone();
-    let recorded = record(build).or_else(|| record(first.as_ref()?));
-    let holder = recorded.and_then(|recorded| find(recorded.inputs_of.as_ref()?));
+    let holder = inputs_of(build, first.as_deref()).and_then(find);
     (first, holder)
+}
+
+/// The name of the Build whose spec holds what the record of a rerun refers to, or that of the Build that it names.
+fn inputs_of<'a>(build: &'a Build, first: Option<&'a Build>) -> Option<&'a str> {
+    let record = |build: &'a Build| build.status.as_ref()?.resolved_spec.as_deref();
+    let recorded = record(build).or_else(|| record(first?))?;
+    recorded.inputs_of.as_deref()
 }
 
 /// Replaces what the stores keep of the Builds that a rerun takes its inputs from by the whole of them, where an attempt is
@@ -177,13 +182,11 @@ pub(super) async fn read_inputs(found: &mut Found, build: &Build, context: &Cont
     if let Some(first) = found.rerun_of.take() {
         found.rerun_of = whole(&first, context).await?.map(Arc::new);
     }
-    let record = |build: &Build| build.status.as_ref()?.resolved_spec.clone();
-    let recorded = record(build).or_else(|| record(found.rerun_of.as_deref()?));
-    let Some(holder) = recorded.and_then(|recorded| recorded.inputs_of) else {
+    let Some(holder) = inputs_of(build, found.rerun_of.as_deref()) else {
         return Ok(());
     };
     let namespace = build.namespace().unwrap_or_default();
-    let holder = context.stores.builds.get(&ObjectRef::new(&holder).within(&namespace));
+    let holder = context.stores.builds.get(&ObjectRef::new(holder).within(&namespace));
     found.inputs_of = match holder {
         Some(holder) => whole(&holder, context).await?.map(Arc::new),
         None => None,
