@@ -18,25 +18,25 @@ const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
 /// Something that exists and may count against a quota.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Existing {
+pub struct Existing<'a> {
     /// Uid.
-    pub uid: String,
+    pub uid: &'a str,
     /// When it was created.
     pub created: Timestamp,
     /// Whether it was let in: the operator wrote into its status, and not that quota refused it.
     pub counts: bool,
 }
 
-impl Existing {
+impl<'a> Existing<'a> {
     /// A Build.
     #[must_use]
-    pub fn build(build: &Build) -> Option<Self> {
+    pub fn build(build: &'a Build) -> Option<Self> {
         let is_seen = build
             .status
             .as_ref()
             .is_some_and(|status| status.observed_generation >= 0);
         Some(Self {
-            uid: build.metadata.uid.clone()?,
+            uid: build.metadata.uid.as_deref()?,
             created: build.metadata.creation_timestamp.as_ref()?.0,
             counts: is_seen && !is_refused(build),
         })
@@ -44,13 +44,13 @@ impl Existing {
 
     /// A QuarantineRequest; none for one that has come to its end.
     #[must_use]
-    pub fn request(request: &QuarantineRequest) -> Option<Self> {
+    pub fn request(request: &'a QuarantineRequest) -> Option<Self> {
         let status = request.status.as_ref();
         if status.is_some_and(|status| status.is_settled()) {
             return None;
         }
         Some(Self {
-            uid: request.metadata.uid.clone()?,
+            uid: request.metadata.uid.as_deref()?,
             created: request.metadata.creation_timestamp.as_ref()?.0,
             counts: status.is_some_and(|status| status.pending_approval_at.is_some()),
         })
@@ -87,7 +87,7 @@ impl Book {
         &mut self,
         tenant: &Tenant,
         what: &[Limited],
-        (one, others): (&Existing, &[Existing]),
+        (one, others): (&Existing<'_>, &[Existing<'_>]),
         now: Timestamp,
     ) -> Result<(), Withheld> {
         if what.iter().all(|limited| limited.limit(tenant).is_none()) {
@@ -96,19 +96,19 @@ impl Book {
         self.forget(now);
         let name = tenant.metadata.name.clone().unwrap_or_default();
         let noted = self.tenants.entry(name).or_default();
-        if noted.contains_key(&one.uid) {
+        if noted.contains_key(one.uid) {
             return Ok(());
         }
-        let others: Vec<&Existing> = others.iter().filter(|other| other.uid != one.uid).collect();
+        let others: Vec<&Existing<'_>> = others.iter().filter(|other| other.uid != one.uid).collect();
         for limited in what {
             let used = match limited {
-                Limited::BuildsPerHour => busiest_hour(one.created, &moments(noted, &others)),
+                Limited::BuildsPerHour => busiest_hour(one.created, &moments(noted, &others, one.created)),
                 _ => others.iter().filter(|other| is_in(noted, other)).count(),
             };
             one_more(*limited, tenant, u64::try_from(used).unwrap_or(u64::MAX))?;
         }
         let created = one.created;
-        noted.insert(one.uid.clone(), LetIn { created, at: now });
+        noted.insert(one.uid.to_owned(), LetIn { created, at: now });
         Ok(())
     }
 
@@ -121,17 +121,20 @@ impl Book {
     }
 }
 
-fn is_in(noted: &BTreeMap<String, LetIn>, other: &Existing) -> bool {
-    other.counts || noted.contains_key(&other.uid)
+fn is_in(noted: &BTreeMap<String, LetIn>, other: &Existing<'_>) -> bool {
+    other.counts || noted.contains_key(other.uid)
 }
 
-/// When those were created that were let in, those included that are deleted since; in order.
-fn moments(noted: &BTreeMap<String, LetIn>, others: &[&Existing]) -> Vec<Timestamp> {
+/// When those were created that were let in, those included that are deleted since; in order. No hour that holds the
+/// moment holds what is further off than an hour.
+fn moments(noted: &BTreeMap<String, LetIn>, others: &[&Existing<'_>], moment: Timestamp) -> Vec<Timestamp> {
     let exist = others
         .iter()
-        .filter(|other| other.counts && !noted.contains_key(&other.uid));
-    let mut moments: Vec<_> = exist.map(|other| other.created).collect();
-    moments.extend(noted.values().map(|one| one.created));
+        .filter(|other| other.counts && !noted.contains_key(other.uid));
+    let created = exist
+        .map(|other| other.created)
+        .chain(noted.values().map(|one| one.created));
+    let mut moments: Vec<_> = created.filter(|at| at.duration_since(moment).abs() < HOUR).collect();
     moments.sort_unstable();
     moments
 }
@@ -180,9 +183,9 @@ mod tests {
         Tenant::new("acme", spec)
     }
 
-    fn one(uid: usize, second: i64, counts: bool) -> Existing {
+    fn one(uid: usize, second: i64, counts: bool) -> Existing<'static> {
         Existing {
-            uid: uid.to_string(),
+            uid: uid.to_string().leak(),
             created: at(second),
             counts,
         }
@@ -253,7 +256,7 @@ mod tests {
         ) {
             let tenant = tenant(None, Some(limit));
             let mut book = Book::default();
-            let mut existing: Vec<Existing> = Vec::new();
+            let mut existing: Vec<Existing<'_>> = Vec::new();
             let mut let_in = Vec::new();
             for (uid, second) in seconds.iter().enumerate() {
                 if uid == restart {

@@ -14,6 +14,35 @@ pub enum Work {
     Scan,
 }
 
+impl Work {
+    /// Its kind.
+    #[must_use]
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Build => "Build",
+            Self::Scan => "ImageScan",
+        }
+    }
+
+    /// Its kind, with the article.
+    #[must_use]
+    pub fn a_kind(self) -> &'static str {
+        match self {
+            Self::Build => "a Build",
+            Self::Scan => "an ImageScan",
+        }
+    }
+
+    /// What people call it.
+    #[must_use]
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::Build => "build",
+            Self::Scan => "scan",
+        }
+    }
+}
+
 /// For what an object was made, and the name of that, as its labels say. Nobody but the factory writes them.
 #[must_use]
 pub fn made_for(labels: &BTreeMap<String, String>) -> Option<(Work, &String)> {

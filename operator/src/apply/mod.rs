@@ -15,10 +15,11 @@ use std::fmt::Debug;
 use imagefactory_crds::names::FIELD_MANAGER;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
-use kube::{Api, Resource, ResourceExt};
+use kube::core::Request;
+use kube::{Api, Client, Resource, ResourceExt};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::{Value, json};
 
 use error::Verb;
 
@@ -44,9 +45,9 @@ pub enum Write {
 /// What became of a creation.
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
-pub enum Created<K> {
+pub enum Created {
     /// It was made.
-    New(Box<K>),
+    New,
     /// One of this name was there already. Whether it is ours, its labels and owners say.
     Existing,
 }
@@ -80,15 +81,16 @@ pub async fn apply_status<K: Writable, S: Serialize + PartialEq>(
         return Ok(Write::Unchanged);
     }
     let name = object.name_any();
-    let patch = json!({
-        "apiVersion": K::api_version(&()),
-        "kind": K::kind(&()),
-        "metadata": {"name": name, "resourceVersion": object.resource_version()},
-        "status": desired,
-    });
+    let patch = StatusPatch {
+        api_version: &K::api_version(&()),
+        kind: &K::kind(&()),
+        metadata: json!({"name": name, "resourceVersion": object.resource_version()}),
+        status: desired,
+    };
     let params = PatchParams::apply(FIELD_MANAGER).force();
-    match api.patch_status(&name, &params, &Patch::Apply(patch)).await {
-        Ok(_) => Ok(Write::Written),
+    let request = Request::new(api.resource_url()).patch_subresource("status", &name, &params, &Patch::Apply(patch));
+    match send(api, request).await {
+        Ok(()) => Ok(Write::Written),
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(Write::Gone),
         // A forced apply conflicts with nothing but the resourceVersion.
         Err(kube::Error::Api(status)) if status.is_conflict() => Ok(Write::Outdated),
@@ -100,16 +102,42 @@ pub async fn apply_status<K: Writable, S: Serialize + PartialEq>(
 ///
 /// # Errors
 /// When the API server refuses it or can't be asked.
-pub async fn create_if_absent<K: Writable>(api: &Api<K>, object: &K) -> Result<Created<K>, ApplyError> {
+pub async fn create_if_absent<K: Writable>(api: &Api<K>, object: &K) -> Result<Created, ApplyError> {
     let params = PostParams {
         field_manager: Some(FIELD_MANAGER.to_owned()),
         ..PostParams::default()
     };
-    match api.create(&params, object).await {
-        Ok(created) => Ok(Created::New(Box::new(created))),
+    let body = serde_json::to_vec(object).map_err(kube::Error::SerdeError);
+    let request = body.map(|body| Request::new(api.resource_url()).create(&params, body));
+    let sent = match request {
+        Ok(request) => send(api, request).await,
+        Err(error) => Err(error),
+    };
+    match sent {
+        Ok(()) => Ok(Created::New),
         Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(Created::Existing),
         Err(source) => Err(ApplyError::of::<K>(Verb::Create, &object.name_any(), source)),
     }
+}
+
+/// A status as it is applied, written out as it stands: it is not put into a tree of values first.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StatusPatch<'a, S> {
+    api_version: &'a str,
+    kind: &'a str,
+    metadata: Value,
+    status: &'a S,
+}
+
+/// Sends a request whose answer, the whole object, is of no use: the watch brings it, and it is not built up twice.
+async fn send<K: Writable>(
+    api: &Api<K>,
+    request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+) -> Result<(), kube::Error> {
+    let request = request.map_err(kube::Error::BuildRequest)?;
+    let client = Client::from(api.clone());
+    client.request::<IgnoredAny>(request).await.map(|_| ())
 }
 
 /// Deletes this very object, if it is still there, and in the background what it owns.

@@ -3,6 +3,7 @@
 pub mod build;
 pub mod image_policy;
 pub mod image_scan;
+mod jobs;
 pub mod project;
 pub mod quarantine_request;
 pub mod sor_record;

@@ -29,7 +29,7 @@ pub struct Malformed {
 /// What lies behind a [`super::Hub`]'s lock.
 pub(super) struct Feed<K: Watched> {
     pub(super) writer: Writer<K>,
-    index: Index<K>,
+    indexes: [Index<K>; 2],
     subscribers: Vec<UnboundedSender<Arc<K>>>,
     pub(super) malformed: HashMap<ObjectRef<K>, Malformed>,
     /// What the list that is being read has shown so far that does not parse.
@@ -44,10 +44,10 @@ pub(super) struct News<K> {
 }
 
 impl<K: Watched> Feed<K> {
-    pub(super) fn new(writer: Writer<K>, index: Index<K>) -> Self {
+    pub(super) fn new(writer: Writer<K>, indexes: [Index<K>; 2]) -> Self {
         Self {
             writer,
-            index,
+            indexes,
             subscribers: Vec::new(),
             malformed: HashMap::new(),
             malformed_in_list: HashMap::new(),
@@ -69,9 +69,12 @@ impl<K: Watched> Feed<K> {
     pub(super) fn apply(&mut self, object: K, store: &Store<K>) {
         let key = ObjectRef::from_obj(&object);
         self.malformed.remove(&key);
+        let before = store.get(&key);
         self.writer.apply_watcher_event(&Event::Apply(object));
         if let Some(object) = store.get(&key) {
-            self.index.put(&object);
+            self.indexes
+                .iter()
+                .for_each(|index| index.put(before.as_ref(), &object));
             self.tell(&object);
         }
     }
@@ -80,7 +83,7 @@ impl<K: Watched> Feed<K> {
         let (key, malformed) = describe::<K>(invalid);
         if let Some(last_good) = store.get(&key) {
             self.writer.apply_watcher_event(&Event::Delete((*last_good).clone()));
-            self.index.remove(&last_good);
+            self.indexes.iter().for_each(|index| index.remove(&last_good));
             self.tell(&last_good);
         }
         let news = self.is_news(&key, &malformed);
@@ -92,18 +95,18 @@ impl<K: Watched> Feed<K> {
     }
 
     pub(super) fn delete(&mut self, object: Result<K, InvalidObject>, store: &Store<K>) {
-        let (key, last_known) = match object {
+        let (key, last_state) = match object {
             Ok(object) => (ObjectRef::from_obj(&object), Some(Arc::new(object))),
-            Err(invalid) => {
-                let key = describe::<K>(invalid).0;
-                let last_known = store.get(&key);
-                (key, last_known)
-            }
+            Err(invalid) => (describe::<K>(invalid).0, None),
         };
         self.malformed.remove(&key);
-        if let Some(last_known) = last_known {
+        let stored = store.get(&key);
+        if let Some(last_known) = last_state.or_else(|| stored.clone()) {
             self.writer.apply_watcher_event(&Event::Delete((*last_known).clone()));
-            self.index.remove(&last_known);
+            // By what it was put in by, which its last state need not have.
+            if let Some(stored) = &stored {
+                self.indexes.iter().for_each(|index| index.remove(stored));
+            }
             self.tell(&last_known);
         }
     }
@@ -113,7 +116,7 @@ impl<K: Watched> Feed<K> {
         let before = by_key(store);
         self.writer.apply_watcher_event(&Event::InitDone);
         let after = by_key(store);
-        self.index.fill(after.values().map(AsRef::as_ref));
+        self.indexes.iter().for_each(|index| index.fill(after.values()));
         let version = |object: &Arc<K>| (object.uid(), object.resource_version());
         let changed = |key: &ObjectRef<K>, object: &Arc<K>| before.get(key).map(version) != Some(version(object));
         let gone = before.iter().filter(|(key, _)| !after.contains_key(*key));

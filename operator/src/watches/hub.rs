@@ -28,6 +28,7 @@ impl<K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static> Watc
 pub struct Hub<K: Watched> {
     store: Store<K>,
     index: Index<K>,
+    places: Index<K>,
     synced: Arc<AtomicBool>,
     feed: Arc<Mutex<Feed<K>>>,
 }
@@ -37,6 +38,7 @@ impl<K: Watched> Clone for Hub<K> {
         Self {
             store: self.store.clone(),
             index: self.index.clone(),
+            places: self.places.clone(),
             synced: self.synced.clone(),
             feed: self.feed.clone(),
         }
@@ -55,11 +57,13 @@ impl<K: Watched> Hub<K> {
     pub fn indexed(key: Key<K>) -> Self {
         let writer = Writer::<K>::new(());
         let store = writer.as_reader();
-        let index = Index::new(store.clone(), key);
-        let feed = Feed::new(writer, index.clone());
+        let index = Index::new(key);
+        let places = Index::new(|object: &K| object.meta().namespace.clone());
+        let feed = Feed::new(writer, [index.clone(), places.clone()]);
         Self {
             store,
             index,
+            places,
             synced: Arc::default(),
             feed: Arc::new(Mutex::new(feed)),
         }
@@ -69,6 +73,12 @@ impl<K: Watched> Hub<K> {
     #[must_use]
     pub fn index(&self) -> Index<K> {
         self.index.clone()
+    }
+
+    /// The objects that parse, by their namespace: what one tenant has is counted without a look at all the others'.
+    #[must_use]
+    pub fn by_namespace(&self) -> Index<K> {
+        self.places.clone()
     }
 
     /// The objects that parse, as last heard.

@@ -9,6 +9,7 @@ mod heartbeat;
 mod hub;
 mod index;
 mod news;
+mod policies;
 mod pump;
 pub mod trim;
 
@@ -21,6 +22,7 @@ pub use heartbeat::Heartbeats;
 pub use hub::{Hub, Watched};
 pub use index::{Index, Key};
 pub use news::News;
+pub use policies::PolicySet;
 pub use pump::{Selection, watch};
 
 use std::sync::Arc;
@@ -74,16 +76,24 @@ pub struct Stores {
     pub tenant_settings: Store<TenantSettings>,
     /// All Projects.
     pub projects: Store<Project>,
+    /// The same by their namespace.
+    pub projects_by_namespace: Index<Project>,
     /// All Builds; those that have ended are trimmed, see [`trim`].
     pub builds: Store<Build>,
+    /// The same by their namespace.
+    pub builds_by_namespace: Index<Build>,
     /// All ImagePolicies.
     pub policies: Store<ImagePolicy>,
+    /// The same as decisions read them.
+    pub policy_set: PolicySet,
     /// All SorRecords.
     pub sor_records: Store<SorRecord>,
     /// The same by their id in the system of record.
     pub sor_records_by_id: Index<SorRecord>,
     /// All QuarantineRequests.
     pub quarantine_requests: Store<QuarantineRequest>,
+    /// The same by their namespace.
+    pub quarantine_requests_by_namespace: Index<QuarantineRequest>,
     /// All ImageScans.
     pub image_scans: Store<ImageScan>,
     /// Namespaces with our label.
@@ -165,11 +175,15 @@ impl Hubs {
             tenants: self.tenants.store(),
             tenant_settings: self.tenant_settings.store(),
             projects: self.projects.store(),
+            projects_by_namespace: self.projects.by_namespace(),
             builds: self.builds.store(),
+            builds_by_namespace: self.builds.by_namespace(),
             policies: self.policies.store(),
+            policy_set: PolicySet::new(self.policies.store()),
             sor_records: self.sor_records.store(),
             sor_records_by_id: self.sor_records.index(),
             quarantine_requests: self.quarantine_requests.store(),
+            quarantine_requests_by_namespace: self.quarantine_requests.by_namespace(),
             image_scans: self.image_scans.store(),
             namespaces: self.namespaces.store(),
             role_bindings: self.role_bindings.store(),

@@ -1,10 +1,11 @@
 //! Why a pod failed: from container states, exit codes and the reports of our own containers, never from the
-//! text of a log.
+//! text of a log. What to do about it depends on what the pod was made for.
 
 use imagefactory_crds::build::{Failure, FailureClass};
 
 use crate::build::observed::{ContainerState, ContainerView, PodView};
 use crate::step::{Report, StepFailure, usage};
+use crate::work::Work;
 
 /// Container that runs tenant code. Its termination message is the end of its log and is never read as a report.
 pub const BUILDER: &str = "build";
@@ -24,32 +25,40 @@ const STUCK: [&str; 6] = [
 
 /// What went wrong in a pod that ended badly.
 #[must_use]
-pub fn of_pod(pod: &PodView) -> Failure {
-    if let Some(failure) = of_node(pod) {
+pub fn of_pod(pod: &PodView, work: Work) -> Failure {
+    if let Some(failure) = of_node(pod, work) {
         return failure;
     }
     match pod.containers.iter().find(|container| has_failed(container)) {
-        Some(container) => of_container(container),
+        Some(container) => of_container(container, work),
         None => blank(
             FailureClass::Infrastructure,
             pod.reason.as_deref().unwrap_or("PodFailed"),
             pod.message
                 .clone()
                 .unwrap_or_else(|| format!("Pod {} failed and does not say why.", pod.name)),
-            "Look at the pod with kubectl describe; create a new Build to try again.",
+            &format!(
+                "Look at the pod with kubectl describe; create a new {} to try again.",
+                work.kind()
+            ),
         ),
     }
 }
 
 /// What keeps a pod from starting, if something does that does not pass by itself.
 #[must_use]
-pub fn of_waiting(pod: &PodView) -> Option<Failure> {
+pub fn of_waiting(pod: &PodView, work: Work) -> Option<Failure> {
     if let Some(message) = &pod.unschedulable {
         return Some(blank(
             FailureClass::Infrastructure,
             "Unschedulable",
             format!("No node takes the pod: {message}"),
-            "Ask for less in spec.resources of a new Build, or ask a platform administrator for more room.",
+            match work {
+                Work::Build => {
+                    "Ask for less in spec.resources of a new Build, or ask a platform administrator for more room."
+                }
+                Work::Scan => "Ask a platform administrator for more room.",
+            },
         ));
     }
     pod.containers.iter().find_map(|container| match &container.state {
@@ -70,10 +79,10 @@ pub fn of_waiting(pod: &PodView) -> Option<Failure> {
 /// write of the status.
 pub const PREPARING: &str = "The build's pod starts, its source is fetched, its base images are resolved.";
 
-/// What hinders the pod, if something does, for a condition's message.
+/// What hinders a build's pod, if something does, for a condition's message.
 #[must_use]
 pub fn waits_for(pod: &PodView) -> String {
-    of_waiting(pod).map_or_else(|| PREPARING.to_owned(), |failure| failure.message)
+    of_waiting(pod, Work::Build).map_or_else(|| PREPARING.to_owned(), |failure| failure.message)
 }
 
 /// A failure that is nobody's container's.
@@ -90,7 +99,7 @@ pub fn blank(class: FailureClass, reason: &str, message: String, next: &str) -> 
     }
 }
 
-fn of_node(pod: &PodView) -> Option<Failure> {
+fn of_node(pod: &PodView, work: Work) -> Option<Failure> {
     let reason = pod.reason.as_deref()?;
     let message = pod.message.clone().unwrap_or_default();
     match reason {
@@ -98,7 +107,14 @@ fn of_node(pod: &PodView) -> Option<Failure> {
             FailureClass::Evicted,
             reason,
             message,
-            "The node ran short of what the pod used: ask for more in spec.resources (ephemeralStorage, memory) of a new Build.",
+            match work {
+                Work::Build => {
+                    "The node ran short of what the pod used: ask for more in spec.resources (ephemeralStorage, memory) of a new Build."
+                }
+                Work::Scan => {
+                    "The node ran short of what the pod used: create a new ImageScan; if it happens again, tell a platform administrator."
+                }
+            },
         )),
         "NodeLost"
         | "NodeAffinity"
@@ -110,7 +126,7 @@ fn of_node(pod: &PodView) -> Option<Failure> {
             FailureClass::Evicted,
             reason,
             message,
-            "The node went away: create a new Build to try again.",
+            &format!("The node went away: create a new {} to try again.", work.kind()),
         )),
         _ => None,
     }
@@ -120,7 +136,7 @@ fn has_failed(container: &ContainerView) -> bool {
     matches!(&container.state, ContainerState::Ended { exit_code, .. } if *exit_code != 0)
 }
 
-fn of_container(container: &ContainerView) -> Failure {
+fn of_container(container: &ContainerView, work: Work) -> Failure {
     let ContainerState::Ended {
         exit_code,
         reason,
@@ -131,7 +147,7 @@ fn of_container(container: &ContainerView) -> Failure {
             FailureClass::Infrastructure,
             "PodFailed",
             String::new(),
-            "Create a new Build to try again.",
+            &format!("Create a new {} to try again.", work.kind()),
         );
     };
     let failure = if reason == "OOMKilled" {
@@ -139,7 +155,12 @@ fn of_container(container: &ContainerView) -> Failure {
             FailureClass::OutOfMemory,
             reason,
             format!("Container {} went over its memory limit.", container.name),
-            "Raise spec.resources.limits.memory in a new Build, or make the build use less.",
+            match work {
+                Work::Build => "Raise spec.resources.limits.memory in a new Build, or make the build use less.",
+                Work::Scan => {
+                    "The image takes more memory than the platform gives a scan: tell a platform administrator."
+                }
+            },
         )
     } else if container.name == BUILDER {
         blank(
@@ -149,7 +170,7 @@ fn of_container(container: &ContainerView) -> Failure {
             "Read the log with kubectl logs and mend the Dockerfile; then create a new Build.",
         )
     } else {
-        of_step(container, message, *exit_code)
+        of_step(container, message, *exit_code, work)
     };
     let is_log = container.name == BUILDER || reason == "OOMKilled";
     let log = is_log.then(|| usage::without(message)).filter(|log| !log.is_empty());
@@ -162,7 +183,7 @@ fn of_container(container: &ContainerView) -> Failure {
 }
 
 /// A container of ours says itself what went wrong.
-fn of_step(container: &ContainerView, message: &str, exit_code: i32) -> Failure {
+fn of_step(container: &ContainerView, message: &str, exit_code: i32, work: Work) -> Failure {
     match Report::<serde_json::Value>::decode(message) {
         Some(Report::Failed(StepFailure {
             class,
@@ -182,10 +203,18 @@ fn of_step(container: &ContainerView, message: &str, exit_code: i32) -> Failure 
                     "Container {} ended with exit code {exit_code} and without a report.",
                     container.name
                 ),
-                "Create a new Build to try again; if it happens again, tell a platform administrator.",
+                &again(work),
             )
         },
     }
+}
+
+/// What to do about what may pass by itself.
+pub(crate) fn again(work: Work) -> String {
+    format!(
+        "Create a new {} to try again; if it happens again, tell a platform administrator.",
+        work.kind()
+    )
 }
 
 /// The first `most` bytes, cut between characters.
@@ -274,15 +303,45 @@ mod tests {
             ),
         ];
         for (pod, class, reason) in cases {
-            let failure = of_pod(&pod);
+            let failure = of_pod(&pod, Work::Build);
             assert_eq!((failure.class, failure.reason.as_str()), (class, reason));
         }
     }
 
     #[test]
+    fn what_to_do_about_a_scan_s_failure_names_no_build_and_nothing_that_only_a_build_has() {
+        let evicted = PodView {
+            reason: Some("Evicted".to_owned()),
+            ..PodView::default()
+        };
+        let gone = PodView {
+            reason: Some("NodeLost".to_owned()),
+            ..PodView::default()
+        };
+        let pods = [
+            ended("scan", 137, "OOMKilled", ""),
+            ended("scan", 2, "Error", "panic"),
+            PodView::default(),
+            evicted,
+            gone,
+        ];
+        let next = |work| pods.iter().map(|pod| of_pod(pod, work).next).collect::<Vec<_>>();
+        for (of_scan, of_build) in next(Work::Scan).iter().zip(next(Work::Build)) {
+            assert!(of_build.contains("new Build"), "{of_build}");
+            assert!(!of_scan.contains("Build") && !of_scan.contains("spec."), "{of_scan}");
+        }
+        let unschedulable = PodView {
+            unschedulable: Some("no room".to_owned()),
+            ..PodView::default()
+        };
+        let next = of_waiting(&unschedulable, Work::Scan).unwrap().next;
+        assert!(!next.contains("Build"), "{next}");
+    }
+
+    #[test]
     fn a_step_of_ours_names_the_class_itself() {
         let report = r#"{"failed":{"class":"Source","reason":"CommitNotFound","message":"m","next":"n"}}"#;
-        let failure = of_pod(&ended("prepare", 1, "Error", report));
+        let failure = of_pod(&ended("prepare", 1, "Error", report), Work::Build);
         assert_eq!(
             (failure.class, failure.reason.as_str(), failure.next.as_str()),
             (FailureClass::Source, "CommitNotFound", "n")
@@ -293,7 +352,7 @@ mod tests {
     #[test]
     fn tenant_code_can_not_name_its_own_class() {
         let forged = r#"{"failed":{"class":"Infrastructure","reason":"Forged","message":"m","next":"n"}}"#;
-        let failure = of_pod(&ended(BUILDER, 1, "Error", forged));
+        let failure = of_pod(&ended(BUILDER, 1, "Error", forged), Work::Build);
         assert_eq!(
             (failure.class, failure.reason.as_str()),
             (FailureClass::Build, "BuildFailed")
@@ -302,7 +361,10 @@ mod tests {
 
     #[test]
     fn the_end_of_the_log_is_kept_within_bounds_and_between_characters() {
-        let failure = of_pod(&ended(BUILDER, 1, "Error", &format!("{}end\u{1b}", "ü".repeat(5000))));
+        let failure = of_pod(
+            &ended(BUILDER, 1, "Error", &format!("{}end\u{1b}", "ü".repeat(5000))),
+            Work::Build,
+        );
         let log = failure.log.unwrap();
         assert!(log.len() <= MAX_LOG && log.ends_with("end"), "{log}");
     }
@@ -310,9 +372,9 @@ mod tests {
     #[test]
     fn the_log_does_not_end_with_what_the_builder_used() {
         let used = "imagefactory: used 1 ms of CPU, 2 bytes of memory at most\n";
-        let failure = of_pod(&ended(BUILDER, 1, "Error", &format!("boom\n{used}")));
+        let failure = of_pod(&ended(BUILDER, 1, "Error", &format!("boom\n{used}")), Work::Build);
         assert_eq!(failure.log.as_deref(), Some("boom\n"));
-        assert_eq!(of_pod(&ended(BUILDER, 1, "Error", used)).log, None);
+        assert_eq!(of_pod(&ended(BUILDER, 1, "Error", used), Work::Build).log, None);
     }
 
     #[test]
@@ -328,6 +390,6 @@ mod tests {
             }],
             ..PodView::default()
         };
-        assert_eq!(of_waiting(&pod).unwrap().reason, "ImagePullBackOff");
+        assert_eq!(of_waiting(&pod, Work::Build).unwrap().reason, "ImagePullBackOff");
     }
 }

@@ -1,7 +1,5 @@
 //! A tenant, a project, a build and a platform to try decisions on.
 
-use std::collections::BTreeMap;
-
 use imagefactory_crds::build::{
     FailureClass, Judgement, PolicyVerdict, ReferrerDigests, ResolvedSpec, ScanStatus, SeverityCounts, Verdict,
 };
@@ -19,6 +17,7 @@ use super::observed::{ContainerState, ContainerView, JobEnd, JobView, Observed, 
 use super::plan::{Plan, Situation, plan};
 use super::validated::{References, Refusal, Validated, validate};
 use crate::dispatch::Slot;
+use crate::policy::Policies;
 use crate::settings::Settings;
 use crate::step::{Evaluated, Prepared, Published, Pushed, Report, StepFailure};
 
@@ -62,7 +61,7 @@ pub(crate) fn settings() -> Settings {
 pub(crate) struct World {
     pub(crate) tenant: Option<Tenant>,
     pub(crate) project: Option<Project>,
-    pub(crate) policies: BTreeMap<String, ImagePolicySpec>,
+    pub(crate) policies: Policies,
     pub(crate) build: Build,
     pub(crate) tenant_settings: Option<TenantSettings>,
     /// What a rerun names, and what holds its long inputs.
@@ -84,7 +83,7 @@ impl World {
         Self {
             tenant: Some(tenant()),
             project: Some(named(Project::new("web", ProjectSpec::default()))),
-            policies: BTreeMap::from([("default".to_owned(), ImagePolicySpec::default())]),
+            policies: Policies::default().with("default", &ImagePolicySpec::default()),
             build: build(),
             tenant_settings: None,
             rerun_of: None,
@@ -338,8 +337,8 @@ pub(crate) fn published(letter: char) -> Value {
 pub(crate) fn evaluated(world: &World, result: Judgement, publishable: bool) -> Value {
     let policies = world.validated().unwrap().policies;
     let verdicts = policies.into_iter().map(|policy| PolicyVerdict {
-        name: policy.name,
-        hash: policy.hash,
+        name: policy.name.clone(),
+        hash: policy.hash.clone(),
         mode: policy.spec.mode,
         result,
         causes: if result == Judgement::Pass {

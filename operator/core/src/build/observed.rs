@@ -3,7 +3,7 @@
 use imagefactory_crds::names::LABEL_BUILD_UID;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
 
 /// What exists for a build.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -122,6 +122,15 @@ pub struct JobView {
     pub pod: Option<PodView>,
 }
 
+/// How a run stands for whom a job was made, a Build or an ImageScan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Course {
+    /// It has ended: a job of it that runs is to be ended.
+    pub settled: bool,
+    /// Its user has it ended.
+    pub cancelled: bool,
+}
+
 /// How a job ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JobEnd {
@@ -140,13 +149,11 @@ impl PodView {
     /// Takes out of a pod what decisions need.
     #[must_use]
     pub fn of(pod: &Pod) -> Self {
-        let status = pod.status.clone().unwrap_or_default();
-        let spec = pod.spec.as_ref();
-        let statuses = status
-            .init_container_statuses
-            .iter()
-            .flatten()
-            .chain(status.container_statuses.iter().flatten());
+        let (status, spec) = (pod.status.as_ref(), pod.spec.as_ref());
+        let of_status = |field: fn(&PodStatus) -> &Option<String>| status.and_then(|status| field(status).clone());
+        let init = status.and_then(|status| status.init_container_statuses.as_ref());
+        let main = status.and_then(|status| status.container_statuses.as_ref());
+        let conditions = status.and_then(|status| status.conditions.as_ref());
         Self {
             namespace: pod.metadata.namespace.clone().unwrap_or_default(),
             name: pod.metadata.name.clone().unwrap_or_default(),
@@ -156,16 +163,15 @@ impl PodView {
             deleting: pod.metadata.deletion_timestamp.is_some(),
             created: pod.metadata.creation_timestamp.as_ref().map(|time| time.0),
             deadline_seconds: spec.and_then(|spec| spec.active_deadline_seconds),
-            phase: status.phase.clone().unwrap_or_default(),
-            reason: status.reason.clone(),
-            message: status.message.clone(),
-            unschedulable: status
-                .conditions
-                .iter()
+            phase: of_status(|status| &status.phase).unwrap_or_default(),
+            reason: of_status(|status| &status.reason),
+            message: of_status(|status| &status.message),
+            unschedulable: conditions
+                .into_iter()
                 .flatten()
                 .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")
                 .map(|condition| condition.message.clone().unwrap_or_default()),
-            containers: statuses.map(ContainerView::of).collect(),
+            containers: init.into_iter().chain(main).flatten().map(ContainerView::of).collect(),
         }
     }
 
@@ -193,21 +199,20 @@ impl PodView {
 
 impl ContainerView {
     fn of(status: &ContainerStatus) -> Self {
-        let state = status.state.clone().unwrap_or_default();
-        let state = match (state.terminated, state.running, state.waiting) {
-            (Some(ended), _, _) => ContainerState::Ended {
+        let text = |text: Option<&String>| text.cloned().unwrap_or_default();
+        let state = status.state.as_ref();
+        let waiting = state.and_then(|state| state.waiting.as_ref());
+        let state = match state.map(|state| (&state.terminated, &state.running)) {
+            Some((Some(ended), _)) => ContainerState::Ended {
                 exit_code: ended.exit_code,
-                reason: ended.reason.unwrap_or_default(),
-                message: ended.message.unwrap_or_default(),
+                reason: text(ended.reason.as_ref()),
+                message: text(ended.message.as_ref()),
             },
-            (None, Some(_), _) => ContainerState::Running,
-            (None, None, waiting) => {
-                let waiting = waiting.unwrap_or_default();
-                ContainerState::Waiting {
-                    reason: waiting.reason.unwrap_or_default(),
-                    message: waiting.message.unwrap_or_default(),
-                }
-            }
+            Some((None, Some(_))) => ContainerState::Running,
+            Some((None, None)) | None => ContainerState::Waiting {
+                reason: text(waiting.and_then(|waiting| waiting.reason.as_ref())),
+                message: text(waiting.and_then(|waiting| waiting.message.as_ref())),
+            },
         };
         Self {
             name: status.name.clone(),
@@ -220,7 +225,7 @@ impl JobView {
     /// Takes out of a job and its pods what decisions need.
     #[must_use]
     pub fn of<'a>(job: &Job, pods: impl Iterator<Item = &'a Pod>) -> Self {
-        let newest = pods.max_by_key(|pod| pod.metadata.creation_timestamp.clone());
+        let newest = pods.max_by_key(|pod| pod.metadata.creation_timestamp.as_ref().map(|time| time.0));
         let conditions = job.status.as_ref().and_then(|status| status.conditions.as_ref());
         let ended = conditions
             .into_iter()
@@ -243,6 +248,21 @@ impl JobView {
             created: job.metadata.creation_timestamp.as_ref().map(|time| time.0),
             ended,
             pod: newest.map(PodView::of),
+        }
+    }
+
+    /// Whether the API server is to be asked for the job's pod. Jobs and pods come by two watches: of a job that has
+    /// failed and whose pod the store does not show, only the pod says why, and so whether it is tried again. Of a job
+    /// that is to be ended, one whose pod began meanwhile is ended by its pod, which keeps the log.
+    #[must_use]
+    pub fn asks_for_pod(&self, of: Course) -> bool {
+        match &self.ended {
+            Some(JobEnd::Failed { .. }) => self.pod.is_none() && !of.settled,
+            Some(JobEnd::Complete) => false,
+            None => {
+                let has_begun = |pod: &PodView| pod.has_node || pod.has_ended();
+                (of.settled || of.cancelled) && !self.deleting && !self.pod.as_ref().is_some_and(has_begun)
+            }
         }
     }
 }

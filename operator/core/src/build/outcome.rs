@@ -1,5 +1,7 @@
 //! What came of a job of ours, and whether what it says holds together: for every kind that has its images scanned.
 
+use std::sync::Arc;
+
 use imagefactory_crds::build::{Failure, FailureClass, Judgement, PlatformImage, ScanStatus, Verdict};
 use imagefactory_crds::image_policy::Mode;
 use jiff::Timestamp;
@@ -8,6 +10,7 @@ use crate::build::failure::{self, blank};
 use crate::build::observed::{ContainerState, JobEnd, JobView, PodView};
 use crate::settings::Settings;
 use crate::step::{AppliedPolicy, Report};
+use crate::work::Work;
 
 /// Whether what is said of the whole follows from what each policy says.
 pub(crate) fn is_consistent(verdict: &Verdict) -> bool {
@@ -21,7 +24,7 @@ pub(crate) fn is_consistent(verdict: &Verdict) -> bool {
 }
 
 /// Whether those policies judged that apply, as they are now: one may have changed while the scan ran.
-pub(crate) fn is_by_all(verdict: &Verdict, policies: &[AppliedPolicy]) -> bool {
+pub(crate) fn is_by_all(verdict: &Verdict, policies: &[Arc<AppliedPolicy>]) -> bool {
     verdict.policies.len() == policies.len()
         && verdict.policies.iter().zip(policies).all(|(said, asked)| {
             said.name.as_str() == asked.name && said.hash == asked.hash && said.mode == asked.spec.mode
@@ -87,17 +90,18 @@ pub(crate) enum Outcome<T> {
 
 /// What keeps a job's pod from starting, once it had its time: as for the pod that builds, the scheduler and the kubelet
 /// have tried again and again meanwhile.
-pub(crate) fn stuck(job: &JobView, now: Timestamp, settings: &Settings) -> Option<Failure> {
+pub(crate) fn stuck(job: &JobView, work: Work, now: Timestamp, settings: &Settings) -> Option<Failure> {
     let created = job.pod.as_ref().map_or(job.created, |pod| pod.created)?;
     let waited = now.duration_since(created).as_secs();
     if waited < settings.builds.pending_deadline_seconds {
         return None;
     }
     match &job.pod {
-        Some(pod) => failure::of_waiting(pod),
+        Some(pod) => failure::of_waiting(pod, work),
         None => Some(job_failure(
             "NoPod",
             "The job has no pod: something keeps the cluster from making it.",
+            work,
         )),
     }
 }
@@ -114,7 +118,7 @@ pub(crate) fn of_scan(failure: Failure) -> Failure {
 }
 
 /// What came of a job whose last container is ours and writes a report.
-pub(crate) fn outcome<T: serde::de::DeserializeOwned>(job: &JobView) -> Outcome<T> {
+pub(crate) fn outcome<T: serde::de::DeserializeOwned>(job: &JobView, work: Work) -> Outcome<T> {
     match (&job.ended, &job.pod) {
         // Job and pod come by two watches: the pod's end may not have been seen yet.
         (None, _) | (Some(JobEnd::Complete), None) => Outcome::Running,
@@ -123,16 +127,17 @@ pub(crate) fn outcome<T: serde::de::DeserializeOwned>(job: &JobView) -> Outcome<
             Outcome::Failed(job_failure(
                 "DeadlineExceeded",
                 "The job ran longer than the platform lets it.",
+                work,
             ))
         }
         (Some(JobEnd::Complete), Some(pod)) => match report(pod) {
             Some(Report::Done(done)) => Outcome::Done(done),
-            Some(Report::Failed(_)) | None => Outcome::Failed(failure::of_pod(pod)),
+            Some(Report::Failed(_)) | None => Outcome::Failed(failure::of_pod(pod, work)),
         },
         (Some(JobEnd::Failed { .. }), Some(pod)) => {
-            Outcome::Failed(failure::of_waiting(pod).unwrap_or_else(|| failure::of_pod(pod)))
+            Outcome::Failed(failure::of_waiting(pod, work).unwrap_or_else(|| failure::of_pod(pod, work)))
         }
-        (Some(JobEnd::Failed { reason, message }), None) => Outcome::Failed(job_failure(reason, message)),
+        (Some(JobEnd::Failed { reason, message }), None) => Outcome::Failed(job_failure(reason, message, work)),
     }
 }
 
@@ -145,11 +150,11 @@ fn report<T: serde::de::DeserializeOwned>(pod: &PodView) -> Option<Report<T>> {
     }
 }
 
-fn job_failure(reason: &str, message: &str) -> Failure {
+fn job_failure(reason: &str, message: &str, work: Work) -> Failure {
     blank(
         FailureClass::Infrastructure,
         reason,
         message.to_owned(),
-        "Create a new Build to try again; if it happens again, tell a platform administrator.",
+        &failure::again(work),
     )
 }

@@ -2,6 +2,8 @@
 //!
 //! The verdict says it again, with all that is known then. A policy in mode `DryRun` lets a Fail pass here as there.
 
+use std::sync::Arc;
+
 use imagefactory_crds::build::{FailureClass, Method};
 use imagefactory_crds::image_policy::Mode;
 
@@ -11,7 +13,7 @@ use crate::policy::git_refused;
 use crate::step::{AppliedPolicy, StepSource};
 
 /// Refuses what no verdict could let pass.
-pub(super) fn check(source: &StepSource, method: Method, policies: &[AppliedPolicy]) -> Result<(), Refusal> {
+pub(super) fn check(source: &StepSource, method: Method, policies: &[Arc<AppliedPolicy>]) -> Result<(), Refusal> {
     let (kind, git_url) = kind(source);
     for policy in policies {
         let limits_bases = (policy.spec.allowed_sources.as_ref()).is_some_and(|allowed| !allowed.bases.is_empty());
@@ -57,7 +59,7 @@ mod tests {
         let mut world = World::new();
         world
             .policies
-            .insert("default".to_owned(), serde_yaml::from_str(policy).unwrap());
+            .change("default", |spec| *spec = serde_yaml::from_str(policy).unwrap());
         world.build.spec.source = serde_json::from_value(source).unwrap();
         world
     }
@@ -96,7 +98,7 @@ mod tests {
             let policy = format!("{{mode: {mode}, allowedSources: {{bases: [a.io]}}}}");
             world
                 .policies
-                .insert("default".to_owned(), serde_yaml::from_str(&policy).unwrap());
+                .change("default", |spec| *spec = serde_yaml::from_str(&policy).unwrap());
             world.build.spec.method = Some(Method::Custom);
             world.build.spec.custom = serde_json::from_value(
                 json!({"image": format!("docker.io/library/builder@{}", digest('e')), "args": ["x"]}),
@@ -132,7 +134,9 @@ mod tests {
     #[test]
     fn a_scan_that_grew_too_old_before_it_was_published_on_is_unknown() {
         let mut world = World::publishing();
-        world.policies.get_mut("default").unwrap().max_evidence_age = Some("1h".into());
+        world
+            .policies
+            .change("default", |policy| policy.max_evidence_age = Some("1h".into()));
         world.observed.publish = None;
         world.now = at(3600);
         assert!(matches!(world.plan().actions.as_slice(), [Action::CreateJob(_)]));

@@ -431,7 +431,7 @@ fn an_image_that_policy_refuses_is_never_published() {
 #[test]
 fn a_fail_in_dry_run_is_published_and_says_so() {
     let mut world = World::scanning();
-    world.policies.get_mut("default").unwrap().mode = Mode::DryRun;
+    world.policies.change("default", |policy| policy.mode = Mode::DryRun);
     let report = evaluated(&world, Judgement::Fail, true);
     world.observed.scan = Some(job("scan", Some(JobEnd::Complete), Some(done("evaluate", &report))));
     assert!(makes_job(&world.step().then, "publish-"));
@@ -477,7 +477,7 @@ fn a_policy_that_changed_while_the_scan_ran_is_judged_again() {
     let mut world = World::scanning();
     let report = evaluated(&world, Judgement::Pass, true);
     world.observed.scan = Some(job("scan", Some(JobEnd::Complete), Some(done("evaluate", &report))));
-    world.policies.get_mut("default").unwrap().ignore_unfixed = true;
+    world.policies.change("default", |policy| policy.ignore_unfixed = true);
     assert!(matches!(world.step().actions.as_slice(), [Action::DeleteJob { .. }]));
     assert_eq!(world.status().phase, Some(Phase::Scanning));
 }

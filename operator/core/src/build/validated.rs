@@ -3,7 +3,7 @@
 //! After this nobody reads the raw spec again. The same function runs before a pod exists and before an image is
 //! published, so that an entitlement that was withdrawn meanwhile is seen.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use imagefactory_crds::admission::entitlement::{self, Withheld};
 use imagefactory_crds::build::{
@@ -11,16 +11,18 @@ use imagefactory_crds::build::{
     Proxy, RegistryMirror, ResolvedSpec, Source,
 };
 use imagefactory_crds::common::{DurationText, LocalRef, Resources};
-use imagefactory_crds::{Build, BuildSpec, ImagePolicySpec, Project, Tenant, TenantSettings, conditions, names};
+use imagefactory_crds::{Build, BuildSpec, Project, Tenant, TenantSettings, conditions, names};
 use jiff::SignedDuration;
 
 use crate::build::names::Identity;
 use crate::build::spec::{self, Resolved};
 use crate::build::{options, sources};
 use crate::dispatch::{self, TenantLimits};
+use crate::policy::Policies;
 use crate::reference::{ImageName, lies_under};
 use crate::settings::Settings;
 use crate::step::{AppliedPolicy, StepSource};
+use crate::work::Work;
 
 /// Reason: who asked is not known.
 pub const REQUESTER_UNKNOWN: &str = "RequesterUnknown";
@@ -35,7 +37,7 @@ pub struct References<'a> {
     /// Project that the Build names.
     pub project: Option<&'a Project>,
     /// Every ImagePolicy by name.
-    pub policies: &'a BTreeMap<String, ImagePolicySpec>,
+    pub policies: &'a Policies,
     /// The Build that a rerun names.
     pub rerun_of: Option<&'a Build>,
     /// The Build whose spec holds what a rerun's record refers to.
@@ -111,7 +113,7 @@ pub struct Validated {
     /// The tenant's own credential for the output; none for the platform's.
     pub push_secret: Option<String>,
     /// Policies that apply; all must pass.
-    pub policies: Vec<AppliedPolicy>,
+    pub policies: Vec<Arc<AppliedPolicy>>,
     /// What goes away, if something does.
     pub leaving: Option<Leaving>,
     /// New work of the tenant waits.
@@ -183,11 +185,15 @@ impl Refusal {
 
     /// Nobody knows who asked.
     #[must_use]
-    pub fn requester_unknown() -> Self {
-        let message = "Nobody knows who asked for this build: it has no annotation imagefactory.dev/requested-by, which the \
-                       webhook sets when a Build is created.";
-        let next = "Create a new Build, while the webhook answers.";
-        Self::denial(REQUESTER_UNKNOWN, message, next)
+    pub fn requester_unknown(work: Work) -> Self {
+        let message = format!(
+            "Nobody knows who asked for this {}: it has no annotation imagefactory.dev/requested-by, which the webhook sets \
+             when {} is created.",
+            work.noun(),
+            work.a_kind(),
+        );
+        let next = format!("Create a new {}, while the webhook answers.", work.kind());
+        Self::denial(REQUESTER_UNKNOWN, &message, &next)
     }
 
     /// Whether entitlement is what refuses it, and nothing that may come yet.
@@ -243,13 +249,13 @@ pub fn validate(build: &Build, references: References<'_>, settings: &Settings) 
     let policies = choose_policies(spec.policy_ref.as_ref(), project, tenant, references.policies, settings)?;
     sources::check(&source, method, &policies)?;
     Ok(Validated {
+        placement: options::check_placement(&spec, tenant, settings)?,
         method,
         platforms: spec.platforms.iter().map(|platform| platform.0.clone()).collect(),
-        custom: spec.custom.clone(),
-        secrets: spec.secrets.clone(),
+        custom: spec.custom,
+        secrets: spec.secrets,
         cache: spec.cache.unwrap_or_default().mode,
-        proxy: spec.proxy.clone(),
-        placement: options::check_placement(&spec, tenant, settings)?,
+        proxy: spec.proxy,
         pull_prefixes,
         source,
         git_secret,
@@ -257,12 +263,12 @@ pub fn validate(build: &Build, references: References<'_>, settings: &Settings) 
         context_dir,
         dockerfile,
         target: spec.target.as_ref().map(|stage| stage.0.clone()),
-        build_args: spec.build_args.clone(),
-        labels: spec.labels.clone(),
+        build_args: spec.build_args,
+        labels: spec.labels,
         pull_secrets: spec.pull_secrets.iter().map(|secret| secret.name.0.clone()).collect(),
         mirrors: spec.registry_mirrors.iter().chain(&settings.mirrors).cloned().collect(),
         ca_bundle: (spec.ca_bundle.as_ref()).map(|bundle| (bundle.name.0.clone(), bundle.key.0.clone())),
-        resources: spec.resources.clone().unwrap_or_default(),
+        resources: spec.resources.unwrap_or_default(),
         timeout,
         staging_repository: staging_repository(&identity, settings),
         output_image,
@@ -501,9 +507,9 @@ pub(crate) fn choose_policies(
     own: Option<&LocalRef>,
     project: &Project,
     tenant: &Tenant,
-    policies: &BTreeMap<String, ImagePolicySpec>,
+    policies: &Policies,
     settings: &Settings,
-) -> Result<Vec<AppliedPolicy>, Refusal> {
+) -> Result<Vec<Arc<AppliedPolicy>>, Refusal> {
     let of_tenant = tenant
         .spec
         .policy_ref
@@ -531,11 +537,7 @@ pub(crate) fn choose_policies(
     wanted
         .into_iter()
         .map(|name| match policies.get(&name) {
-            Some(spec) => Ok(AppliedPolicy {
-                hash: crate::policy::hash(spec),
-                spec: spec.clone(),
-                name,
-            }),
+            Some(policy) => Ok(policy.clone()),
             None => Err(Refusal {
                 class: Some(FailureClass::Policy),
                 ..Refusal::not_found(

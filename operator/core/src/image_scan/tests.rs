@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::fixtures::{World, resolved};
 use super::{Wish, claim, holding, is_settled, wish};
 use crate::build::fixtures::{at, digest, done, failed, job, running};
-use crate::build::observed::{JobEnd, JobView, PodView};
+use crate::build::observed::{Course, JobEnd, JobView, PodView};
 use crate::build::plan::Action;
 use crate::dispatch::{Amounts, Claim, Slot, Standing};
 
@@ -116,7 +116,7 @@ fn a_bad_verdict_ends_badly_unless_every_policy_that_fails_is_on_trial() {
     assert!(world.status().conditions[0].message.contains("2 critical"));
 
     let mut world = World::new();
-    world.of.policies.get_mut("default").unwrap().mode = Mode::DryRun;
+    world.of.policies.change("default", |policy| policy.mode = Mode::DryRun);
     world.step();
     let report = world.evaluated(Judgement::Fail, true);
     world.ends_with(vec![resolved('a', &[])], &report);
@@ -298,18 +298,60 @@ fn nothing_new_starts_in_an_archived_project_and_what_runs_finishes() {
     assert_eq!(world.reason(), ("Preparing", "Preparing"));
 }
 
+fn stamped(stamp: Option<&str>) -> World {
+    let mut world = World::new();
+    world.of.settings.stamps_requester = true;
+    let stamp = stamp.map(|name| (ANNOTATION_REQUESTED_BY.to_owned(), name.to_owned()));
+    world.scan.metadata.annotations = Some(stamp.into_iter().collect());
+    world
+}
+
 #[test]
 fn where_the_webhook_stamps_who_asked_nothing_is_done_without_it() {
-    let mut world = World::new();
-    world.of.settings.stamps_requester = true;
-    world.step();
-    assert_eq!(world.reason(), ("Failed", "RequesterUnknown"));
-    let mut world = World::new();
-    world.of.settings.stamps_requester = true;
-    let annotations = world.scan.metadata.annotations.get_or_insert_default();
-    annotations.insert(ANNOTATION_REQUESTED_BY.to_owned(), "mia".to_owned());
+    let too_long = "a".repeat(513);
+    for stamp in [None, Some(""), Some(too_long.as_str())] {
+        let mut world = stamped(stamp);
+        assert_eq!(world.with_situation(wish), Wish::Nothing);
+        let plan = world.step();
+        assert!(plan.actions.is_empty() && plan.then.is_empty());
+        assert_eq!(world.reason(), ("Failed", "RequesterUnknown"));
+        let message = &world.status().conditions[0].message;
+        assert!(
+            message.contains("this scan") && message.contains("a new ImageScan"),
+            "{message}"
+        );
+    }
+    let mut world = stamped(Some("mia"));
     world.step();
     assert_eq!(world.status().requested_by.as_deref(), Some("mia"));
+}
+
+#[test]
+fn an_unentitled_scan_of_nobody_carries_the_entitlements_code() {
+    let mut world = stamped(None);
+    off(&mut world);
+    world.step();
+    assert_eq!(world.reason(), ("Failed", "tenant_capability_not_entitled"));
+}
+
+#[test]
+fn a_scan_that_was_dispatched_before_the_webhook_stamped_goes_on_and_is_tried_again() {
+    let mut world = World::begun();
+    world.of.settings.stamps_requester = true;
+    assert_eq!(world.plan().note, None, "it runs on");
+    fail(&mut world, FailureClass::Scan, "ScannerFailed");
+    world.step();
+    world.job = None;
+    world.of.now = world.status().next_attempt_at.as_ref().unwrap().0;
+    assert_eq!(created(&world.step().then).len(), 1);
+}
+
+#[test]
+fn a_cancelled_scan_of_nobody_is_cancelled() {
+    let mut world = stamped(None);
+    world.scan.spec.cancelled = true;
+    world.step();
+    assert_eq!(world.reason(), ("Cancelled", "Cancelled"));
 }
 
 #[test]
@@ -355,6 +397,59 @@ fn cancelling_ends_it_wherever_it_is() {
     let plan = world.step();
     assert_eq!(plan.actions.len(), 1);
     assert_eq!(world.reason(), ("Cancelled", "Cancelled"));
+}
+
+#[test]
+fn a_job_that_is_to_be_ended_is_asked_for_its_pod_and_ended_by_it_where_it_has_begun() {
+    let (runs, cancelled, settled) = ((false, false), (false, true), (true, false));
+    let course = |(settled, cancelled)| Course { settled, cancelled };
+    let mut lagging = job("image-scan", None, None);
+    assert!(!lagging.asks_for_pod(course(runs)));
+    assert!(lagging.asks_for_pod(course(cancelled)) && lagging.asks_for_pod(course(settled)));
+    let mut pod = PodView {
+        name: "p".to_owned(),
+        uid: "of-p".to_owned(),
+        ..PodView::default()
+    };
+    lagging.pod = Some(pod.clone());
+    assert!(lagging.asks_for_pod(course(cancelled)), "it may have a node by now");
+    pod.has_node = true;
+    let mut world = World::begun();
+    world.scan.spec.cancelled = true;
+    world.job = Some(JobView {
+        pod: Some(pod),
+        ..lagging
+    });
+    assert!(
+        !world.job.as_ref().unwrap().asks_for_pod(course(cancelled)),
+        "it is known"
+    );
+    let ended_by_its_pod = |world: &World| {
+        let actions = world.plan().actions;
+        matches!(actions.as_slice(), [Action::EndPod { uid, .. }] if uid == "of-p")
+    };
+    assert!(ended_by_its_pod(&world));
+    world.step();
+    assert!(ended_by_its_pod(&world), "and so it is once the scan has ended");
+    world.job.as_mut().unwrap().deleting = true;
+    world.job.as_mut().unwrap().pod = None;
+    assert!(!world.job.as_ref().unwrap().asks_for_pod(course(settled)), "it goes");
+}
+
+#[test]
+fn why_a_job_failed_is_asked_for_until_the_scan_has_ended() {
+    let failed = Some(JobEnd::Failed {
+        reason: "BackoffLimitExceeded".to_owned(),
+        message: String::new(),
+    });
+    let asks = |ended, pod, settled| {
+        let cancelled = false;
+        job("image-scan", ended, pod).asks_for_pod(Course { settled, cancelled })
+    };
+    assert!(asks(failed.clone(), None, false));
+    assert!(!asks(failed.clone(), None, true));
+    assert!(!asks(failed, Some(running("scan")), false));
+    assert!(!asks(Some(JobEnd::Complete), None, false));
 }
 
 #[test]

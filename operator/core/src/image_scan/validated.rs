@@ -3,21 +3,21 @@
 //! The same function runs before a job exists and at every look while one runs, so that an entitlement that was withdrawn
 //! meanwhile is seen. What the webhook asks at the door is asked here by the very same functions.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use imagefactory_crds::admission::{entitlement, requested_by};
+use imagefactory_crds::admission::entitlement;
 use imagefactory_crds::build::FailureClass;
 use imagefactory_crds::entitlement::Capability;
 use imagefactory_crds::image_scan::place::scannable;
 use imagefactory_crds::image_scan::{Placed, PlatformPrefixes};
-use imagefactory_crds::{ImagePolicySpec, ImageScan, Project, Tenant};
+use imagefactory_crds::{ImageScan, Project, Tenant};
 use jiff::SignedDuration;
 
 use super::Identity;
 use crate::build::Refusal;
 use crate::build::validated::{Leaving, choose_policies, leaving, not_in_place, parse_duration};
 use crate::dispatch::{self, TenantLimits};
-use crate::quarantine_request::REQUESTER_UNKNOWN;
+use crate::policy::Policies;
 use crate::settings::Settings;
 use crate::step::AppliedPolicy;
 
@@ -29,7 +29,7 @@ pub struct References<'a> {
     /// Project that the scan names.
     pub project: Option<&'a Project>,
     /// Every ImagePolicy by name.
-    pub policies: &'a BTreeMap<String, ImagePolicySpec>,
+    pub policies: &'a Policies,
     /// The namespace is going away, and everything in it.
     pub is_leaving: bool,
 }
@@ -44,7 +44,7 @@ pub struct Validated {
     /// Its digest: the one that was found once, else the one that is named. None where the tag is yet to be resolved.
     pub digest: Option<String>,
     /// Policies that apply; all must pass.
-    pub policies: Vec<AppliedPolicy>,
+    pub policies: Vec<Arc<AppliedPolicy>>,
     /// Longest run, less what earlier attempts took.
     pub timeout: SignedDuration,
     /// What goes away, if something does.
@@ -65,7 +65,6 @@ pub struct Validated {
 /// The first reason why it can't be carried out, entitlement before everything that the tenant could mend itself.
 pub fn validate(scan: &ImageScan, references: References<'_>, settings: &Settings) -> Result<Validated, Refusal> {
     let (identity, tenant) = find_tenant(scan, references)?;
-    check_requester(scan, settings)?;
     let project = find_project(&identity, references)?;
     entitlement::may(
         Capability::OnDemandImageScanning,
@@ -126,19 +125,6 @@ fn find_tenant<'a>(scan: &ImageScan, references: References<'a>) -> Result<(Iden
             "Create the ImageScan in the namespace of a tenant, tenant-<name>.",
         )
     })
-}
-
-/// Where the webhook stamps who asked, nothing is done for what lacks the stamp.
-fn check_requester(scan: &ImageScan, settings: &Settings) -> Result<(), Refusal> {
-    let is_known = requested_by(scan).is_some_and(|name| !name.is_empty());
-    if is_known || !settings.stamps_requester {
-        return Ok(());
-    }
-    Err(Refusal::denial(
-        REQUESTER_UNKNOWN,
-        "Nobody knows who asked for this scan: it has no annotation imagefactory.dev/requested-by, which the webhook sets when a scan is made.",
-        "Create a new ImageScan.",
-    ))
 }
 
 fn find_project<'a>(identity: &Identity, references: References<'a>) -> Result<&'a Project, Refusal> {

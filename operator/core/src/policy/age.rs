@@ -1,5 +1,7 @@
 //! Greatest age of evidence.
 
+use std::sync::Arc;
+
 use imagefactory_crds::ImagePolicySpec;
 use imagefactory_crds::common::DurationText;
 use jiff::{SignedDuration, Timestamp};
@@ -58,7 +60,7 @@ pub(super) fn too_old(spec: &ImagePolicySpec, evidence: &Evidence<'_>) -> Vec<St
 
 /// The first policy by which a scan of that time is too old to be published on, in words.
 #[must_use]
-pub fn scan_too_old(policies: &[AppliedPolicy], scanned: Timestamp, now: Timestamp) -> Option<String> {
+pub fn scan_too_old(policies: &[Arc<AppliedPolicy>], scanned: Timestamp, now: Timestamp) -> Option<String> {
     policies.iter().find_map(|policy| {
         let why = match limit(&policy.spec) {
             Ok(limit) => exceeded("the scan is", scanned, now, limit?)?,

@@ -9,6 +9,7 @@ mod combine;
 mod denied;
 mod evidence;
 mod hash;
+mod known;
 mod limits;
 pub mod rules;
 mod sources;
@@ -18,6 +19,7 @@ pub use age::{limit as max_evidence_age, scan_too_old};
 pub use combine::{PlatformVerdict, combine};
 pub use evidence::Evidence;
 pub use hash::hash;
+pub use known::Policies;
 pub use sources::git_refused;
 pub use verdict::{MAX_CAUSES, judge, shrink};
 

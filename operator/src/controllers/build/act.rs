@@ -140,7 +140,7 @@ where
 {
     let api: Api<K> = Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default());
     Ok(match apply::create_if_absent(&api, object).await? {
-        Created::New(_) => Write::Written,
+        Created::New => Write::Written,
         Created::Existing => Write::Unchanged,
     })
 }

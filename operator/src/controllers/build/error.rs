@@ -1,5 +1,6 @@
 //! What can go wrong while a build is reconciled: one variant a step.
 
+use super::super::jobs::Unexplained;
 use crate::apply::{ApplyError, is_namespace_terminating};
 use crate::runner::ErrorCategory;
 
@@ -32,6 +33,15 @@ impl BuildError {
         };
         let is_missing = |status: &kube::core::Status| status.is_forbidden() || status.is_not_found();
         is_namespace_terminating(cause) || (leaves && matches!(cause, kube::Error::Api(status) if is_missing(status)))
+    }
+}
+
+impl From<Unexplained> for BuildError {
+    fn from(error: Unexplained) -> Self {
+        Self::Observe {
+            name: error.name,
+            source: Box::new(error.source),
+        }
     }
 }
 

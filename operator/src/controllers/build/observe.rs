@@ -1,36 +1,38 @@
 //! All reads of the build controller: from the watches' stores, but for doubts that only the API server can settle.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use imagefactory_core::build::names::{Identity, Stage, stage_of};
-use imagefactory_core::build::observed::JobEnd;
+use imagefactory_core::build::observed::Course;
 use imagefactory_core::build::status::is_settled;
 use imagefactory_core::build::{Earlier, JobView, Observed, PodView, References, is_to_begin};
+use imagefactory_core::policy::Policies;
 use imagefactory_core::tenant::home::is_terminating;
 use imagefactory_crds::build::ResolvedSpec;
-use imagefactory_crds::names::{ANNOTATION_RESOLVED_SPEC, LABEL_BUILD_UID, LABEL_STAGE, TENANT_SETTINGS};
-use imagefactory_crds::{Build, ImagePolicySpec, Project, Tenant, TenantSettings};
-use k8s_openapi::api::batch::v1::Job;
+use imagefactory_crds::names::{ANNOTATION_RESOLVED_SPEC, LABEL_BUILD_UID, TENANT_SETTINGS};
+use imagefactory_crds::{Build, Project, Tenant, TenantSettings};
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::ListParams;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 
 use super::BuildError;
 use super::unseen::Unseen;
 use crate::context::Context;
-use crate::watches::of_job;
+use crate::controllers::jobs::{explained, seen};
 
 /// What exists for a build.
 pub(super) async fn observe(build: &Build, context: &Context) -> Result<Observed, BuildError> {
     let Some(identity) = Identity::of(build) else {
         return Ok(Observed::default());
     };
+    let course = Course {
+        settled: is_settled(build.status.as_ref()),
+        cancelled: build.spec.cancelled,
+    };
     Ok(Observed {
         pod: pod(build, &identity, context).await?,
-        scan: judged(job(&identity, Stage::Scan, context), build, &identity, context).await?,
-        publish: judged(job(&identity, Stage::Publish, context), build, &identity, context).await?,
+        scan: explained(job(&identity, Stage::Scan, context), &identity.uid, course, context).await?,
+        publish: explained(job(&identity, Stage::Publish, context), &identity.uid, course, context).await?,
         earlier: earlier(build, &identity, context).await?,
     })
 }
@@ -100,58 +102,11 @@ pub(super) fn awaits_its_pod(build: &Build, context: &Context, unseen: &Unseen) 
     })
 }
 
-/// The job with its pod. Jobs and pods come by two watches: of a job that has failed and whose pod the store does not
-/// show, the API server is asked for it, since why it failed, and so whether it is tried again, only the pod says. So it
-/// is of a job that is to be ended: one whose pod began meanwhile is ended by its pod, which keeps the log.
-async fn judged(
-    job: Option<JobView>,
-    build: &Build,
-    identity: &Identity,
-    context: &Context,
-) -> Result<Option<JobView>, BuildError> {
-    let Some(mut job) = job else { return Ok(None) };
-    if !is_riddle(&job, build) || job.build_uid.as_deref() != Some(&identity.uid) {
-        return Ok(Some(job));
-    }
-    let pods: Api<Pod> = Api::namespaced(context.client.clone(), &job.namespace);
-    let its = ListParams::default().labels(&format!("job-name={},{LABEL_BUILD_UID}={}", job.name, identity.uid));
-    let found = pods.list(&its).await.map_err(|source| BuildError::Observe {
-        name: job.name.clone(),
-        source: Box::new(source),
-    })?;
-    let newest = found
-        .iter()
-        .max_by_key(|pod| pod.metadata.creation_timestamp.as_ref().map(|time| time.0));
-    job.pod = newest.map(PodView::of);
-    Ok(Some(job))
-}
-
-fn is_riddle(job: &JobView, build: &Build) -> bool {
-    let settled = is_settled(build.status.as_ref());
-    match &job.ended {
-        Some(JobEnd::Failed { .. }) => job.pod.is_none() && !settled,
-        Some(_) => false,
-        None => {
-            let has_begun = |pod: &PodView| pod.has_node || pod.has_ended();
-            (settled || build.spec.cancelled) && !job.deleting && !job.pod.as_ref().is_some_and(has_begun)
-        }
-    }
-}
-
 /// The job of that stage: in the work namespace, or in the tenant's where its own credential publishes.
 fn job(identity: &Identity, stage: Stage, context: &Context) -> Option<JobView> {
     let name = identity.object_name(stage);
-    let find = |namespace: &str| context.stores.jobs.get(&ObjectRef::<Job>::new(&name).within(namespace));
-    let job = find(&context.settings.work_namespace).or_else(|| find(&identity.namespace))?;
-    let is_its_pod = |pod: &Pod| {
-        let labels = pod.labels();
-        labels.get(LABEL_BUILD_UID) == Some(&identity.uid)
-            && labels.get(LABEL_STAGE).map(String::as_str) == Some(stage.as_str())
-    };
-    let key = of_job(job.metadata.namespace.as_deref()?, &name);
-    let mut pods = context.stores.pods_by_job.get(&key);
-    pods.retain(|pod| is_its_pod(pod));
-    Some(JobView::of(&job, pods.iter().map(AsRef::as_ref)))
+    let find = |namespace: &str| seen(namespace, &name, (&identity.uid, stage), context);
+    find(&context.settings.work_namespace).or_else(|| find(&identity.namespace))
 }
 
 /// The objects that a build refers to.
@@ -162,7 +117,7 @@ pub(crate) struct Found {
     rerun_of: Option<Arc<Build>>,
     inputs_of: Option<Arc<Build>>,
     begun_with: Option<ResolvedSpec>,
-    policies: BTreeMap<String, ImagePolicySpec>,
+    policies: Arc<Policies>,
     is_leaving: bool,
 }
 
@@ -192,7 +147,6 @@ pub(crate) fn references(build: &Build, context: &Context) -> Found {
     let stores = &context.stores;
     let namespace = build.namespace().unwrap_or_default();
     let tenant = imagefactory_crds::names::tenant_of_namespace(&namespace);
-    let policies = stores.policies.state();
     let (rerun_of, inputs_of) = rerun(build, context);
     Found {
         rerun_of,
@@ -205,10 +159,7 @@ pub(crate) fn references(build: &Build, context: &Context) -> Found {
         project: stores
             .projects
             .get(&ObjectRef::new(&build.spec.project_ref.name).within(&namespace)),
-        policies: policies
-            .iter()
-            .map(|policy| (policy.name_any(), policy.spec.clone()))
-            .collect(),
+        policies: stores.policy_set.get(),
         is_leaving: goes_away(&namespace, context),
     }
 }
@@ -221,10 +172,15 @@ fn rerun(build: &Build, context: &Context) -> (Option<Arc<Build>>, Option<Arc<Bu
     let namespace = build.namespace().unwrap_or_default();
     let find = |name: &str| context.stores.builds.get(&ObjectRef::new(name).within(&namespace));
     let first = find(&of.name);
-    let record = |build: &Build| build.status.as_ref()?.resolved_spec.clone();
-    let recorded = record(build).or_else(|| record(first.as_ref()?));
-    let holder = recorded.and_then(|recorded| find(recorded.inputs_of.as_ref()?));
+    let holder = inputs_of(build, first.as_deref()).and_then(find);
     (first, holder)
+}
+
+/// The name of the Build whose spec holds what the record of a rerun refers to, or that of the Build that it names.
+fn inputs_of<'a>(build: &'a Build, first: Option<&'a Build>) -> Option<&'a str> {
+    let record = |build: &'a Build| build.status.as_ref()?.resolved_spec.as_deref();
+    let recorded = record(build).or_else(|| record(first?))?;
+    recorded.inputs_of.as_deref()
 }
 
 /// Replaces what the stores keep of the Builds that a rerun takes its inputs from by the whole of them, where an attempt is
@@ -236,13 +192,11 @@ pub(super) async fn read_inputs(found: &mut Found, build: &Build, context: &Cont
     if let Some(first) = found.rerun_of.take() {
         found.rerun_of = whole(&first, context).await?.map(Arc::new);
     }
-    let record = |build: &Build| build.status.as_ref()?.resolved_spec.clone();
-    let recorded = record(build).or_else(|| record(found.rerun_of.as_deref()?));
-    let Some(holder) = recorded.and_then(|recorded| recorded.inputs_of) else {
+    let Some(holder) = inputs_of(build, found.rerun_of.as_deref()) else {
         return Ok(());
     };
     let namespace = build.namespace().unwrap_or_default();
-    let holder = context.stores.builds.get(&ObjectRef::new(&holder).within(&namespace));
+    let holder = context.stores.builds.get(&ObjectRef::new(holder).within(&namespace));
     found.inputs_of = match holder {
         Some(holder) => whole(&holder, context).await?.map(Arc::new),
         None => None,

@@ -40,13 +40,9 @@ impl Quotas {
         };
         // Read while nobody else is let in.
         let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let builds = context.stores.builds.state();
-        let is_here = |other: &&std::sync::Arc<Build>| other.metadata.namespace == build.metadata.namespace;
-        let others: Vec<Existing> = builds
-            .iter()
-            .filter(is_here)
-            .filter_map(|other| Existing::build(other))
-            .collect();
+        let namespace = build.metadata.namespace.as_deref().unwrap_or_default();
+        let builds = context.stores.builds_by_namespace.get(namespace);
+        let others: Vec<Existing<'_>> = builds.iter().filter_map(|other| Existing::build(other)).collect();
         book.ask(tenant, &LIMITS, (&one, &others), context.now())
             .map_err(|withheld| Refusal::withheld(&withheld))
     }
@@ -101,36 +97,66 @@ mod tests {
         Tenant::new("acme", spec)
     }
 
+    /// What comes of a build that is looked at, when entitlement has nothing against it and its project is missing.
+    fn judge(quotas: &Quotas, build: &Build, context: &Context) -> &'static str {
+        let tenant = tenant();
+        let references = imagefactory_core::build::References {
+            tenant: Some(&tenant),
+            tenant_settings: None,
+            project: None,
+            policies: &Default::default(),
+            rerun_of: None,
+            inputs_of: None,
+            begun_with: None,
+            is_leaving: false,
+        };
+        let validated = validate(build, references, &context.settings);
+        let judged = quotas.judge(validated, (build, &Observed::default()), Some(&tenant), context);
+        judged.map_or_else(|refusal| refusal.reason, |_| "")
+    }
+
+    fn show(hubs: &Hubs, build: Build) {
+        hubs.builds.take(Event::Apply(Guarded(Ok(build))));
+    }
+
+    const LET_IN: &str = "ProjectNotFound";
+    const REFUSED: &str = "quota_exceeded";
+
     #[tokio::test]
     async fn one_build_too_many_is_refused_with_the_code_and_what_was_begun_goes_on() {
         let (client, _server) = server();
         let hubs = Hubs::default();
         let unseen = json!({"observedGeneration": -1});
         for uid in ["a", "b"] {
-            hubs.builds.take(Event::Apply(Guarded(Ok(build(uid, &unseen)))));
+            show(&hubs, build(uid, &unseen));
         }
-        let context = context(client, &hubs);
-        let (quotas, tenant) = (Quotas::default(), tenant());
-        let judge = |build: &Build, observed: &Observed| {
-            let missing = imagefactory_core::build::References {
-                tenant: Some(&tenant),
-                tenant_settings: None,
-                project: None,
-                policies: &std::collections::BTreeMap::new(),
-                rerun_of: None,
-                inputs_of: None,
-                begun_with: None,
-                is_leaving: false,
-            };
-            let validated = validate(build, missing, &context.settings);
-            let judged = quotas.judge(validated, (build, observed), Some(&tenant), &context);
-            judged.map_or_else(|refusal| refusal.reason, |_| "")
-        };
-        let nothing = Observed::default();
-        assert_eq!(judge(&build("a", &unseen), &nothing), "ProjectNotFound", "it is let in");
-        assert_eq!(judge(&build("b", &unseen), &nothing), "quota_exceeded");
-        assert_eq!(judge(&build("a", &unseen), &nothing), "ProjectNotFound", "asked again");
+        let (context, quotas) = (context(client, &hubs), Quotas::default());
+        assert_eq!(judge(&quotas, &build("a", &unseen), &context), LET_IN);
+        assert_eq!(judge(&quotas, &build("b", &unseen), &context), REFUSED);
+        assert_eq!(judge(&quotas, &build("a", &unseen), &context), LET_IN, "asked again");
         let begun = json!({"observedGeneration": 1});
-        assert_eq!(judge(&build("c", &begun), &nothing), "ProjectNotFound");
+        assert_eq!(judge(&quotas, &build("c", &begun), &context), LET_IN);
+    }
+
+    #[tokio::test]
+    async fn a_new_leader_counts_what_its_list_brought_of_this_tenant_and_what_is_deleted_counts_no_more() {
+        let (client, _server) = server();
+        let hubs = Hubs::default();
+        let (unseen, begun) = (json!({"observedGeneration": -1}), json!({"observedGeneration": 1}));
+        let mut others = build("others", &begun);
+        others.metadata.namespace = Some("tenant-globex".to_owned());
+        let context = context(client, &hubs);
+        let asked = || judge(&Quotas::default(), &build("new", &unseen), &context);
+        show(&hubs, others.clone());
+        assert_eq!(asked(), LET_IN, "another tenant's is not counted");
+        hubs.builds.take(Event::Init);
+        for listed in [others, build("old", &begun)] {
+            hubs.builds.take(Event::InitApply(Guarded(Ok(listed))));
+        }
+        assert_eq!(asked(), LET_IN, "half a list says nothing");
+        hubs.builds.take(Event::InitDone);
+        assert_eq!(asked(), REFUSED);
+        hubs.builds.take(Event::Delete(Guarded(Ok(build("old", &begun)))));
+        assert_eq!(asked(), LET_IN);
     }
 }

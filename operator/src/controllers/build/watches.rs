@@ -5,16 +5,16 @@ use std::sync::Arc;
 use imagefactory_core::build::status::is_settled;
 use imagefactory_crds::names::{LABEL_BUILD, LABEL_TENANT, tenant_namespace};
 use imagefactory_crds::{Build, Project, Tenant};
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 
 use crate::controllers::tenant::digest;
 use crate::runner::Wiring;
-use crate::watches::{Hubs, News};
+use crate::watches::{Hubs, Index, News};
 
 /// A build is woken by itself, by its pods and jobs, and, while it is not settled, by its project and its tenant.
 pub(super) fn wiring(hubs: &Hubs) -> Wiring<Build> {
-    let builds = hubs.builds.store();
+    let builds = hubs.builds.by_namespace();
     let (of_tenant, of_project) = (builds.clone(), builds);
     let news = News::of(hubs.tenants.store(), digest);
     Wiring::new("build", &hubs.builds)
@@ -40,29 +40,23 @@ fn build_of<K: Resource>(object: &K) -> Option<ObjectRef<Build>> {
 }
 
 /// Builds of a tenant, where more has changed of it than what it uses.
-fn builds_to_tell(tenant: &Tenant, news: &News<Tenant>, builds: &Store<Build>) -> Vec<ObjectRef<Build>> {
+fn builds_to_tell(tenant: &Tenant, news: &News<Tenant>, builds: &Index<Build>) -> Vec<ObjectRef<Build>> {
     if !news.is_news(tenant) {
         return Vec::new();
     }
-    let namespace = tenant_namespace(&tenant.name_any());
-    unsettled(builds, |build| {
-        build.metadata.namespace.as_deref() == Some(namespace.as_str())
+    unsettled(builds, &tenant_namespace(&tenant.name_any()), |_| true)
+}
+
+fn builds_of_project(project: &Project, builds: &Index<Build>) -> Vec<ObjectRef<Build>> {
+    let namespace = project.metadata.namespace.as_deref().unwrap_or_default();
+    unsettled(builds, namespace, |build| {
+        Some(build.spec.project_ref.name.as_str()) == project.metadata.name.as_deref()
     })
 }
 
-fn builds_of_project(project: &Arc<Project>, builds: &Store<Build>) -> Vec<ObjectRef<Build>> {
-    unsettled(builds, |build| {
-        build.metadata.namespace == project.metadata.namespace
-            && Some(build.spec.project_ref.name.as_str()) == project.metadata.name.as_deref()
-    })
-}
-
-fn unsettled(builds: &Store<Build>, belongs: impl Fn(&Build) -> bool) -> Vec<ObjectRef<Build>> {
-    let touched = |build: &Arc<Build>| !is_settled(build.status.as_ref()) && belongs(build);
-    builds
-        .state()
-        .iter()
-        .filter(|build| touched(build))
-        .map(|build| ObjectRef::from_obj(&**build))
-        .collect()
+fn unsettled(builds: &Index<Build>, namespace: &str, belongs: impl Fn(&Build) -> bool) -> Vec<ObjectRef<Build>> {
+    let touched = |build: &&Arc<Build>| !is_settled(build.status.as_ref()) && belongs(build);
+    let builds = builds.get(namespace);
+    let touched = builds.iter().filter(touched);
+    touched.map(|build| ObjectRef::from_obj(&**build)).collect()
 }

@@ -1,5 +1,6 @@
 //! What can go wrong while an ImageScan is reconciled: one variant a step.
 
+use super::super::jobs::Unexplained;
 use crate::apply::ApplyError;
 use crate::runner::ErrorCategory;
 
@@ -20,6 +21,15 @@ pub enum ImageScanError {
     /// The status could not be written.
     #[error("could not write the status")]
     Status(#[source] ApplyError),
+}
+
+impl From<Unexplained> for ImageScanError {
+    fn from(error: Unexplained) -> Self {
+        Self::Observe {
+            name: error.name,
+            source: Box::new(error.source),
+        }
+    }
 }
 
 impl ErrorCategory for ImageScanError {

@@ -131,3 +131,35 @@ async fn where_the_operator_may_not_write_a_scan_is_left_alone_without_an_error(
     ));
     assert_eq!(looked(&server, &old).await, Outcome::waiting());
 }
+
+#[tokio::test]
+async fn a_cancelled_scan_whose_pod_the_store_does_not_show_ends_it_by_its_pod() {
+    let hubs = cluster(true);
+    let labels =
+        json!({"imagefactory.dev/build-uid": "u", "imagefactory.dev/stage": "scan", "job-name": "image-scan-u-1"});
+    let job = json!({"metadata": {"name": "image-scan-u-1", "namespace": "image-factory-work", "labels": labels}});
+    show(
+        &hubs.jobs,
+        serde_json::from_value::<k8s_openapi::api::batch::v1::Job>(job).unwrap(),
+    );
+    let (client, mut server) = crate::testing::server();
+    let context = crate::testing::context(client, &hubs);
+    let mut cancelled = scan();
+    cancelled.spec.cancelled = true;
+    cancelled.status = serde_json::from_value(json!({
+        "observedGeneration": 1, "attempts": 1, "startTime": "2026-01-01T00:00:00Z",
+    }))
+    .unwrap();
+    let observing = tokio::spawn(async move { observe::observe(&cancelled, &context).await });
+    let asked = server.expect("GET /api/v1/namespaces/image-factory-work/pods").await;
+    assert!(asked.query.contains("job-name%3Dimage-scan-u-1"), "{}", asked.query);
+    let bound = json!({
+        "metadata": {"name": "image-scan-u-1-x", "namespace": "image-factory-work", "labels": labels},
+        "spec": {"nodeName": "n", "containers": []}, "status": {"phase": "Pending"},
+    });
+    asked.answer(200, &json!({"metadata": {}, "items": [bound]}));
+    let Ok(observed) = observing.await.unwrap() else {
+        panic!("the API server has answered");
+    };
+    assert!(observed.job.unwrap().pod.unwrap().has_node);
+}

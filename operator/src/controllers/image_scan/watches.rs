@@ -3,17 +3,17 @@
 use imagefactory_core::image_scan::is_settled;
 use imagefactory_crds::names::{LABEL_IMAGE_SCAN, LABEL_TENANT, tenant_namespace};
 use imagefactory_crds::{ImageScan, Tenant};
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 
 use crate::controllers::tenant::digest;
 use crate::runner::Wiring;
-use crate::watches::{Hubs, News};
+use crate::watches::{Hubs, Index, News};
 
 /// A scan is woken by itself, by its job and the job's pod, and, until it has ended, by its project, its tenant and its
 /// tenant's namespace.
 pub(super) fn wiring(hubs: &Hubs) -> Wiring<ImageScan> {
-    let scans = hubs.image_scans.store();
+    let scans = hubs.image_scans.by_namespace();
     let (of_tenant, of_project) = (scans.clone(), scans);
     let news = News::of(hubs.tenants.store(), digest);
     Wiring::new("image-scan", &hubs.image_scans)
@@ -26,10 +26,8 @@ pub(super) fn wiring(hubs: &Hubs) -> Wiring<ImageScan> {
                 .leads_to(move |tenant| scans_to_tell(&tenant, &news, &of_tenant)),
         )
         .also_on(hubs.projects.leads_to(move |project| {
-            let (namespace, name) = (project.namespace(), project.name_any());
-            unsettled(&of_project, |scan| {
-                scan.namespace() == namespace && *scan.spec.project_ref.name == *name
-            })
+            let (namespace, name) = (project.namespace().unwrap_or_default(), project.name_any());
+            unsettled(&of_project, &namespace, |scan| *scan.spec.project_ref.name == *name)
         }))
 }
 
@@ -41,16 +39,19 @@ fn scan_of<K: Resource>(object: &K) -> Option<ObjectRef<ImageScan>> {
 }
 
 /// Scans of a tenant, where more has changed of it than what it uses.
-fn scans_to_tell(tenant: &Tenant, news: &News<Tenant>, scans: &Store<ImageScan>) -> Vec<ObjectRef<ImageScan>> {
+fn scans_to_tell(tenant: &Tenant, news: &News<Tenant>, scans: &Index<ImageScan>) -> Vec<ObjectRef<ImageScan>> {
     if !news.is_news(tenant) {
         return Vec::new();
     }
-    let namespace = tenant_namespace(&tenant.name_any());
-    unsettled(scans, |scan| scan.metadata.namespace.as_deref() == Some(&namespace))
+    unsettled(scans, &tenant_namespace(&tenant.name_any()), |_| true)
 }
 
-fn unsettled(scans: &Store<ImageScan>, belongs: impl Fn(&ImageScan) -> bool) -> Vec<ObjectRef<ImageScan>> {
-    let scans = scans.state();
+fn unsettled(
+    scans: &Index<ImageScan>,
+    namespace: &str,
+    belongs: impl Fn(&ImageScan) -> bool,
+) -> Vec<ObjectRef<ImageScan>> {
+    let scans = scans.get(namespace);
     let touched = scans
         .iter()
         .filter(|scan| !is_settled(scan.status.as_ref()) && belongs(scan));

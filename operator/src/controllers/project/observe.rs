@@ -37,7 +37,7 @@ impl Observed {
     }
 }
 
-/// What is there of a project. Its builds are counted only in its turn: that reads the whole store.
+/// What is there of a project. Its builds are counted only in its turn: that reads all of the tenant's.
 pub(super) fn observe(project: &Project, context: &Context, ledger: &Ledger) -> Observed {
     let (namespace, name) = (project.namespace().unwrap_or_default(), project.name_any());
     let now = context.now();
@@ -63,9 +63,7 @@ pub(super) fn observe(project: &Project, context: &Context, ledger: &Ledger) -> 
 }
 
 fn count_builds(namespace: &str, project: &str, context: &Context) -> Counted {
-    let builds = context.stores.builds.state();
-    let belongs = |build: &Build| {
-        build.metadata.namespace.as_deref() == Some(namespace) && build.spec.project_ref.name.as_str() == project
-    };
-    count(builds.iter().map(AsRef::as_ref).filter(|build| belongs(build)))
+    let builds = context.stores.builds_by_namespace.get(namespace);
+    let belongs = |build: &&Build| build.spec.project_ref.name.as_str() == project;
+    count(builds.iter().map(AsRef::as_ref).filter(belongs))
 }

@@ -1,10 +1,9 @@
 //! Whether quota lets a request in that begins to wait for approval: asked of memory, once.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use imagefactory_core::quarantine_request::{Situation, Verdict};
 use imagefactory_core::quota::{Book, Existing};
-use imagefactory_crds::QuarantineRequest;
 use imagefactory_crds::admission::quota::Limited;
 
 use crate::context::Context;
@@ -26,13 +25,9 @@ impl Quotas {
         };
         // Read while nobody else is let in.
         let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let requests = context.stores.quarantine_requests.state();
-        let is_here = |other: &&Arc<QuarantineRequest>| other.metadata.namespace == request.metadata.namespace;
-        let others: Vec<Existing> = requests
-            .iter()
-            .filter(is_here)
-            .filter_map(|other| Existing::request(other))
-            .collect();
+        let namespace = request.metadata.namespace.as_deref().unwrap_or_default();
+        let requests = context.stores.quarantine_requests_by_namespace.get(namespace);
+        let others: Vec<Existing<'_>> = requests.iter().filter_map(|other| Existing::request(other)).collect();
         match book.ask(tenant, &LIMITS, (&one, &others), situation.now) {
             Ok(()) => verdict,
             Err(withheld) => Verdict::over_quota(withheld),

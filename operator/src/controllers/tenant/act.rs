@@ -49,13 +49,13 @@ async fn perform(step: &Step, client: &Client) -> Result<Acted, ApplyError> {
         Step::CreateNamespace(namespace) => {
             // One that is there already is somebody else's, or ours and news: the next look tells.
             match apply::create_if_absent(&Api::all(client.clone()), &**namespace).await? {
-                Created::New(_) => Ok(Acted::Written),
+                Created::New => Ok(Acted::Written),
                 Created::Existing => Ok(Acted::Overtaken),
             }
         }
         Step::CreateSettings(settings) => {
             match apply::create_if_absent(&api_of(&**settings, client), &**settings).await? {
-                Created::New(_) => Ok(Acted::Written),
+                Created::New => Ok(Acted::Written),
                 Created::Existing => Ok(Acted::Nothing),
             }
         }

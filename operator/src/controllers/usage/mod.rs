@@ -16,9 +16,7 @@ use imagefactory_core::project::throttle::{Due, PAUSE};
 use imagefactory_core::tenant::usage::{Used, is_ageing, is_moving, usage};
 use imagefactory_crds::names::{TENANT_SETTINGS, tenant_namespace};
 use imagefactory_crds::usage::Usage;
-use imagefactory_crds::{
-    Build, Project, QuarantineRequest, Tenant, TenantSettings, TenantSettingsStatus, TenantStatus,
-};
+use imagefactory_crds::{Build, QuarantineRequest, Tenant, TenantSettings, TenantSettingsStatus, TenantStatus};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 use tokio_util::sync::CancellationToken;
@@ -81,18 +79,13 @@ async fn reconcile(tenant: Arc<Tenant>, context: Arc<Context>, ledger: Arc<Ledge
 
 fn count(tenant: &Tenant, settings: Option<&TenantSettings>, slots: u32, context: &Context) -> Usage {
     let namespace = tenant_namespace(&tenant.name_any());
-    let (builds, projects) = (context.stores.builds.state(), context.stores.projects.state());
-    let builds: Vec<&Build> = builds
-        .iter()
-        .map(AsRef::as_ref)
-        .filter(|build| build.metadata.namespace.as_deref() == Some(&namespace))
-        .collect();
-    let is_here = |project: &&Arc<Project>| project.metadata.namespace.as_deref() == Some(&namespace);
+    let builds = context.stores.builds_by_namespace.get(&namespace);
+    let builds: Vec<&Build> = builds.iter().map(AsRef::as_ref).collect();
     usage(Used {
         tenant,
         settings_spec: settings.map(|settings| &settings.spec),
         builds: &builds,
-        projects: projects.iter().filter(is_here).count(),
+        projects: context.stores.projects_by_namespace.count(&namespace),
         open_requests: open_requests(&namespace, context),
         now: context.now(),
         slots,
@@ -101,11 +94,10 @@ fn count(tenant: &Tenant, settings: Option<&TenantSettings>, slots: u32, context
 }
 
 fn open_requests(namespace: &str, context: &Context) -> usize {
-    let requests = context.stores.quarantine_requests.state();
-    let is_here = |request: &&Arc<QuarantineRequest>| request.metadata.namespace.as_deref() == Some(namespace);
-    let here = requests.iter().filter(is_here);
-    here.filter(|request| !request.status.as_ref().is_some_and(|status| status.is_settled()))
-        .count()
+    let requests = context.stores.quarantine_requests_by_namespace.get(namespace);
+    let is_open =
+        |request: &&Arc<QuarantineRequest>| !request.status.as_ref().is_some_and(|status| status.is_settled());
+    requests.iter().filter(is_open).count()
 }
 
 /// Only into a status that is there: what else stands in it is its own controller's, and stays as it was read.

@@ -80,7 +80,7 @@ impl CredentialError {
     pub fn next(&self) -> &'static str {
         match self {
             Self::Missing { .. } => {
-                "Create the Secret in this namespace (kubectl create secret docker-registry …), or correct its name in a new Build."
+                "Create the Secret in this namespace (kubectl create secret docker-registry …), or correct its name and try again."
             }
             _ => "Correct the Secret; `kubectl create secret docker-registry` makes a right one.",
         }

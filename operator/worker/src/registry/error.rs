@@ -162,7 +162,7 @@ impl RegistryError {
             Self::Rejected { .. } | Self::Protocol { .. } | Self::TooLarge { .. } => "Show the message to who runs the registry.".to_owned(),
             Self::DigestMismatch { .. } => "The registry, or something before it, changes content: ask who runs it.".to_owned(),
             Self::Body { fault: BodyFault::Remote(source), .. } => source.next(),
-            Self::Body { .. } => "Build again.".to_owned(),
+            Self::Body { .. } => "Try again.".to_owned(),
             Self::Nowhere { .. } => self.telling().next(),
             Self::Client(_) => "Report this as a defect of Image Factory.".to_owned(),
             Self::Name(_) => "Correct the image name.".to_owned(),

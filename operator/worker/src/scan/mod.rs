@@ -70,12 +70,12 @@ impl From<ScanError> for StepFailure {
             ScanError::Scanner { .. } => (
                 FailureClass::Scan,
                 "ScannerFailed",
-                "Build again; if it lasts, show the message to your administrator.",
+                "Try again; if it lasts, show the message to your administrator.",
             ),
             ScanError::Sbom { .. } => (
                 FailureClass::Scan,
                 "SbomFailed",
-                "Build again; if it lasts, show the message to your administrator.",
+                "Try again; if it lasts, show the message to your administrator.",
             ),
         };
         failure(class, reason, &chain(&error), next)

@@ -36,7 +36,7 @@ pub fn image_scan_job(scan: &Validated, settings: &Settings) -> Job {
             resolved: true,
             may_lack_referrers: placed.place == Place::Listed,
             credential_prefix: placed.prefix.clone(),
-            policies: scan.policies.clone(),
+            policies: scan.policies.iter().map(|policy| (**policy).clone()).collect(),
             server_url: settings.scan.server_url.clone(),
             java_database: settings.scan.java_database_claim.is_some(),
             // Whoever made the image, nothing of it is known here.

@@ -160,7 +160,7 @@ fn evaluate_step(
         resolved: false,
         may_lack_referrers: false,
         credential_prefix: format!("{}/{}", settings.staging.prefix, build.identity.tenant),
-        policies: build.policies.clone(),
+        policies: build.policies.iter().map(|policy| (**policy).clone()).collect(),
         server_url: settings.scan.server_url.clone(),
         java_database: settings.scan.java_database_claim.is_some(),
         build: Some(facts::of(build, source)),

@@ -14,6 +14,7 @@ use crate::build::observed::{Earlier, PodView};
 use crate::build::status::Cause;
 use crate::build::validated::{Refusal, Validated};
 use crate::dispatch::Slot;
+use crate::work::Work;
 
 /// The build as it may start as soon as it has a slot, or what is done while it may not.
 pub(super) fn gate<'a>(situation: &Situation<'a>) -> Result<&'a Validated, Box<Plan>> {
@@ -48,7 +49,7 @@ fn asked_by_nobody(situation: &Situation<'_>) -> Option<Refusal> {
     let status = situation.build.status.as_ref();
     let was_dispatched = status.is_some_and(|status| status.start_time.is_some());
     let is_asked = situation.settings.stamps_requester && !was_dispatched;
-    (is_asked && situation.requested_by().is_none()).then(Refusal::requester_unknown)
+    (is_asked && situation.requested_by().is_none()).then(|| Refusal::requester_unknown(Work::Build))
 }
 
 fn waits_for_tenant(situation: &Situation<'_>, build: &Validated) -> Option<Plan> {

@@ -11,6 +11,7 @@ use crate::build::observed::{ContainerState, PodView};
 use crate::build::status::Cause;
 use crate::build::validated::Validated;
 use crate::step::{Prepared, Pushed, Report, usage};
+use crate::work::Work;
 
 /// The pod is there, or was.
 pub(super) fn build(situation: Situation<'_>) -> Plan {
@@ -80,7 +81,7 @@ fn in_progress(situation: Situation<'_>, pod: &PodView) -> Plan {
         .created
         .map_or(SignedDuration::ZERO, |created| situation.now.duration_since(created));
     let is_stuck = waited.as_secs() >= situation.settings.builds.pending_deadline_seconds;
-    let hindered = failure::of_waiting(pod).map(|failure| by_method(situation, failure));
+    let hindered = failure::of_waiting(pod, Work::Build).map(|failure| by_method(situation, failure));
     if let Some(failure) = hindered.filter(|_| is_stuck) {
         return Plan {
             actions: end_pod(pod).into_iter().collect(),
@@ -132,7 +133,7 @@ fn built(situation: Situation<'_>, pod: &PodView) -> Plan {
         let failure = if pod.deleting {
             deleted()
         } else {
-            by_method(situation, failure::of_pod(pod))
+            by_method(situation, failure::of_pod(pod, Work::Build))
         };
         return fails(situation, failure, source);
     };

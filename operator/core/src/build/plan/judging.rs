@@ -14,6 +14,7 @@ use crate::build::status::Cause;
 use crate::build::validated::Validated;
 use crate::policy::scan_too_old;
 use crate::step::{Evaluated, Published};
+use crate::work::Work;
 
 /// The image is staged and being judged.
 pub(super) fn scan(situation: Situation<'_>, staged: &StagedImage) -> Plan {
@@ -45,8 +46,8 @@ pub(super) fn scan(situation: Situation<'_>, staged: &StagedImage) -> Plan {
             ..Plan::default()
         };
     };
-    match outcome::<Evaluated>(job) {
-        Outcome::Running => match stuck(job, situation.now, situation.settings) {
+    match outcome::<Evaluated>(job, Work::Build) {
+        Outcome::Running => match stuck(job, Work::Build, situation.now, situation.settings) {
             Some(failure) => Plan {
                 actions: end_job(job).into_iter().collect(),
                 ..situation.unknown(failure)
@@ -135,8 +136,8 @@ pub(super) fn publish(situation: Situation<'_>, staged: &StagedImage, verdict: &
             ..Plan::default()
         };
     };
-    match outcome::<Published>(job) {
-        Outcome::Running => match stuck(job, situation.now, situation.settings) {
+    match outcome::<Published>(job, Work::Build) {
+        Outcome::Running => match stuck(job, Work::Build, situation.now, situation.settings) {
             Some(failure) => Plan {
                 actions: end_job(job).into_iter().collect(),
                 ..situation.fails(failure)

@@ -1,13 +1,12 @@
 //! The small world in the words of the core: what is observed, and requests back.
 
-use std::collections::BTreeMap;
-
 use imagefactory_crds::ImagePolicySpec;
 use imagefactory_crds::build::{FailureClass, Judgement};
 
 use super::state::{End, Job, JobState, Pod, PodState, Small, Step};
 use crate::build::fixtures::{self, World, at, digest, done, ended, evaluated, prepared, published, pushed, running};
 use crate::build::observed::{JobEnd, JobView, PodView};
+use crate::policy::Policies;
 
 /// What a request means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -56,12 +55,12 @@ pub(super) fn digest_in(text: &str) -> Small {
 }
 
 /// The platform's policy, before and after it was changed.
-pub(super) fn policies(number: Small) -> BTreeMap<String, ImagePolicySpec> {
+pub(super) fn policies(number: Small) -> Policies {
     let policy = ImagePolicySpec {
         ignore_unfixed: number > 0,
         ..ImagePolicySpec::default()
     };
-    BTreeMap::from([("default".to_owned(), policy)])
+    Policies::default().with("default", &policy)
 }
 
 pub(super) fn pod(pod: Pod, uid: &str) -> PodView {

@@ -129,9 +129,9 @@ fn the_longest_build_that_is_legal_is_recorded_in_few_words() {
         }))
         .unwrap();
         world.settings.builds.pull_prefixes = vec!["docker.io/library".to_owned()];
-        world
+        world.policies = world
             .policies
-            .insert("p".repeat(63), imagefactory_crds::ImagePolicySpec::default());
+            .with(&"p".repeat(63), &imagefactory_crds::ImagePolicySpec::default());
         let before = validated(&world);
         world.step();
         let recorded = world.status().resolved_spec.clone().unwrap();

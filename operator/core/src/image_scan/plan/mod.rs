@@ -21,6 +21,7 @@ use crate::build::objects::image_scan_job;
 use crate::build::plan::{Action, end_job};
 use crate::build::validated::{Leaving, Refusal};
 use crate::dispatch::{Application, Slot, is_news};
+use crate::work::Work;
 use situation::Stop;
 
 /// How long a missing object may still turn up: things that were applied together arrive one by one.
@@ -111,6 +112,9 @@ fn gate(situation: Situation<'_>) -> Result<&Validated, Box<Plan>> {
     if scan.archived {
         return Err(Box::new(situation.refuses(&Refusal::archived(&scan.identity.project))));
     }
+    if let Some(refusal) = asked_by_nobody(situation) {
+        return Err(Box::new(situation.refuses(&refusal)));
+    }
     if let Some(pause) = situation.until_retry() {
         return Err(Box::new(Plan {
             again: Some(pause),
@@ -129,6 +133,14 @@ fn gate(situation: Situation<'_>) -> Result<&Validated, Box<Plan>> {
         }));
     }
     Ok(scan)
+}
+
+/// As for a Build: where the webhook stamps who asked, nothing is dispatched for nobody, and what was dispatched before it
+/// did goes on and is tried again (docs/decisions/0027).
+fn asked_by_nobody(situation: Situation<'_>) -> Option<Refusal> {
+    let was_dispatched = situation.status().is_some_and(|status| status.start_time.is_some());
+    let is_asked = situation.settings.stamps_requester && !was_dispatched;
+    (is_asked && situation.requested_by().is_none()).then(|| Refusal::requester_unknown(Work::Scan))
 }
 
 fn is_live(job: &crate::build::JobView) -> bool {

@@ -1,7 +1,7 @@
 //! The stretch of the job: the image is resolved, scanned and judged.
 
 use imagefactory_crds::ImageScanStatus;
-use imagefactory_crds::build::{Failure, Judgement, ScanStatus};
+use imagefactory_crds::build::{Judgement, ScanStatus};
 use imagefactory_crds::image_scan::{EvidencePlace, Place, ScanPhase};
 
 use super::super::{Plan, Validated};
@@ -13,6 +13,7 @@ use crate::build::outcome::{
 };
 use crate::build::plan::{delete_job, end_job};
 use crate::step::{Evaluated, Report, Resolved};
+use crate::work::Work;
 
 /// An attempt was begun.
 pub(super) fn running(situation: Situation<'_>) -> Plan {
@@ -33,18 +34,18 @@ pub(super) fn running(situation: Situation<'_>) -> Plan {
             ..Plan::default()
         };
     };
-    match outcome::<Evaluated>(job) {
-        Outcome::Running => match stuck(job, situation.now, situation.settings) {
+    match outcome::<Evaluated>(job, Work::Scan) {
+        Outcome::Running => match stuck(job, Work::Scan, situation.now, situation.settings) {
             Some(failure) => Plan {
                 actions: end_job(job).into_iter().collect(),
-                ..situation.unknown(of_a_scan(failure), |_| ())
+                ..situation.unknown(failure, |_| ())
             },
             None => in_progress(situation, job),
         },
         Outcome::Done(evaluated) => judged(situation, scan, job, evaluated),
         Outcome::Failed(failure) => {
             let found = resolved(job);
-            situation.tries_again(of_a_scan(of_scan(failure)), |status| record(status, found.as_ref()))
+            situation.tries_again(of_scan(failure), |status| record(status, found.as_ref()))
         }
     }
 }
@@ -144,16 +145,5 @@ fn place_of(scan: &ScanStatus) -> EvidencePlace {
         EvidencePlace::Attached
     } else {
         EvidencePlace::CountsOnly
-    }
-}
-
-/// What to do next, in the words of a scan: most failures of jobs are worded for builds.
-fn of_a_scan(failure: Failure) -> Failure {
-    Failure {
-        next: failure
-            .next
-            .replace("a new Build", "a new ImageScan")
-            .replace("Build again", "Scan again"),
-        ..failure
     }
 }

@@ -54,10 +54,13 @@ impl<'a> Situation<'a> {
 
     /// A draft on what stands there, with who asked.
     pub(super) fn draft(&self) -> Draft {
-        Draft::on(self.status(), self.generation(), self.now).with(|status| {
-            let copied = status.requested_by.as_deref();
-            status.requested_by = known_requester(self.scan, copied, self.settings.stamps_requester);
-        })
+        Draft::on(self.status(), self.generation(), self.now).with(|status| status.requested_by = self.requested_by())
+    }
+
+    /// Who asked, as far as that is known.
+    pub(super) fn requested_by(&self) -> Option<String> {
+        let copied = self.status().and_then(|status| status.requested_by.as_deref());
+        known_requester(self.scan, copied, self.settings.stamps_requester)
     }
 
     /// Whether an attempt was begun and goes on: the status says so before its job exists.

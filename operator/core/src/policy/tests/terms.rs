@@ -234,7 +234,8 @@ fn a_scan_is_too_old_to_publish_on_by_the_strictest_policy() {
         policy("{}"),
         policy("maxEvidenceAge: 72h"),
         policy("maxEvidenceAge: 24h"),
-    ];
+    ]
+    .map(std::sync::Arc::new);
     let scanned = time("2026-10-01T00:00:00Z");
     assert_eq!(scan_too_old(&policies, scanned, time("2026-10-02T00:00:00Z")), None);
     assert_eq!(
