@@ -37,7 +37,7 @@ impl Intake {
         let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
         let app = Router::new()
             .route("/intake/v1/events", post(take))
-            .route("/intake/v1/known", post(async || said(json!({"known": []}))))
+            .route("/intake/v1/known", post(async || said(&json!({"known": []}))))
             .with_state(self.clone());
         tokio::spawn(async move { axum::serve(listener, app).await });
     }
@@ -53,10 +53,10 @@ async fn take(State(intake): State<Intake>, body: Bytes) -> Response {
     for event in batch.events {
         *got.entry(event.actor.user).or_default() += u32::try_from(event.count).unwrap();
     }
-    said(json!({"stored": 1, "known": 0}))
+    said(&json!({"stored": 1, "known": 0}))
 }
 
-fn said(answer: Value) -> Response {
+fn said(answer: &Value) -> Response {
     ([(CONTENT_TYPE, "application/json")], answer.to_string()).into_response()
 }
 
@@ -83,7 +83,7 @@ async fn api(RawQuery(query): RawQuery, request: Request) -> Response {
         }
         _ => Vec::new(),
     };
-    said(json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "1"}, "items": items}))
+    said(&json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "1"}, "items": items}))
 }
 
 /// A webhook that runs.
