@@ -86,6 +86,9 @@ pub struct ProjectCapabilities {
     /// `false` turns builds off for this project. `true` changes nothing: the tenant decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build: Option<bool>,
+    /// Ask for images from outside. False turns it off for this project; true changes nothing where the tenant has it off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantine_request: Option<bool>,
     /// Scan images on demand. False turns it off for this project; true changes nothing where the tenant has it off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_demand_image_scanning: Option<bool>,
@@ -130,8 +133,10 @@ pub fn project_leaves(capability: Capability, written: Option<&ProjectCapabiliti
     let says = |read: fn(&ProjectCapabilities) -> Option<bool>| written.and_then(read).unwrap_or(true);
     match capability {
         Capability::Build => says(|capabilities| capabilities.build),
+        Capability::QuarantineRequest => says(|capabilities| capabilities.quarantine_request),
         Capability::OnDemandImageScanning => says(|capabilities| capabilities.on_demand_image_scanning),
-        Capability::QuarantineRequest | Capability::QuarantineRelease => true,
+        // Comes with what honours it.
+        Capability::QuarantineRelease => true,
     }
 }
 
@@ -216,6 +221,26 @@ mod tests {
             for other in Capability::ALL.into_iter().filter(|other| *other != capability) {
                 assert!(project_leaves(other, Some(&says(false))), "{key}");
             }
+        }
+    }
+
+    #[test]
+    fn a_project_turns_off_what_it_names_and_nothing_else_and_on_nothing() {
+        for (field, off) in [
+            ("build", Capability::Build),
+            ("quarantineRequest", Capability::QuarantineRequest),
+            ("onDemandImageScanning", Capability::OnDemandImageScanning),
+        ] {
+            let written = serde_json::from_value(serde_json::json!({ field: false })).unwrap();
+            let gone = |capability: &Capability| !project_leaves(*capability, Some(&written));
+            let gone: Vec<_> = Capability::ALL.into_iter().filter(gone).collect();
+            assert_eq!(gone, [off]);
+            let written = serde_json::from_value(serde_json::json!({ field: true })).unwrap();
+            assert!(
+                Capability::ALL
+                    .into_iter()
+                    .all(|capability| project_leaves(capability, Some(&written)))
+            );
         }
     }
 

@@ -14,7 +14,8 @@ use std::fmt::Write as _;
 
 use imagefactory_crds::Tenant;
 use imagefactory_crds::admission::{Requester, Subject};
-use imagefactory_crds::denial::Denial;
+use imagefactory_crds::denial::{Code, Denial};
+use imagefactory_crds::entitlement::Capability;
 use imagefactory_crds::tenant_settings::Permission;
 use serde_json::json;
 use support::door::{
@@ -369,6 +370,48 @@ fn a_request_without_registration_is_told_what_is_required_and_another_tenant_s_
         assert!(denial.message.starts_with(begins), "{}", denial.message);
     }
     assert_eq!(messages[3].message.replace("APP-9", "APP-2"), messages[4].message);
+}
+
+#[test]
+fn a_project_that_turned_requests_off_gets_none_whatever_else_it_has() {
+    let narrowed = |capabilities: serde_json::Value| {
+        with(|door| {
+            door.tenant_mut().spec.capabilities.as_mut().unwrap().quarantine_request = Some(true);
+            door.project = Some(project("shop", json!({"capabilities": capabilities})));
+        })
+    };
+    let asks = || Subject::QuarantineRequest(create(quarantine("APP-1")));
+    let off = narrowed(json!({"quarantineRequest": false}));
+    let denial = off.asks(&user("mia"), asks()).denial.unwrap();
+    assert_eq!(denial.code, Code::TenantCapabilityNotEntitled);
+    assert_eq!(denial.capability, Some(Capability::QuarantineRequest));
+    assert!(
+        denial
+            .message
+            .starts_with("Quarantine request is turned off for this project. "),
+        "{denial:?}"
+    );
+    for other in [
+        json!({"build": false, "onDemandImageScanning": false}),
+        json!({"quarantineRequest": true}),
+    ] {
+        assert_eq!(narrowed(other).says(&user("mia"), asks()), "let in");
+    }
+    let mut tenant_off = narrowed(json!({"quarantineRequest": true}));
+    tenant_off
+        .tenant_mut()
+        .spec
+        .capabilities
+        .as_mut()
+        .unwrap()
+        .quarantine_request = Some(false);
+    let denial = tenant_off.asks(&user("mia"), asks()).denial.unwrap();
+    assert!(
+        denial
+            .message
+            .starts_with("Quarantine request is not enabled for this tenant. "),
+        "{denial:?}"
+    );
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! What Image Factory's processes have alike, the webhook's and the operator's: how they begin and are asked to end, the
-//! port of metrics and health, TLS with a certificate that changes, and the way to the audit's intake. It decides nothing.
+//! port of metrics and health, TLS with a certificate that changes, what a watch brings, and the way to the audit's intake.
+//! It decides nothing.
 //!
 //! | module | does |
 //! |---|---|
 //! | [`gates`] | named gates: whether the process is ready, and what it waits for |
 //! | [`exposition`] | the registry of what is counted, as text |
+//! | [`guarded`] | an object of a watch, or why it does not parse |
 //! | [`plain`] | the plain port: /metrics, /livez, /healthz, /readyz |
 //! | [`tls`] | the secure port, and the certificate that it serves |
 //! | [`audit`] | events to the audit's intake |
@@ -14,6 +16,7 @@ pub mod audit;
 pub mod chain;
 pub mod exposition;
 pub mod gates;
+pub mod guarded;
 pub mod logging;
 pub mod plain;
 pub mod signals;
@@ -22,3 +25,4 @@ pub mod tls;
 pub use chain::chain;
 pub use exposition::Exposition;
 pub use gates::{GateState, Gates};
+pub use guarded::Guarded;

@@ -125,8 +125,118 @@ fn the_operator_has_a_token_for_the_intake_alone_and_starts_before_its_authority
     );
     let of_cert_manager = "webhook.certificates.mode=certManager,webhook.certificates.issuer.name=ca";
     let (_, sources) = operator(&audit(of_cert_manager));
+    assert_eq!(trusted(&sources), ("secret", "image-factory-audit-tls".to_owned()));
     let items = &sources[1]["secret"]["items"];
     assert_eq!(items, &json!([{"key": "ca.crt", "path": "ca.crt"}]), "and no key");
+}
+
+/// What holds the authority among a sender's sources.
+fn trusted(sources: &[Value]) -> (&'static str, String) {
+    let named = |source: &Value| {
+        let of = |kind: &'static str, name: &str| Some((kind, source[kind][name].as_str()?.to_owned()));
+        of("secret", "name").or_else(|| of("configMap", "name"))
+    };
+    sources.iter().find_map(named).unwrap()
+}
+
+/// The webhook's arguments, and the sources of the volume that it speaks to the audit with.
+fn webhook(objects: &[Value]) -> (Vec<Value>, Vec<Value>) {
+    let deployment = find(objects, "Deployment", "image-factory-webhook").unwrap();
+    let arguments = list(deployment, "/spec/template/spec/containers/0/args").to_vec();
+    let volumes = list(deployment, "/spec/template/spec/volumes");
+    let audit = volumes.iter().find(|volume| volume["name"] == "audit").unwrap();
+    (arguments, list(audit, "/projected/sources").to_vec())
+}
+
+/// Where the intake's process takes its certificate from.
+fn served(objects: &[Value]) -> String {
+    let volumes = list(deployment(objects), "/spec/template/spec/volumes");
+    let tls = volumes.iter().find(|volume| volume["name"] == "tls").unwrap();
+    text(tls, "/secret/secretName").to_owned()
+}
+
+const HOST: &str = "image-factory-audit.image-factory-system.svc";
+
+#[test]
+fn by_itself_the_webhook_makes_the_intakes_certificate_and_trusts_what_it_made() {
+    let objects = audit("webhook.certificates.mode=self");
+    let role = find(&objects, "Role", "image-factory-webhook").unwrap();
+    let made = list(role, "/rules").iter().any(|rule| {
+        rule["resourceNames"]
+            .as_array()
+            .is_some_and(|names| names.contains(&json!(served(&objects))))
+    });
+    assert!(made, "it may write {}", served(&objects));
+    let (arguments, sources) = webhook(&objects);
+    assert!(arguments.contains(&json!(format!("--audit-url=https://{HOST}:8443"))));
+    assert!(
+        arguments.contains(&json!("--prefix=image-factory")),
+        "which is what it names the intake by"
+    );
+    assert!(
+        !arguments
+            .iter()
+            .any(|argument| argument.as_str().unwrap().starts_with("--audit-ca"))
+    );
+    assert_eq!(sources.len(), 1, "a token alone: {sources:?}");
+}
+
+#[test]
+fn cert_manager_is_asked_for_the_intakes_certificate_and_all_who_tell_it_trust_who_signed_that() {
+    let objects = audit("webhook.certificates.mode=certManager,webhook.certificates.issuer.name=house");
+    let certificate = find(&objects, "Certificate", NAME).unwrap();
+    assert_eq!(text(certificate, "/spec/secretName"), served(&objects));
+    assert!(list(certificate, "/spec/dnsNames").contains(&json!(HOST)));
+    assert_eq!(certificate["spec"]["issuerRef"]["name"], "house");
+    let (arguments, sources) = webhook(&objects);
+    assert!(arguments.contains(&json!("--audit-ca=/var/run/image-factory/audit/ca.crt")));
+    assert_eq!(trusted(&sources), ("secret", served(&objects)));
+    assert_eq!(
+        sources[1]["secret"]["items"],
+        json!([{"key": "ca.crt", "path": "ca.crt"}]),
+        "and no key"
+    );
+    assert_eq!(trusted(&operator(&objects).1), ("secret", served(&objects)));
+    let elsewhere =
+        "webhook.certificates.mode=certManager,webhook.certificates.issuer.name=a,webhook.audit.url=https://a:1";
+    let (_, sources) = webhook(&audit(elsewhere));
+    assert_eq!(
+        trusted(&sources),
+        ("secret", "image-factory-webhook-tls".to_owned()),
+        "of an intake elsewhere nothing else is known"
+    );
+}
+
+#[test]
+fn a_given_certificate_is_served_and_trusted_by_the_given_authority() {
+    const GIVEN: &str =
+        "webhook.certificates.mode=files,webhook.certificates.secret=hook,webhook.certificates.caBundle=PEM";
+    let objects = audit(&format!("{GIVEN},audit.certificate.secret=intake"));
+    assert_eq!(served(&objects), "intake");
+    assert!(find(&objects, "Certificate", NAME).is_none());
+    let map = find(&objects, "ConfigMap", "image-factory-ca").unwrap();
+    assert_eq!(text(map, "/data/ca.crt"), "PEM");
+    let (arguments, sources) = webhook(&objects);
+    assert!(arguments.contains(&json!("--audit-ca=/var/run/image-factory/audit/ca.crt")));
+    for sources in [sources, operator(&objects).1] {
+        assert_eq!(trusted(&sources), ("configMap", "image-factory-ca".to_owned()));
+    }
+    let without_webhook = audit(&format!("{GIVEN},webhook.enabled=false"));
+    assert_eq!(
+        served(&without_webhook),
+        "image-factory-audit-tls",
+        "by its own name where none is given"
+    );
+    assert!(find(&without_webhook, "ConfigMap", "image-factory-ca").is_some());
+}
+
+#[test]
+fn given_certificates_without_their_authority_are_refused_where_there_is_an_audit() {
+    let given = Chart::minimal().set("webhook.certificates.mode=files,webhook.certificates.secret=hook");
+    let error = given.clone().set("audit.enabled=true").render().unwrap_err();
+    assert!(error.to_string().contains("webhook.certificates.caBundle"), "{error}");
+    let objects = render(&given.set("audit.enabled=false"));
+    assert!(find(&objects, "ConfigMap", "image-factory-ca").is_some());
 }
 
 #[test]

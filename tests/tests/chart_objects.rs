@@ -182,7 +182,7 @@ fn what_a_pod_mounts_is_rendered_or_made_by_somebody_else() {
         "image-factory-tenant-staging",
         "imagefactory-trivy-token",
         "image-factory-audit-tls",
-        "img-audit-tls",
+        "audit-certificate",
         "webhook-certificate",
     ];
     for (values, chart) in all() {

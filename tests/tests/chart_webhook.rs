@@ -97,7 +97,7 @@ fn without_the_webhook_nothing_of_it_is_there_and_who_asked_can_still_not_be_for
 #[test]
 fn with_given_certificates_the_webhook_may_write_nothing() {
     let chart = Chart::minimal().set("webhook.certificates.mode=files,webhook.certificates.secret=given");
-    let objects = render(&chart);
+    let objects = render(&chart.set("webhook.certificates.caBundle=PEM"));
     let role = find(&objects, "ClusterRole", "image-factory-webhook").unwrap();
     for rule in list(role, "/rules") {
         assert_eq!(rule["verbs"], json!(["list", "watch"]));

@@ -26,7 +26,7 @@ const RARE: [&str; 3] = [
 /// Panels that are empty while all is well, and those of what these tests do not make.
 const EMPTY: [&str; 9] = [
     "door.json: For want of a registration",
-    "door.json: Found by the operator, by cause",
+    "door.json: Registrations that lacked, by cause",
     "door.json: Quarantine requests, by phase",
     "door.json: Records, by lifecycle",
     "door.json: Fetches, by outcome",

@@ -43,6 +43,10 @@ use crate::settings::{Settings, SettingsError};
 /// Longest that opening a connection to the API server may take.
 const CONNECT: Duration = Duration::from_secs(10);
 
+/// Most threads that answer. A decision takes microseconds, and a node's cores are not all for the door: each thread costs
+/// a stack, and buffers of its own.
+const MOST_WORKERS: usize = 4;
+
 /// The process can't begin, or must not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum StartupError {
@@ -79,10 +83,15 @@ pub enum StartupError {
 pub fn run(args: &Args) -> Result<(), StartupError> {
     logging::begin(args.log_format);
     let runtime = Builder::new_multi_thread()
+        .worker_threads(workers())
         .enable_all()
         .build()
         .map_err(StartupError::Runtime)?;
     runtime.block_on(serve(args))
+}
+
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().min(MOST_WORKERS))
 }
 
 async fn serve(args: &Args) -> Result<(), StartupError> {

@@ -64,17 +64,10 @@ impl NotRegistered {
     pub fn denial(self, tenant: &str, id: Option<&str>) -> Denial {
         let id: String = id.unwrap_or_default().chars().take(LONGEST_ID).collect();
         let mut message = format!("{REGISTRATION_REQUIRED} ");
-        let _ = match self {
-            Self::Missing => write!(message, "No record is named in {FIELD}."),
-            Self::Unknown => write!(message, "Record {id} is unknown."),
-            Self::Suspended => write!(message, "Record {id} is suspended."),
-            Self::Expired => write!(message, "Record {id} has expired."),
-            Self::Unverified => write!(
-                message,
-                "Record {id} could not be verified with the system of record for too long."
-            ),
-        };
-        let _ = write!(message, " {HOW_TO_REGISTER}");
+        if self != Self::Missing {
+            let _ = write!(message, "Record {id} ");
+        }
+        let _ = write!(message, "{} {HOW_TO_REGISTER}", self.ending());
         let mut denial = Denial::new(Code::SorRegistrationRequired, message).because(Cause::of("Tenant", tenant));
         if !id.is_empty() {
             denial = denial.because(Cause {
@@ -85,6 +78,27 @@ impl NotRegistered {
             denial = denial.because(Cause::field(FIELD, "a record of the system of record has to be named"));
         }
         denial
+    }
+
+    /// Which cause the message of a [`NotRegistered::denial`] tells; none of any other message. What is stored of a denial
+    /// is its message, and it is counted by its cause.
+    #[must_use]
+    pub fn told(message: &str) -> Option<Self> {
+        let said = message.strip_prefix(REGISTRATION_REQUIRED)?;
+        let said = said.strip_suffix(HOW_TO_REGISTER)?.trim_end();
+        // What follows the id is ours, whatever the id is.
+        Self::ALL.into_iter().find(|cause| said.ends_with(cause.ending()))
+    }
+
+    /// What is said of the record, behind its id.
+    fn ending(self) -> &'static str {
+        match self {
+            Self::Missing => "No record is named in spec.sorRecordId.",
+            Self::Unknown => "is unknown.",
+            Self::Suspended => "is suspended.",
+            Self::Expired => "has expired.",
+            Self::Unverified => "could not be verified with the system of record for too long.",
+        }
     }
 }
 
@@ -167,6 +181,35 @@ mod tests {
 
     fn says(records: &[SorRecord], id: Option<&str>, now: i64) -> Result<(), NotRegistered> {
         check("acme", id, records, at(now)).map(|_| ())
+    }
+
+    /// Longest message that is told of a run, in characters (operator/core/src/audit/runs.rs).
+    const TOLD: usize = 512;
+
+    #[test]
+    fn a_message_tells_its_cause_whatever_the_id_says_and_no_other_message_does() {
+        let long = "x".repeat(10_000);
+        for id in [
+            "APP-1",
+            "is suspended.",
+            "a is unknown. b",
+            HOW_TO_REGISTER,
+            "",
+            long.as_str(),
+        ] {
+            for cause in NotRegistered::ALL {
+                let message = cause.denial("acme", Some(id)).message;
+                assert_eq!(NotRegistered::told(&message), Some(cause), "{message}");
+                assert!(message.chars().count() <= TOLD, "{message}");
+            }
+        }
+        let held = format!(
+            "The request waits. {}",
+            NotRegistered::Unverified.denial("a", None).message
+        );
+        for other in [held.as_str(), "", REGISTRATION_REQUIRED, "Record a is unknown."] {
+            assert_eq!(NotRegistered::told(other), None, "{other}");
+        }
     }
 
     #[test]

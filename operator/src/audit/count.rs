@@ -1,5 +1,6 @@
 //! What is told to Prometheus: counts from what is stored, and how the intake does.
 
+use std::collections::BTreeMap;
 use std::fmt::{Debug, Error, Formatter};
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,16 +90,10 @@ impl Collector for Shown {
 }
 
 fn encode_counts(counts: &Counts, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
-    let help = "Requests that were refused, by tenant, capability and code, as they are stored.";
-    let mut denials = encoder.encode_descriptor("denials", help, None, MetricType::Counter)?;
-    for (key, count) in of_kind(counts, EventKind::Denial) {
-        let (tenant, capability, code) = (key.tenant.as_str(), key.capability.as_str(), key.code.as_str());
-        let labels = [("tenant", tenant), ("capability", capability), ("code", code)];
-        ConstCounter::new(count).encode(denials.encode_family(&labels)?)?;
-    }
+    encode_denials(counts, encoder)?;
     let help = "Changes that were let in, by tenant, as they are stored.";
     let mut attempts = encoder.encode_descriptor("attempts", help, None, MetricType::Counter)?;
-    for (tenant, count) in by_tenant(of_kind(counts, EventKind::Attempt)) {
+    for (tenant, count) in sums(of_kind(counts, EventKind::Attempt), |key| key.tenant.as_str()) {
         ConstCounter::new(count).encode(attempts.encode_family(&[("tenant", tenant)])?)?;
     }
     let help = "Events that are stored, by kind.";
@@ -115,9 +110,35 @@ fn of_kind(counts: &Counts, kind: EventKind) -> impl Iterator<Item = (&CountKey,
     of_kind.map(|(key, count)| (key, *count))
 }
 
-fn by_tenant<'a>(counts: impl Iterator<Item = (&'a CountKey, u64)>) -> std::collections::BTreeMap<&'a str, u64> {
-    counts.fold(std::collections::BTreeMap::new(), |mut sums, (key, count)| {
-        *sums.entry(key.tenant.as_str()).or_default() += count;
+fn encode_denials(counts: &Counts, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+    let help = "Requests that were refused, by tenant, capability and code, as they are stored.";
+    let mut denials = encoder.encode_descriptor("denials", help, None, MetricType::Counter)?;
+    let refused = sums(of_kind(counts, EventKind::Denial), |key| {
+        [&key.tenant, &key.capability, &key.code].map(String::as_str)
+    });
+    for ([tenant, capability, code], count) in refused {
+        let labels = [("tenant", tenant), ("capability", capability), ("code", code)];
+        ConstCounter::new(count).encode(denials.encode_family(&labels)?)?;
+    }
+    let help = "Quarantine requests refused for want of a registration, or failed when it was lost, by tenant and cause, as \
+                they are stored.";
+    let mut registrations = encoder.encode_descriptor("quarantine_sor_denials", help, None, MetricType::Counter)?;
+    let with_cause = counts.iter().filter(|(key, _)| !key.cause.is_empty());
+    let with_cause = with_cause.map(|(key, count)| (key, *count));
+    for ((tenant, cause), count) in sums(with_cause, |key| (key.tenant.as_str(), key.cause)) {
+        let labels = [("tenant", tenant), ("cause", cause)];
+        ConstCounter::new(count).encode(registrations.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+/// What has the same labels is one series.
+fn sums<'a, L: Ord>(
+    counts: impl Iterator<Item = (&'a CountKey, u64)>,
+    labels: impl Fn(&'a CountKey) -> L,
+) -> BTreeMap<L, u64> {
+    counts.fold(BTreeMap::new(), |mut sums, (key, count)| {
+        *sums.entry(labels(key)).or_default() += count;
         sums
     })
 }

@@ -9,6 +9,7 @@ use axum::http::{Request, Response, StatusCode};
 use imagefactory_crds::audit::{Actor, AuditEvent, Batch, EventKind, Resource};
 use imagefactory_crds::denial::Code;
 use imagefactory_crds::entitlement::Capability;
+use imagefactory_crds::sor_record::NotRegistered;
 use imagefactory_store::{Entry, Filter, MAX_PAGE, Options, Page};
 use jiff::{SignedDuration, Timestamp};
 use kube::Client;
@@ -189,6 +190,37 @@ async fn a_batch_of_one_who_may_is_stored_once_and_counted() {
     ] {
         assert!(text.contains(line), "{line} is not in {text}");
     }
+}
+
+#[tokio::test]
+async fn refusals_for_want_of_a_registration_are_told_by_cause_and_once_by_code() {
+    let world = World::open().await;
+    let refused = |id: &str, kind, cause: NotRegistered| AuditEvent {
+        kind,
+        code: Some(Code::SorRegistrationRequired),
+        capability: None,
+        message: cause.denial("acme", Some("APP-1")).message,
+        ..denial(id)
+    };
+    let events = vec![
+        refused("a", EventKind::Denial, NotRegistered::Expired),
+        refused("b", EventKind::Denial, NotRegistered::Unknown),
+        refused("c", EventKind::Transition, NotRegistered::Expired),
+    ];
+    world.post("webhook", batch(events)).await;
+    let text = world.metrics.encode().unwrap();
+    for line in [
+        r#"imagefactory_quarantine_sor_denials_total{tenant="acme",cause="expired"} 2"#,
+        r#"imagefactory_quarantine_sor_denials_total{tenant="acme",cause="unknown"} 1"#,
+        r#"imagefactory_denials_total{tenant="acme",capability="",code="sor_registration_required"} 2"#,
+    ] {
+        assert!(text.contains(line), "{line} is not in {text}");
+    }
+    assert_eq!(
+        text.matches("imagefactory_denials_total{").count(),
+        1,
+        "one series: {text}"
+    );
 }
 
 #[tokio::test]

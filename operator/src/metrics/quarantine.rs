@@ -5,7 +5,7 @@ use std::fmt::{Debug, Error, Formatter};
 
 use imagefactory_crds::names::tenant_of_namespace;
 use imagefactory_crds::quarantine_request::RequestPhase;
-use imagefactory_crds::sor_record::{Lifecycle, NotRegistered};
+use imagefactory_crds::sor_record::Lifecycle;
 use imagefactory_crds::{QuarantineRequest, SorRecord};
 use kube::ResourceExt;
 use kube::runtime::reflector::Store;
@@ -19,10 +19,9 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::Metrics;
 
-/// What is counted of registrations.
+/// What is counted of fetches from the system of record.
 #[derive(Default)]
 pub(super) struct SorFamilies {
-    denials: Family<CauseLabels, Counter>,
     fetches: Family<FetchLabels, Counter>,
     rejected: Gauge,
     last: Gauge,
@@ -33,19 +32,8 @@ struct FetchLabels {
     outcome: &'static str,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CauseLabels {
-    tenant: String,
-    cause: &'static str,
-}
-
 impl SorFamilies {
     pub(super) fn register(&self, registry: &mut Registry) {
-        registry.register(
-            "quarantine_sor_denials",
-            "Quarantine requests that the operator failed for want of a registration, by tenant and cause",
-            self.denials.clone(),
-        );
         registry.register(
             "sor_fetches",
             "Fetches from the system of record, by outcome",
@@ -73,16 +61,6 @@ impl Metrics {
             records,
             leader: self.leader.clone(),
         });
-    }
-
-    /// A request of a tenant that exists failed for want of a registration. To be called once for each, when that was
-    /// written into its status.
-    pub fn registration_lacked(&self, tenant: &str, cause: NotRegistered) {
-        let labels = CauseLabels {
-            tenant: tenant.to_owned(),
-            cause: cause.as_str(),
-        };
-        self.sor.denials.get_or_create(&labels).inc();
     }
 
     /// It was fetched from the system of record: `fetched`, `unmodified` or `failed`.
@@ -197,7 +175,6 @@ pub(super) mod tests {
     pub(in crate::metrics) fn fill(metrics: &Metrics) {
         let hubs = shown();
         metrics.add_quarantine(hubs.quarantine_requests.store(), hubs.sor_records.store());
-        metrics.registration_lacked("acme", NotRegistered::Expired);
         metrics.sor_fetched("failed");
         metrics.sor_rejected(2);
         metrics.sor_heard(1_700_000_000);
@@ -217,7 +194,6 @@ pub(super) mod tests {
             "imagefactory_sor_fetches_total{outcome=\"failed\"} 1",
             "imagefactory_sor_records_rejected 2",
             "imagefactory_sor_last_fetch_timestamp_seconds 1700000000",
-            "imagefactory_quarantine_sor_denials_total{tenant=\"acme\",cause=\"expired\"} 1",
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }

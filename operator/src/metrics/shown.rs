@@ -11,7 +11,7 @@ use super::tests::every_family;
 const FOREIGN: [&str; 5] = ["instance", "job", "le", "namespace", "pod"];
 
 /// What webhook and audit tell, with its labels. That they do, a real Prometheus is asked (tests/tests/dashboards.rs).
-const ELSEWHERE: [(&str, &[&str]); 11] = [
+const ELSEWHERE: [(&str, &[&str]); 12] = [
     (
         "imagefactory_webhook_requests_total",
         &["call", "kind", "operation", "result"],
@@ -22,6 +22,7 @@ const ELSEWHERE: [(&str, &[&str]); 11] = [
     ("imagefactory_webhook_certificate_expiry_timestamp_seconds", &[]),
     ("imagefactory_webhook_configurations_unrestored", &[]),
     ("imagefactory_denials_total", &["tenant", "capability", "code"]),
+    ("imagefactory_quarantine_sor_denials_total", &["tenant", "cause"]),
     ("imagefactory_attempts_total", &["tenant"]),
     ("imagefactory_audit_events_total", &["kind"]),
     ("imagefactory_audit_append_duration_seconds_bucket", &[]),

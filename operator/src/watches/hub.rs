@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
+use imagefactory_serving::Guarded;
 use kube::Resource;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -16,7 +17,6 @@ use kube::runtime::watcher::Event;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::feed::{Feed, Malformed, describe};
-use super::guarded::Guarded;
 use super::index::{Index, Key};
 
 /// What a watched kind must be. Every typed Kubernetes object is.

@@ -4,7 +4,6 @@
 //! so that a process that becomes leader starts with warm caches.
 
 mod feed;
-mod guarded;
 mod heartbeat;
 mod hub;
 mod index;
@@ -17,9 +16,9 @@ pub mod trim;
 mod tests;
 
 pub use feed::Malformed;
-pub use guarded::Guarded;
 pub use heartbeat::Heartbeats;
 pub use hub::{Hub, Watched};
+pub use imagefactory_serving::Guarded;
 pub use index::{Index, Key};
 pub use news::News;
 pub use policies::PolicySet;

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use futures::{StreamExt, pin_mut};
+use imagefactory_serving::Guarded;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use serde::de::DeserializeOwned;
 use tracing::{debug, info, warn};
 
 use super::feed::Malformed;
-use super::guarded::Guarded;
 use super::hub::{Hub, Watched};
 use crate::metrics::Metrics;
 use crate::runner::chain;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use imagefactory_crds::{Build, Project};
+use imagefactory_serving::Guarded;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::reflector::ObjectRef;
@@ -13,7 +14,6 @@ use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 
-use super::guarded::Guarded;
 use super::{Hub, Selection, trim, watch};
 use crate::metrics::Metrics;
 use crate::testing::{object, project, server};

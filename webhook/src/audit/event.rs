@@ -4,6 +4,7 @@ use imagefactory_crds::admission::{Attempt, Requester};
 use imagefactory_crds::audit::{Actor, AuditEvent, EventKind, MAX_EVENT_BYTES, Resource};
 use imagefactory_crds::denial::Denial;
 use imagefactory_crds::digest::hex;
+use imagefactory_crds::sor_record::NotRegistered;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::core::admission::Operation;
@@ -146,6 +147,8 @@ fn fold_key(event: &AuditEvent, denial: &Denial) -> String {
         &event.resource.namespace,
         denial.code.as_str(),
         capability,
+        // Those that are counted apart are folded apart.
+        NotRegistered::told(&denial.message).map(NotRegistered::as_str),
     ))
 }
 

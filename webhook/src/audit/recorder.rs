@@ -1,6 +1,8 @@
 //! One task owns the spool and speaks to the intake. Events of concurrent requests wait for it together: they are one post,
 //! or one wait for the disk.
 
+mod blocked;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,6 +18,7 @@ use tracing::{error, info, warn};
 use super::spool::{Oldest, Spool, SpoolError};
 use super::{Unrecorded, log};
 use crate::metrics::Metrics;
+use blocked::Disk;
 
 /// How long an answer may wait for the intake.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -61,6 +64,7 @@ pub struct Deliverer {
     spool: Option<Spool>,
     draining: Option<Draining>,
     breaker: Breaker,
+    disk: Disk,
     metrics: Arc<Metrics>,
 }
 
@@ -102,6 +106,7 @@ pub fn deliverer(spool: Spool, intake: Intake, metrics: Arc<Metrics>) -> (Delive
         spool: Some(spool),
         draining: None,
         breaker: Breaker::default(),
+        disk: Disk::default(),
         metrics,
     };
     deliverer.show();
@@ -113,7 +118,7 @@ impl Deliverer {
     pub async fn run(mut self, end: CancellationToken) {
         let mut batch = Vec::new();
         loop {
-            let due = self.due();
+            let (due, look) = (self.due(), self.disk.look());
             tokio::select! {
                 biased;
                 count = self.queue.recv_many(&mut batch, MAX_BATCH) => {
@@ -123,6 +128,7 @@ impl Deliverer {
                     self.take(std::mem::take(&mut batch)).await;
                 }
                 () = end.cancelled() => break,
+                () = sleep_until(look.unwrap_or_else(Instant::now)), if look.is_some() => self.look().await,
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.drain().await,
             }
         }
@@ -139,7 +145,7 @@ impl Deliverer {
         let (events, waiting): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|waiting| (waiting.event, waiting.done)).unzip();
         let count = events.len() as u64;
-        let outcome = if self.breaker.is_closed() && self.delivered(&events).await {
+        let outcome = if self.may_ask() && self.delivered(&events).await {
             Ok("delivered")
         } else {
             self.spooled(events).await.map(|()| "spooled")
@@ -154,7 +160,10 @@ impl Deliverer {
 
     async fn delivered(&mut self, events: &[AuditEvent]) -> bool {
         match self.intake.deliver(events, PATIENCE).await {
-            Ok(()) => true,
+            Ok(()) => {
+                self.breaker.well();
+                true
+            }
             Err(error) => {
                 self.failed(&error);
                 false
@@ -174,13 +183,22 @@ impl Deliverer {
     }
 
     async fn spooled(&mut self, events: Vec<AuditEvent>) -> Result<(), Unrecorded> {
-        self.on_disk(move |spool| spool.append(&events)).await.map_err(|error| {
-            error!(
-                error = crate::chain(&error),
-                "events could not be spooled, what they tell was refused"
-            );
-            Unrecorded
-        })
+        match self.on_disk(move |spool| spool.append(&events)).await {
+            Ok(()) => {
+                self.disk.well();
+                Ok(())
+            }
+            Err(error) => {
+                if matches!(error, SpoolError::Io(_)) {
+                    self.disk.failed(Instant::now());
+                }
+                error!(
+                    error = crate::chain(&error),
+                    "events could not be spooled, what they tell was refused"
+                );
+                Err(Unrecorded)
+            }
+        }
     }
 
     /// Delivers the next events of the oldest file of the spool.
@@ -280,6 +298,7 @@ impl Deliverer {
             .as_ref()
             .map_or((0, 0, true), |spool| (spool.bytes(), spool.events(), spool.is_full()));
         self.metrics.spool(bytes, events);
-        self.full.store(full, Ordering::Relaxed);
+        let nowhere = self.disk.is_broken() && !self.breaker.is_closed();
+        self.full.store(full || nowhere, Ordering::Relaxed);
     }
 }

@@ -1,8 +1,8 @@
 //! Carries one watch into its cache, for as long as the process lives.
 
 use futures::{StreamExt, pin_mut};
+use imagefactory_serving::Guarded;
 use k8s_openapi::serde::de::DeserializeOwned;
-use kube::core::DeserializeGuard;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
@@ -31,7 +31,7 @@ pub fn feed<K: Watched>(
     labels: Option<&str>,
     trim: fn(&mut K),
 ) -> impl Future<Output = ()> + use<K> {
-    let api = Api::<DeserializeGuard<K>>::all(client.clone());
+    let api = Api::<Guarded<K>>::all(client.clone());
     let config = watcher::Config {
         label_selector: labels.map(str::to_owned),
         ..watcher::Config::default()
@@ -48,7 +48,7 @@ pub fn feed<K: Watched>(
     }
 }
 
-fn take<K: Watched>(cache: &Cache<K>, event: Event<DeserializeGuard<K>>, trim: fn(&mut K)) {
+fn take<K: Watched>(cache: &Cache<K>, event: Event<Guarded<K>>, trim: fn(&mut K)) {
     let done = matches!(event, Event::InitDone) && cache.knowledge() == Knowledge::None;
     match event {
         Event::Init => cache.take(Event::Init),
@@ -73,7 +73,7 @@ fn take<K: Watched>(cache: &Cache<K>, event: Event<DeserializeGuard<K>>, trim: f
     }
 }
 
-fn good<K: Watched>(object: DeserializeGuard<K>, trim: fn(&mut K)) -> Option<K> {
+fn good<K: Watched>(object: Guarded<K>, trim: fn(&mut K)) -> Option<K> {
     match object.0 {
         Ok(mut object) => {
             object.meta_mut().managed_fields = None;

@@ -24,17 +24,42 @@ The authority may come later than the pod: nothing waits for the audit.
 */}}
 {{- define "image-factory.auditSenderSources" -}}
 - serviceAccountToken: {audience: image-factory-audit, expirationSeconds: 3600, path: token}
-{{- if eq .Values.webhook.certificates.mode "certManager" }}
+{{ include "image-factory.auditAuthority" (list . (include "image-factory.auditSecret" .)) }}
+{{- end -}}
+
+{{/*
+Who signs an intake's certificate, as a source of a projected volume. Of a Secret of cert-manager it is the authority alone,
+never the key. Takes a list: root, that Secret.
+*/}}
+{{- define "image-factory.auditAuthority" -}}
+{{- $root := index . 0 -}}
+{{- if eq $root.Values.webhook.certificates.mode "certManager" -}}
 - secret:
-    name: {{ include "image-factory.webhookSecret" . }}
+    name: {{ index . 1 }}
     items: [{key: ca.crt, path: ca.crt}]
     optional: true
-{{- else }}
+{{- else -}}
 - configMap:
-    name: {{ include "image-factory.fullname" . }}-ca
+    name: {{ include "image-factory.fullname" $root }}-ca
     items: [{key: ca.crt, path: ca.crt}]
     optional: true
-{{- end }}
+{{- end -}}
+{{- end -}}
+
+{{/* The Secret of the intake's certificate: the webhook makes it, or cert-manager, or it is given. */}}
+{{- define "image-factory.auditSecret" -}}
+{{- $made := printf "%s-audit-tls" (include "image-factory.fullname" .) -}}
+{{- if eq .Values.webhook.certificates.mode "files" -}}
+{{- default $made .Values.audit.certificate.secret -}}
+{{- else -}}
+{{- $made -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The Secret whose authority the webhook trusts an intake by: an address that is given is signed as the webhook is. */}}
+{{- define "image-factory.webhookAuditAuthority" -}}
+{{- $own := and .Values.audit.enabled (not .Values.webhook.audit.url) -}}
+{{- ternary (include "image-factory.auditSecret" .) (include "image-factory.webhookSecret" .) $own -}}
 {{- end -}}
 
 {{/* User names of those who may send events: the webhook and the operator. */}}

@@ -79,19 +79,14 @@ pub enum Verdict {
     /// Its user withdrew it.
     Withdrawn,
     /// It failed, for good.
-    Failed {
-        /// Why.
-        reason: Reason,
-        /// What is wrong with the record, if that is it.
-        registration: Option<NotRegistered>,
-    },
+    Failed(Reason),
 }
 
 impl Verdict {
     /// Quota refuses it.
     #[must_use]
     pub fn over_quota(withheld: Withheld) -> Self {
-        failed(Denial::from(withheld).into())
+        Verdict::Failed(Denial::from(withheld).into())
     }
 
     /// Whether the request begins to wait for approval with this, and is to be counted.
@@ -148,7 +143,7 @@ pub fn look_again(situation: Situation<'_>, verdict: &Verdict) -> Option<Duratio
     let next = match verdict {
         Verdict::Pending { until } => (*until)?,
         Verdict::Lacking(_) => created(situation)?.checked_add(GRACE).ok()?,
-        Verdict::Settled | Verdict::Held(_) | Verdict::Withdrawn | Verdict::Failed { .. } => return None,
+        Verdict::Settled | Verdict::Held(_) | Verdict::Withdrawn | Verdict::Failed(_) => return None,
     };
     let rest = next.duration_since(now).clamp(SignedDuration::ZERO, LONGEST_SLEEP);
     Some(rest.unsigned_abs())
@@ -168,7 +163,7 @@ fn judge(situation: Situation<'_>) -> Result<Verdict, Verdict> {
     if situation.stamps_requester && requested_by(situation).is_none() {
         let message = "Nobody knows who made this request: it has no annotation imagefactory.dev/requested-by, which the \
                        webhook sets when a request is made. Create a new QuarantineRequest.";
-        return Err(failed(Reason::new(REQUESTER_UNKNOWN, message)));
+        return Err(Verdict::Failed(Reason::new(REQUESTER_UNKNOWN, message)));
     }
     if let Some(policy) = request.spec.policy_ref.as_ref().filter(|_| !situation.has_policy) {
         return Err(lacks(situation, no_policy(&policy.name)));
@@ -184,7 +179,7 @@ fn judge(situation: Situation<'_>) -> Result<Verdict, Verdict> {
 
 /// What the webhook asks too, by the same functions. The tenant's part needs no project.
 fn entitled(situation: Situation<'_>, tenant: &Tenant, project: Option<&Project>) -> Result<(), Verdict> {
-    let denied = |withheld| failed(Denial::from(withheld).into());
+    let denied = |withheld| Verdict::Failed(Denial::from(withheld).into());
     may(
         Capability::QuarantineRequest,
         Some(tenant),
@@ -205,10 +200,7 @@ fn not_registered(situation: Situation<'_>, cause: NotRegistered, denial: Denial
         let message = format!("The request waits. {}", denial.message);
         return Verdict::Held(Reason::new(RECORD_NOT_VERIFIED, message));
     }
-    Verdict::Failed {
-        reason: denial.into(),
-        registration: Some(cause),
-    }
+    Verdict::Failed(denial.into())
 }
 
 /// Waits for moments for what is missing, and then fails.
@@ -216,14 +208,7 @@ fn lacks(situation: Situation<'_>, reason: Reason) -> Verdict {
     if is_young(situation) {
         Verdict::Lacking(reason)
     } else {
-        failed(reason)
-    }
-}
-
-fn failed(reason: Reason) -> Verdict {
-    Verdict::Failed {
-        reason,
-        registration: None,
+        Verdict::Failed(reason)
     }
 }
 

@@ -78,7 +78,7 @@ fn moment(verdict: &Verdict) -> (Option<RequestPhase>, Moment, Reason) {
             let reason = Reason::new(WITHDRAWN, "The request was withdrawn.");
             (Some(RequestPhase::Withdrawn), ENDED, reason)
         }
-        Verdict::Failed { reason, .. } => (Some(RequestPhase::Failed), ENDED, reason.clone()),
+        Verdict::Failed(reason) => (Some(RequestPhase::Failed), ENDED, reason.clone()),
     }
 }
 

@@ -115,7 +115,7 @@ impl World {
     #[track_caller]
     fn fails_with(&self) -> &'static str {
         match self.verdict() {
-            Verdict::Failed { reason, .. } => reason.word,
+            Verdict::Failed(reason) => reason.word,
             other => panic!("{other:?}"),
         }
     }
@@ -203,10 +203,15 @@ fn without_a_registration_it_fails_with_the_code_the_words_and_the_record() {
         ),
         (World::new().with(|world| world.now = 1000), NotRegistered::Expired),
     ] {
-        let Verdict::Failed { reason, registration } = world.verdict() else {
+        let Verdict::Failed(reason) = world.verdict() else {
             panic!("{cause:?}");
         };
-        assert_eq!((reason.word, registration), ("sor_registration_required", Some(cause)));
+        assert_eq!(reason.word, "sor_registration_required");
+        assert_eq!(
+            NotRegistered::told(&reason.message),
+            Some(cause),
+            "it is counted by that"
+        );
         assert!(
             reason
                 .message
@@ -231,6 +236,16 @@ fn what_is_withdrawn_or_runs_out_while_a_request_waits_fails_it_with_the_code() 
         .clone()
         .tenant(|tenant| tenant.capabilities.as_mut().unwrap().quarantine_request = Some(false));
     assert_eq!(off.fails_with(), "tenant_capability_not_entitled");
+    let narrowed = serde_json::from_value(serde_json::json!({"quarantineRequest": false})).unwrap();
+    let by_project = |world: &mut World| world.project.as_mut().unwrap().spec.capabilities = Some(narrowed);
+    assert_eq!(
+        pending.clone().with(by_project).fails_with(),
+        "tenant_capability_not_entitled"
+    );
+    assert_eq!(
+        World::new().with(by_project).fails_with(),
+        "tenant_capability_not_entitled"
+    );
     let expired = pending.clone().with(|world| world.now = 1000);
     assert_eq!(expired.fails_with(), "sor_registration_required");
     let gone = pending.with(|world| world.record = None);
@@ -311,7 +326,7 @@ fn what_was_applied_together_is_waited_for_and_not_for_long() {
         assert_eq!(again, Some(Duration::from_secs(1)));
         assert!(matches!(
             lacking.with(|world| world.now = 15).verdict(),
-            Verdict::Failed { .. }
+            Verdict::Failed(_)
         ));
     }
 }

@@ -11,7 +11,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use imagefactory_core::quarantine_request::{Verdict, decide, look_again, status};
+use imagefactory_core::quarantine_request::{decide, look_again, status};
 use imagefactory_crds::QuarantineRequest;
 use kube::{Api, ResourceExt};
 use tokio_util::sync::CancellationToken;
@@ -60,27 +60,10 @@ async fn reconcile(
         written => written?,
     };
     let outcome = match write {
-        Write::Written => {
-            count(&verdict, situation.tenant.map(ResourceExt::name_any), &context);
-            Outcome::changed()
-        }
+        Write::Written => Outcome::changed(),
         Write::Unchanged => Outcome::unchanged(),
         Write::Gone => return Ok(Outcome::unchanged()),
         Write::Outdated => return Ok(Outcome::waiting().again_after(SOON)),
     };
     Ok(look_again(situation, &verdict).map_or(outcome, |delay| outcome.again_after(delay)))
-}
-
-/// Counts what was written once: a request that has failed is not judged again.
-fn count(verdict: &Verdict, tenant: Option<String>, context: &Context) {
-    if let (
-        Verdict::Failed {
-            registration: Some(cause),
-            ..
-        },
-        Some(tenant),
-    ) = (verdict, tenant)
-    {
-        context.metrics.registration_lacked(&tenant, *cause);
-    }
 }

@@ -9,6 +9,7 @@
     reason = "tests"
 )]
 
+mod causes;
 mod chain;
 mod crash;
 mod deliveries;

@@ -17,6 +17,8 @@ use fold::{Fate, Folds};
 
 /// Size at which a file is closed and the next begun.
 const SEGMENT: u64 = 1 << 20;
+/// File that is written to find out whether there is room. The next trial overwrites what a crash left of one.
+const TRIAL: &str = "trial";
 
 /// Events could not be put on disk.
 #[derive(Debug, thiserror::Error)]
@@ -176,6 +178,21 @@ impl Spool {
         Ok(())
     }
 
+    /// Whether the disk takes as much as an event may need, which a disk that was full or failed does not yet.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn try_disk(&mut self) -> Result<(), SpoolError> {
+        let path = self.folder.join(TRIAL);
+        let written = File::create(&path).and_then(|mut file| {
+            file.write_all(&vec![0; 2 * imagefactory_crds::audit::MAX_EVENT_BYTES])?;
+            file.sync_data()
+        });
+        // Also what was written in part takes room.
+        fs::remove_file(&path)?;
+        Ok(written?)
+    }
+
     fn begin(&mut self) -> Result<Open, SpoolError> {
         let number = self.next;
         self.next += 1;
@@ -215,7 +232,16 @@ fn write(mut open: Open, events: &[AuditEvent], room: u64) -> Result<Open, (Open
             open.events += plan.records;
             Ok(open)
         }
-        Err(error) => Err((open, error)),
+        Err(error) => {
+            // None of it counts as kept, so none is to be delivered. A disk that refuses this too leaves a record at worst
+            // that nobody was answered for.
+            if !matches!(error, SpoolError::Full)
+                && let Err(error) = open.file.set_len(open.size)
+            {
+                warn!(%error, "what was written in part stays on the spool");
+            }
+            Err((open, error))
+        }
     }
 }
 
