@@ -140,9 +140,16 @@ impl Null {
     {
         let object: K = self.recorded.object(stage, name, uid)?;
         let api: Api<K> = Api::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
-        api.create(&PostParams::default(), &object)
-            .await
-            .trying(format!("could not create the {stage} of {name}"))?;
-        Ok(())
+        loop {
+            match api.create(&PostParams::default(), &object).await {
+                // Pods of one namespace that are made at the same time are counted one after the other.
+                Err(kube::Error::Api(refusal)) if refusal.code == 409 && refusal.message.contains("resourcequotas") => {
+                }
+                result => {
+                    let _ = result.trying(format!("could not create the {stage} of {name}"))?;
+                    return Ok(());
+                }
+            }
+        }
     }
 }

@@ -137,6 +137,28 @@ async fn is_put_back(tenant: &TestTenant, id: &str) {
     .await;
 }
 
+/// Nonsense and redirects change nothing; what is not answered for in time does not count, and nothing fails for it.
+async fn is_missed_while_it_is_away(service: &SystemOfRecord, tenant: &TestTenant, id: &str) {
+    let cluster = &tenant.cluster;
+    service.answers(Answers::CutOff);
+    asked_again(service, "it answers nonsense", |asked| asked.in_vain).await;
+    assert!(record(cluster, id).await.is_some());
+    service.answers(Answers::Elsewhere);
+    asked_again(service, "it sends elsewhere", |asked| asked.in_vain).await;
+    assert_eq!(service.asked().refused, 0, "no redirect is followed");
+    service.answers(Answers::Unavailable);
+    stands(cluster, id, "Active", false).await;
+    says(tenant, "registered", RequestPhase::PendingApproval, "RecordNotVerified").await;
+    until("the door lets in nothing that is not answered for", 30, async || {
+        let told = ask(tenant, "unverified", id).await;
+        ((told.http, told.reason()) == (412, "sor_registration_required")).then_some(())
+    })
+    .await;
+    service.answers(Answers::Well);
+    stands(cluster, id, "Active", true).await;
+    says(tenant, "registered", RequestPhase::PendingApproval, "PendingApproval").await;
+}
+
 /// Somebody else at that address, by the certificate: asked nothing, told no token, believed nothing.
 async fn is_told_nothing(stranger: &SystemOfRecord, cluster: &Cluster, id: &str) {
     asked_again(stranger, "it is not trusted", |asked| asked.distrusted).await;
@@ -194,30 +216,7 @@ async fn what_the_system_of_record_answers_for_counts_and_nothing_else() {
     );
 
     is_put_back(&tenant, &good).await;
-    // Nonsense and redirects change nothing; what is not answered for in time does not count, and nothing fails for it.
-    service.answers(Answers::CutOff);
-    asked_again(&service, "it answers nonsense", |asked| asked.in_vain).await;
-    assert!(record(&cluster, &good).await.is_some());
-    service.answers(Answers::Elsewhere);
-    asked_again(&service, "it sends elsewhere", |asked| asked.in_vain).await;
-    assert_eq!(service.asked().refused, 0, "no redirect is followed");
-    service.answers(Answers::Unavailable);
-    stands(&cluster, &good, "Active", false).await;
-    says(
-        &tenant,
-        "registered",
-        RequestPhase::PendingApproval,
-        "RecordNotVerified",
-    )
-    .await;
-    until("the door lets in nothing that is not answered for", 30, async || {
-        let told = ask(&tenant, "unverified", &good).await;
-        ((told.http, told.reason()) == (412, "sor_registration_required")).then_some(())
-    })
-    .await;
-    service.answers(Answers::Well);
-    stands(&cluster, &good, "Active", true).await;
-    says(&tenant, "registered", RequestPhase::PendingApproval, "PendingApproval").await;
+    is_missed_while_it_is_away(&service, &tenant, &good).await;
 
     // What it has no more is gone, and so is what rested on it.
     service.has(vec![both[1].clone()]);

@@ -54,10 +54,7 @@ impl Step {
             String::from_utf8_lossy(&output.stdout),
             String::from_utf8_lossy(&output.stderr),
         );
-        let refusal = self
-            .shown
-            .as_deref()
-            .and_then(|shown| shown.trim().strip_prefix("… "));
+        let refusal = self.shown.as_deref().and_then(|shown| shown.trim().strip_prefix("… "));
         let what = format!("{}\n{said}\n{complained}", self.commands);
         match refusal {
             Some(refusal) => assert!(!output.status.success() && complained.contains(refusal), "{what}"),
@@ -90,7 +87,9 @@ async fn what_the_readme_tells_to_type_does_what_it_shows() {
         step.goes_as_shown(environment);
     }
     // "The same request as in step 1."
-    let asked = steps.iter().find(|step| step.commands.contains("kind: QuarantineRequest"));
+    let asked = steps
+        .iter()
+        .find(|step| step.commands.contains("kind: QuarantineRequest"));
     let again = asked.expect("a request is made").run(environment);
     assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
     // A build that has just ended is counted a few seconds longer.

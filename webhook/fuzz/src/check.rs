@@ -1,9 +1,8 @@
 //! What must hold of every answer.
 
-use std::collections::BTreeMap;
-
 use futures::executor::block_on;
 use imagefactory_core::build::validated::{References, validate};
+use imagefactory_core::policy::Policies;
 use imagefactory_crds::admission::{Subject, entitlement};
 use imagefactory_crds::denial::Code;
 use imagefactory_crds::entitlement::Capability;
@@ -129,7 +128,7 @@ fn operators_check(build: &Build, tenant: &Tenant, project: &Project) {
         tenant: Some(tenant),
         tenant_settings: None,
         project: is_named.then_some(project),
-        policies: &BTreeMap::new(),
+        policies: &Policies::default(),
         rerun_of: None,
         inputs_of: None,
         begun_with: None,
