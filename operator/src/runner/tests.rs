@@ -50,6 +50,14 @@ struct World {
 }
 
 fn world(answers: impl IntoIterator<Item = Result<Outcome, Wrong>>, takes: Duration) -> World {
+    wired(answers, takes, |wiring| wiring)
+}
+
+fn wired(
+    answers: impl IntoIterator<Item = Result<Outcome, Wrong>>,
+    takes: Duration,
+    change: impl FnOnce(Wiring<Project>) -> Wiring<Project>,
+) -> World {
     let (client, api) = server();
     let hubs = Hubs::default();
     let (hub, context) = (hubs.projects.clone(), context(client, &hubs));
@@ -72,7 +80,7 @@ fn world(answers: impl IntoIterator<Item = Result<Outcome, Wrong>>, takes: Durat
     let other = hubs
         .tenants
         .leads_to(|_| Some(ObjectRef::new("a").within("tenant-acme")));
-    let wiring = Wiring::new("test", &hub).concurrency(2).also_on(other);
+    let wiring = change(Wiring::new("test", &hub).concurrency(2).also_on(other));
     let task = tokio::spawn(run(wiring, context.clone(), stop.clone(), reconcile));
     World {
         hub,
@@ -168,6 +176,19 @@ async fn what_was_written_is_given_time_to_come_back_before_the_object_is_looked
             "{outcome:?}: {apart:?}"
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_knows_what_he_wrote_is_not_held_up_nor_are_others_whose_turn_it_is() {
+    let takes = Duration::from_millis(20);
+    let changed = std::iter::repeat_n(Outcome::changed(), 6).map(Ok);
+    let world = wired(changed, takes, Wiring::knows_its_writes);
+    fill(&world.hub, &["a", "b", "c", "d", "e", "f"]);
+    sleep(Duration::from_secs(1)).await;
+    let calls = world.calls();
+    let last = calls.iter().map(|(_, time)| *time).max().unwrap();
+    assert_eq!(calls.len(), 6);
+    assert!(last < takes * 3 + Duration::from_millis(10), "two at a time: {calls:?}");
 }
 
 #[tokio::test(start_paused = true)]

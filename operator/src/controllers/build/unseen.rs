@@ -129,6 +129,18 @@ mod tests {
         assert!(!unseen.has_made(&build("a", "2"), "publish-a-1"));
     }
 
+    #[test]
+    fn a_pod_that_was_made_is_known_by_its_name_and_its_build() {
+        let unseen = Unseen::default();
+        unseen.made_pod(&build("a", "1"), "b-build-1".to_owned());
+        assert!(unseen.has_made_pod(&build("a", "2"), "b-build-1"));
+        assert!(!unseen.has_made_pod(&build("b", "1"), "b-build-1"));
+        assert!(
+            !unseen.has_made_pod(&build("a", "2"), "b-build-2"),
+            "the next attempt's"
+        );
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_watch_that_shows_nothing_is_not_waited_for_any_longer() {
         let unseen = Unseen::default();

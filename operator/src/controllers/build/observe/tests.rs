@@ -44,6 +44,23 @@ fn pod() -> Value {
 }
 
 #[tokio::test]
+async fn a_pod_that_was_just_made_is_waited_for_until_the_store_shows_it() {
+    let (client, _server) = server();
+    let hubs = Hubs::default();
+    let context = context(client, &hubs);
+    let (build, unseen) = (build(), Unseen::default());
+    assert!(
+        !awaits_its_pod(&build, &context, &unseen),
+        "another process may have made it"
+    );
+    unseen.made_pod(&build, "b-build-1".to_owned());
+    assert!(awaits_its_pod(&build, &context, &unseen));
+    let made = json!({"metadata": {"name": "b-build-1", "namespace": "tenant-acme", "labels": {"imagefactory.dev/build-uid": "u"}}});
+    show(&hubs.pods, made);
+    assert!(!awaits_its_pod(&build, &context, &unseen));
+}
+
+#[tokio::test]
 async fn why_a_job_failed_is_asked_of_the_api_server_while_the_store_does_not_show_its_pod() {
     let (client, mut server) = server();
     let hubs = Hubs::default();
