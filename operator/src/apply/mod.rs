@@ -173,6 +173,23 @@ async fn delete<K: Writable>(api: &Api<K>, object: &K, resource_version: Option<
     }
 }
 
+/// Changes an object by a merge patch: what it names becomes so, whoever wrote it before.
+///
+/// # Errors
+/// When the API server refuses it or can't be asked.
+pub async fn change<K: Writable>(api: &Api<K>, name: &str, patch: &Value) -> Result<Write, ApplyError> {
+    let params = PatchParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    match api.patch(name, &params, &Patch::Merge(patch)).await {
+        Ok(_) => Ok(Write::Written),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(Write::Gone),
+        Err(kube::Error::Api(status)) if status.is_conflict() => Ok(Write::Outdated),
+        Err(source) => Err(ApplyError::of::<K>(Verb::Patch, name, source)),
+    }
+}
+
 /// Lowers a pod's deadline, so that the kubelet ends it and its logs stay readable. Only if the pod is as it was read.
 ///
 /// # Errors
@@ -191,14 +208,5 @@ pub async fn patch_deadline(api: &Api<Pod>, pod: &Pod, seconds: i64) -> Result<W
         "metadata": {"uid": pod.uid(), "resourceVersion": pod.resource_version()},
         "spec": {"activeDeadlineSeconds": seconds},
     });
-    let params = PatchParams {
-        field_manager: Some(FIELD_MANAGER.to_owned()),
-        ..PatchParams::default()
-    };
-    match api.patch(&name, &params, &Patch::Merge(patch)).await {
-        Ok(_) => Ok(Write::Written),
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(Write::Gone),
-        Err(kube::Error::Api(status)) if status.is_conflict() => Ok(Write::Outdated),
-        Err(source) => Err(ApplyError::of::<Pod>(Verb::Patch, &name, source)),
-    }
+    change(api, &name, &patch).await
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use imagefactory_crds::names::{LABEL_MANAGED_BY, LABEL_SOR_SOURCE, MANAGED_BY, RESERVED_PREFIX};
 use imagefactory_crds::{SorRecord, SorRecordSpec};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::listing::Listing;
@@ -18,8 +19,11 @@ const HASH_DIGITS: usize = 10;
 /// What is done to one record.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// It is made, or becomes what was fetched.
+    /// It is made.
     Apply(Box<SorRecord>),
+    /// It becomes what was fetched and nothing else, by this merge patch. Applied, it would keep the tenants that somebody
+    /// else had added: a set is the sum of what its managers put into it.
+    Change(Box<SorRecord>, Value),
     /// The system of record has it no more.
     Remove(Box<SorRecord>),
 }
@@ -49,7 +53,11 @@ pub fn plan(listing: &Listing, existing: &[&SorRecord]) -> FetchPlan {
         match known.remove(name.as_str()) {
             Some(there) if !is_ours(there) => plan.in_the_way.push(name),
             Some(there) if there.spec == *spec => plan.confirmed.push(name),
-            _ => plan.actions.push(Action::Apply(Box::new(object(&name, spec)))),
+            Some(there) => {
+                let patch = change(&there.spec, spec);
+                plan.actions.push(Action::Change(Box::new(object(&name, spec)), patch));
+            }
+            None => plan.actions.push(Action::Apply(Box::new(object(&name, spec)))),
         }
     }
     for id in listing.rejected.iter().filter_map(|rejected| rejected.id.as_deref()) {
@@ -85,6 +93,17 @@ pub fn object_name(id: &str) -> String {
     }
 }
 
+/// The merge patch from one spec to the other. What the other does not have goes.
+fn change(there: &SorRecordSpec, wanted: &SorRecordSpec) -> Value {
+    let fields = |spec: &SorRecordSpec| match serde_json::to_value(spec) {
+        Ok(Value::Object(fields)) => fields,
+        _ => Map::new(),
+    };
+    let mut spec: Map<String, Value> = fields(there).into_iter().map(|(key, _)| (key, Value::Null)).collect();
+    spec.extend(fields(wanted));
+    json!({"spec": spec})
+}
+
 /// Whether the operator made it from what it fetched.
 fn is_ours(record: &SorRecord) -> bool {
     let labels = record.metadata.labels.as_ref();
@@ -101,11 +120,9 @@ fn object(name: &str, spec: &SorRecordSpec) -> SorRecord {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-    use serde_json::json;
-
     use super::super::listing::parse;
     use super::*;
+    use proptest::prelude::*;
 
     fn listing(ids: &[&str]) -> Listing {
         let records: Vec<_> = ids.iter().map(|id| json!({"id": id})).collect();
@@ -116,7 +133,7 @@ mod tests {
     fn done(plan: &FetchPlan, mut there: BTreeMap<String, SorRecord>) -> BTreeMap<String, SorRecord> {
         for action in &plan.actions {
             match action {
-                Action::Apply(record) => {
+                Action::Apply(record) | Action::Change(record, _) => {
                     there.insert(record.metadata.name.clone().unwrap(), (**record).clone());
                 }
                 Action::Remove(record) => {
@@ -146,11 +163,30 @@ mod tests {
             .iter()
             .map(|action| match action {
                 Action::Apply(record) => format!("apply {}", record.spec.record_id),
+                Action::Change(record, _) => format!("change {}", record.spec.record_id),
                 Action::Remove(record) => format!("remove {}", record.spec.record_id),
             })
             .collect();
-        assert_eq!(words, ["apply APP-2", "apply APP-3", "remove APP-1"]);
+        assert_eq!(words, ["change APP-2", "apply APP-3", "remove APP-1"]);
         assert_eq!(plan.confirmed, Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_somebody_added_to_a_fetched_record_goes_again() {
+        let list = listing(&["APP-1"]);
+        let mut there = done(&planned(&list, &BTreeMap::new()), BTreeMap::new());
+        let record = there.values_mut().next().unwrap();
+        record.spec = serde_json::from_value(json!({
+            "recordId": "APP-1", "tenants": ["somebody-else"], "product": "Another",
+        }))
+        .unwrap();
+        let actions = planned(&list, &there).actions;
+        let [Action::Change(_, patch)] = actions.as_slice() else {
+            panic!("{actions:?}");
+        };
+        assert_eq!(patch["spec"]["product"], Value::Null);
+        assert!(patch["spec"].as_object().unwrap().contains_key("tenants"));
+        assert_ne!(patch["spec"]["tenants"], json!(["somebody-else"]));
     }
 
     #[test]

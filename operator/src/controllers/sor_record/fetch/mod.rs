@@ -24,7 +24,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::apply::{self, Write};
+use crate::apply::{self, ApplyError, Write};
 use crate::context::Context;
 use crate::runner::{chain, delay};
 use error::SorError;
@@ -183,8 +183,8 @@ async fn carry_out(listing: &Listing, context: &Context, told: &Told<'_>) {
     let mut applied = Vec::new();
     for action in &plan.actions {
         match action {
-            Action::Apply(record) => match apply::apply(&records, &**record).await {
-                Ok(_) => {
+            Action::Apply(record) | Action::Change(record, _) => match write(&records, action, record).await {
+                Ok(()) => {
                     applied.push(record.name_any());
                     told.confirmed.add(record.name_any(), told.asked);
                     told.wake(&record.name_any());
@@ -201,6 +201,14 @@ async fn carry_out(listing: &Listing, context: &Context, told: &Told<'_>) {
     let names: Vec<_> = plan.confirmed.iter().cloned().chain(applied).collect();
     told.confirmed.replace(&names, told.asked);
     plan.confirmed.iter().for_each(|name| told.wake(name));
+}
+
+async fn write(records: &Api<SorRecord>, action: &Action, record: &SorRecord) -> Result<(), ApplyError> {
+    if let Action::Change(_, patch) = action {
+        // One that is gone meanwhile is made at the next fetch.
+        return apply::change(records, &record.name_any(), patch).await.map(|_| ());
+    }
+    apply::apply(records, record).await.map(|_| ())
 }
 
 async fn remove(records: &Api<SorRecord>, record: &SorRecord) {
