@@ -29,7 +29,7 @@ pub struct Malformed {
 /// What lies behind a [`super::Hub`]'s lock.
 pub(super) struct Feed<K: Watched> {
     pub(super) writer: Writer<K>,
-    indexes: [Index<K>; 2],
+    indexes: Vec<Index<K>>,
     subscribers: Vec<UnboundedSender<Arc<K>>>,
     pub(super) malformed: HashMap<ObjectRef<K>, Malformed>,
     /// What the list that is being read has shown so far that does not parse.
@@ -44,15 +44,21 @@ pub(super) struct News<K> {
 }
 
 impl<K: Watched> Feed<K> {
-    pub(super) fn new(writer: Writer<K>, indexes: [Index<K>; 2]) -> Self {
+    pub(super) fn new(writer: Writer<K>, index: Index<K>) -> Self {
         Self {
             writer,
-            indexes,
+            indexes: vec![index],
             subscribers: Vec::new(),
             malformed: HashMap::new(),
             malformed_in_list: HashMap::new(),
             malformed_subscribers: Vec::new(),
         }
+    }
+
+    /// Keeps one more index, of what is there and of all that comes.
+    pub(super) fn keep(&mut self, index: Index<K>, store: &Store<K>) {
+        index.fill(store.state().iter());
+        self.indexes.push(index);
     }
 
     pub(super) fn subscribe(&mut self) -> UnboundedReceiver<Arc<K>> {

@@ -5,7 +5,7 @@
 
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
@@ -28,7 +28,7 @@ impl<K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static> Watc
 pub struct Hub<K: Watched> {
     store: Store<K>,
     index: Index<K>,
-    places: Index<K>,
+    places: Arc<OnceLock<Index<K>>>,
     synced: Arc<AtomicBool>,
     feed: Arc<Mutex<Feed<K>>>,
 }
@@ -58,12 +58,11 @@ impl<K: Watched> Hub<K> {
         let writer = Writer::<K>::new(());
         let store = writer.as_reader();
         let index = Index::new(key);
-        let places = Index::new(|object: &K| object.meta().namespace.clone());
-        let feed = Feed::new(writer, [index.clone(), places.clone()]);
+        let feed = Feed::new(writer, index.clone());
         Self {
             store,
             index,
-            places,
+            places: Arc::default(),
             synced: Arc::default(),
             feed: Arc::new(Mutex::new(feed)),
         }
@@ -75,10 +74,16 @@ impl<K: Watched> Hub<K> {
         self.index.clone()
     }
 
-    /// The objects that parse, by their namespace: what one tenant has is counted without a look at all the others'.
+    /// The objects that parse, by their namespace: what one tenant has is counted without a look at all the others'. Kept
+    /// from the first time on that it is asked for.
     #[must_use]
     pub fn by_namespace(&self) -> Index<K> {
-        self.places.clone()
+        let places = self.places.get_or_init(|| {
+            let places = Index::new(|object: &K| object.meta().namespace.clone());
+            self.lock().keep(places.clone(), &self.store);
+            places
+        });
+        places.clone()
     }
 
     /// The objects that parse, as last heard.
