@@ -116,7 +116,7 @@ impl<K: Watched> Reporter<K> {
                 self.backoffs.reset(&key);
                 debug!(controller = self.name, ?key, outcome = outcome.label(), "reconciled");
                 drop(timer);
-                if outcome.has_written() {
+                if outcome.has_written() && !self.echo.is_zero() {
                     sleep(self.echo).await;
                 }
                 return Ok(outcome.action());

@@ -99,26 +99,26 @@ async fn write_status(
     Ok(write)
 }
 
-/// Performs it, but for a job that was made a moment ago and that the watch has not shown yet.
-async fn once(action: &Action, build: &Build, context: &Context, unseen: &Unseen) -> Result<Write, ApplyError> {
-    if let Action::CreatePod(pod) = action {
-        let write = perform(action, context).await?;
-        unseen.made_pod(build, pod.name_any());
-        return Ok(write);
-    }
-    let Action::CreateJob(job) = action else {
-        return perform(action, context).await;
+/// Performs it, but for a job that was made a moment ago and that the watch has not shown yet. For a Build or an ImageScan.
+pub(in crate::controllers) async fn once<K: ResourceExt>(
+    action: &Action,
+    of: &K,
+    context: &Context,
+    unseen: &Unseen,
+) -> Result<Write, ApplyError> {
+    let name = match action {
+        Action::CreateJob(job) if unseen.has_made(of, &job.name_any()) => return Ok(Write::Unchanged),
+        Action::CreateJob(job) => job.name_any(),
+        Action::CreatePod(pod) => pod.name_any(),
+        _ => return perform(action, context).await,
     };
-    if unseen.has_made(build, &job.name_any()) {
-        return Ok(Write::Unchanged);
-    }
     let write = perform(action, context).await?;
-    unseen.made(build, job.name_any());
+    unseen.made(of, name);
     Ok(write)
 }
 
 /// Carries one action out; safe to repeat.
-pub(in crate::controllers) async fn perform(action: &Action, context: &Context) -> Result<Write, ApplyError> {
+async fn perform(action: &Action, context: &Context) -> Result<Write, ApplyError> {
     match action {
         Action::CreatePod(pod) => create(&**pod, context).await,
         Action::CreateJob(job) => create(&**job, context).await,

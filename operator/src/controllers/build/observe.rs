@@ -98,7 +98,7 @@ pub(super) fn awaits_its_pod(build: &Build, context: &Context, unseen: &Unseen) 
     Identity::of(build).is_some_and(|identity| {
         let name = identity.object_name(Stage::Build);
         let key = ObjectRef::new(&name).within(&identity.namespace);
-        unseen.has_made_pod(build, &name) && context.stores.pods.get(&key).is_none()
+        unseen.has_made(build, &name) && context.stores.pods.get(&key).is_none()
     })
 }
 

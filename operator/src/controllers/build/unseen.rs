@@ -21,10 +21,8 @@ const MANY: usize = 1024;
 pub(in crate::controllers) struct Unseen {
     /// The version that a status was written over.
     over: Mutex<Notes>,
-    /// The job that was made last.
-    jobs: Mutex<Notes>,
-    /// The pod that was made last.
-    pods: Mutex<Notes>,
+    /// The pod or job that was made last.
+    made: Mutex<Notes>,
 }
 
 type Notes = HashMap<String, (String, Instant)>;
@@ -32,7 +30,11 @@ type Notes = HashMap<String, (String, Instant)>;
 impl Unseen {
     /// Whether this process has written a newer status than the watch has shown.
     pub(in crate::controllers) fn is_outdated<K: ResourceExt>(&self, build: &K) -> bool {
-        is_noted(&self.over, build, build.resource_version().as_deref())
+        let is_so = is_noted(&self.over, build, build.resource_version().as_deref());
+        if !is_so {
+            lock(&self.over).remove(&build.uid().unwrap_or_default());
+        }
+        is_so
     }
 
     /// A status was written, on what is known of the build.
@@ -40,38 +42,21 @@ impl Unseen {
         note(&self.over, build, build.resource_version());
     }
 
-    /// Whether this process made that job a moment ago.
-    pub(in crate::controllers) fn has_made<K: ResourceExt>(&self, build: &K, job: &str) -> bool {
-        is_noted(&self.jobs, build, Some(job))
+    /// Whether this process made that pod or job a moment ago, and nothing for the build since.
+    pub(in crate::controllers) fn has_made<K: ResourceExt>(&self, build: &K, name: &str) -> bool {
+        is_noted(&self.made, build, Some(name))
     }
 
-    /// Whether this process made that pod a moment ago.
-    pub(super) fn has_made_pod<K: ResourceExt>(&self, build: &K, pod: &str) -> bool {
-        is_noted(&self.pods, build, Some(pod))
-    }
-
-    /// A pod was made for the build.
-    pub(super) fn made_pod<K: ResourceExt>(&self, build: &K, pod: String) {
-        note(&self.pods, build, Some(pod));
-    }
-
-    /// A job was made for the build.
-    pub(in crate::controllers) fn made<K: ResourceExt>(&self, build: &K, job: String) {
-        note(&self.jobs, build, Some(job));
+    /// A pod or job was made for the build.
+    pub(in crate::controllers) fn made<K: ResourceExt>(&self, build: &K, name: String) {
+        note(&self.made, build, Some(name));
     }
 }
 
 fn is_noted(notes: &Mutex<Notes>, build: &impl ResourceExt, text: Option<&str>) -> bool {
-    let uid = build.uid().unwrap_or_default();
-    let mut notes = lock(notes);
-    let Some((noted, at)) = notes.get(&uid) else {
-        return false;
-    };
-    let is_so = text == Some(noted.as_str()) && at.elapsed() < PATIENCE;
-    if !is_so {
-        notes.remove(&uid);
-    }
-    is_so
+    let notes = lock(notes);
+    let noted = notes.get(&build.uid().unwrap_or_default());
+    noted.is_some_and(|(noted, at)| text == Some(noted.as_str()) && at.elapsed() < PATIENCE)
 }
 
 fn note(notes: &Mutex<Notes>, build: &impl ResourceExt, text: Option<String>) {
@@ -132,13 +117,10 @@ mod tests {
     #[test]
     fn a_pod_that_was_made_is_known_by_its_name_and_its_build() {
         let unseen = Unseen::default();
-        unseen.made_pod(&build("a", "1"), "b-build-1".to_owned());
-        assert!(unseen.has_made_pod(&build("a", "2"), "b-build-1"));
-        assert!(!unseen.has_made_pod(&build("b", "1"), "b-build-1"));
-        assert!(
-            !unseen.has_made_pod(&build("a", "2"), "b-build-2"),
-            "the next attempt's"
-        );
+        unseen.made(&build("a", "1"), "b-build-1".to_owned());
+        assert!(unseen.has_made(&build("a", "2"), "b-build-1"));
+        assert!(!unseen.has_made(&build("b", "1"), "b-build-1"));
+        assert!(!unseen.has_made(&build("a", "2"), "b-build-2"), "the next attempt's");
     }
 
     #[tokio::test(start_paused = true)]

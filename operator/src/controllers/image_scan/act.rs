@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use imagefactory_core::build::{Action, Note};
+use imagefactory_core::build::Note;
 use imagefactory_core::image_scan::{Plan, Situation, is_settled};
 use imagefactory_crds::image_scan::ScanPhase;
 use imagefactory_crds::{ImageScan, ImageScanStatus, names};
@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use super::ImageScanError;
 use crate::apply::{self, ApplyError, Write};
 use crate::context::Context;
-use crate::controllers::build::act::perform;
+use crate::controllers::build::act::once;
 use crate::controllers::build::unseen::Unseen;
 use crate::controllers::tenant::home::is_out_of_reach;
 use crate::runner::{Outcome, cut};
@@ -53,19 +53,6 @@ pub(super) async fn act(
         Outcome::unchanged()
     };
     Ok(plan.again.map_or(outcome, |delay| outcome.again_after(delay)))
-}
-
-/// Performs it, but for a job that was made a moment ago and that the watch has not shown yet.
-async fn once(action: &Action, scan: &ImageScan, context: &Context, unseen: &Unseen) -> Result<Write, ApplyError> {
-    let Action::CreateJob(job) = action else {
-        return perform(action, context).await;
-    };
-    if unseen.has_made(scan, &job.name_any()) {
-        return Ok(Write::Unchanged);
-    }
-    let write = perform(action, context).await?;
-    unseen.made(scan, job.name_any());
-    Ok(write)
 }
 
 async fn write_status(

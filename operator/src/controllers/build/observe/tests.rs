@@ -53,7 +53,7 @@ async fn a_pod_that_was_just_made_is_waited_for_until_the_store_shows_it() {
         !awaits_its_pod(&build, &context, &unseen),
         "another process may have made it"
     );
-    unseen.made_pod(&build, "b-build-1".to_owned());
+    unseen.made(&build, "b-build-1".to_owned());
     assert!(awaits_its_pod(&build, &context, &unseen));
     let made = json!({"metadata": {"name": "b-build-1", "namespace": "tenant-acme", "labels": {"imagefactory.dev/build-uid": "u"}}});
     show(&hubs.pods, made);
