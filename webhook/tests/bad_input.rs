@@ -2,6 +2,8 @@
 //! for, requests that are none. Each is answered or let go, and who asks well meanwhile is answered.
 #![allow(clippy::unwrap_used, reason = "a test says why it ends")]
 
+mod client;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,18 +15,15 @@ use imagefactory_webhook::metrics::Metrics;
 use imagefactory_webhook::router::app;
 use imagefactory_webhook::serve::secure::{Closing, serve, tls};
 use jiff::{SignedDuration, Timestamp};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use client::NAME;
+
 const CREATE: &str = include_str!("reviews/build-create.json");
-const NAME: &str = "hook.factory.svc";
 /// A well-behaved client is answered within this, whatever others do.
 const SOON: Duration = Duration::from_secs(3);
 
@@ -60,21 +59,7 @@ impl Hook {
     }
 
     async fn connect(&self) -> TlsStream<TcpStream> {
-        let mut roots = RootCertStore::empty();
-        roots
-            .add(CertificateDer::from_pem_slice(self.authority.certificate.as_bytes()).unwrap())
-            .unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
-        TlsConnector::from(Arc::new(config))
-            .connect(ServerName::try_from(NAME).unwrap(), stream)
-            .await
-            .unwrap()
+        client::connect(self.port, &self.authority).await.unwrap()
     }
 
     /// What a client that does everything right is told.

@@ -1,45 +1,24 @@
 //! A real TLS client, before, across and after a change of the certificate, and while the server ends.
 #![allow(clippy::unwrap_used, reason = "a test says why it ends")]
 
-use std::sync::Arc;
+mod client;
 
 use axum::Router;
 use axum::routing::get;
 use imagefactory_webhook::certs::{Pair, Served, make};
 use imagefactory_webhook::serve::secure::{Closing, serve, tls};
 use jiff::{SignedDuration, Timestamp};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-const NAME: &str = "hook.factory.svc";
+use client::{NAME, connect};
 
 fn made() -> (Pair, Pair) {
     let (now, life) = (Timestamp::now(), SignedDuration::from_hours(1));
     let authority = make::authority(now, life).unwrap();
     let leaf = make::leaf(&authority, &[NAME.to_owned()], now, life).unwrap();
     (authority, leaf)
-}
-
-async fn connect(port: u16, authority: &Pair) -> std::io::Result<TlsStream<TcpStream>> {
-    let mut roots = RootCertStore::empty();
-    roots
-        .add(CertificateDer::from_pem_slice(authority.certificate.as_bytes()).unwrap())
-        .unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let stream = TcpStream::connect(("127.0.0.1", port)).await?;
-    TlsConnector::from(Arc::new(config))
-        .connect(ServerName::try_from(NAME).unwrap(), stream)
-        .await
 }
 
 /// One answer's head; the body is one byte.

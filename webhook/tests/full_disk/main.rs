@@ -7,22 +7,19 @@
     reason = "a test says why it ends"
 )]
 
+#[path = "../client/mod.rs"]
+mod client;
 mod rig;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
-use tokio_rustls::TlsConnector;
 
-use rig::{Hook, Intake, NAME};
+use client::{NAME, connect};
+use rig::{Hook, Intake};
 
 const CREATE: &str = include_str!("../reviews/build-create.json");
 
@@ -82,21 +79,7 @@ impl People {
 
 /// An answer of the secure port.
 async fn post(hook: &Hook, body: &str) -> Value {
-    let mut roots = RootCertStore::empty();
-    let authority = CertificateDer::from_pem_slice(hook.authority.certificate.as_bytes()).unwrap();
-    roots.add(authority).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let stream = TcpStream::connect(("127.0.0.1", hook.port)).await.unwrap();
-    let connector = TlsConnector::from(Arc::new(config));
-    let mut stream = connector
-        .connect(ServerName::try_from(NAME).unwrap(), stream)
-        .await
-        .unwrap();
+    let mut stream = connect(hook.port, &hook.authority).await.unwrap();
     let head = format!(
         "POST /validate HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
         body.len()

@@ -22,6 +22,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
 
+use crate::client::NAME;
+
 /// Size of the file system.
 const SIZE: &str = "256k";
 /// Longest that anything is waited for.
@@ -98,9 +100,6 @@ pub struct Hook {
     /// Who signed its certificate.
     pub authority: Pair,
 }
-
-/// Name that its certificate is for.
-pub const NAME: &str = "hook.factory.svc";
 
 impl Hook {
     /// Starts it; none where this machine allows no mount namespaces.
