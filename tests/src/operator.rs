@@ -1,5 +1,7 @@
 //! The operator's own pods, leader and settings, for the tests that run alone.
 
+use std::process::Command;
+
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
@@ -107,6 +109,24 @@ impl Cluster {
             .expect_ok();
         self.until_rolled_out(namespace, deployment);
         restored
+    }
+
+    /// Deploys the release as `hack/deploy/deploy.sh` makes it, with these arguments for Helm.
+    ///
+    /// # Errors
+    /// What the script said, where it failed.
+    pub fn deploy(&self, arguments: &[&str]) -> Result<(), String> {
+        let script = self.environment.path("hack/deploy/deploy.sh");
+        let output = Command::new(script)
+            .args(arguments)
+            .output()
+            .map_err(|error| error.to_string())?;
+        let said = [&output.stdout[..], &output.stderr].concat();
+        if output.status.success() {
+            Ok(())
+        } else {
+            Err(String::from_utf8_lossy(&said).into_owned())
+        }
     }
 
     /// Gives the operator other settings and restarts it; as they were, once what is given back is gone.

@@ -52,17 +52,6 @@ struct Release {
 }
 
 impl Release {
-    fn deploy(&self) -> Result<(), String> {
-        let script = self.cluster.environment.path("hack/deploy/deploy.sh");
-        let output = Command::new(script).output().map_err(|error| error.to_string())?;
-        let said = format!(
-            "{}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
-        if output.status.success() { Ok(()) } else { Err(said) }
-    }
-
     fn uninstall(&self) {
         let output = Command::new(self.cluster.environment.tool("helm"))
             .args(["uninstall", RELEASE, "--wait", "--namespace", RELEASE_NAMESPACE])
@@ -99,7 +88,7 @@ impl Release {
 impl Drop for Release {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let _ = self.deploy();
+            let _ = self.cluster.deploy(&[]);
         }
     }
 }
@@ -124,7 +113,7 @@ async fn an_upgrade_changes_nothing_that_is_right_and_an_uninstall_takes_nothing
     for (query, found) in &installed {
         assert!(!found.is_empty(), "there is nothing of {query}");
     }
-    release.deploy().expect("deploying again");
+    release.cluster.deploy(&[]).expect("deploying again");
     let upgraded = release.found(&whole);
     assert_eq!(upgraded, installed, "an upgrade with the same values changes nothing");
 
@@ -143,7 +132,7 @@ async fn an_upgrade_changes_nothing_that_is_right_and_an_uninstall_takes_nothing
         .await;
     }
 
-    release.deploy().expect("installing over what was kept");
+    release.cluster.deploy(&[]).expect("installing over what was kept");
     assert_eq!(
         uids(&release.found(&KEPT)),
         uids(&kept),

@@ -10,7 +10,6 @@
 )]
 
 use std::io::Write;
-use std::process::Command;
 
 use imagefactory_crds::quarantine_request::RequestPhase;
 use imagefactory_crds::{QuarantineRequest, SorRecord, conditions};
@@ -51,23 +50,16 @@ impl Fetching {
         }}});
         let mut file = tempfile::NamedTempFile::new().expect("making a file");
         file.write_all(values.to_string().as_bytes()).expect("writing it");
-        self.deploy(&["--values", &file.path().to_string_lossy()]);
-    }
-
-    fn deploy(&self, arguments: &[&str]) {
-        let script = self.0.environment.path("hack/deploy/deploy.sh");
-        let output = Command::new(script)
-            .args(arguments)
-            .output()
-            .expect("running the script");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success() || std::thread::panicking(), "{said}");
+        let values = file.path().to_string_lossy();
+        self.0.deploy(&["--values", &values]).expect("deploying it");
     }
 }
 
 impl Drop for Fetching {
     fn drop(&mut self) {
-        self.deploy(&[]);
+        let deployed = self.0.deploy(&[]);
+        // A panic during a panic would end the process and hide the first one.
+        assert!(deployed.is_ok() || std::thread::panicking(), "{deployed:?}");
         let kubectl = self.0.kubectl();
         let fetched = ["delete", "sorrecord", "-l", "imagefactory.dev/sor-source=http"];
         let _ = kubectl.run(&fetched);
