@@ -189,12 +189,12 @@ can_run_a_cluster() {
 # once_more NAME: the tests that failed in that report, by themselves, where they are few. What passes then is told by its
 # name at the end: the machine was too busy for it, or there is a race that somebody has to find.
 once_more() {
-    local failed=() file name last=$((${#FAILED_STEPS[@]} - 1))
+    local failed=() file name which last=$((${#FAILED_STEPS[@]} - 1))
     [ -e "$REPORTS/$1.tests.failed" ] || return 0
     mapfile -t failed < <(failed_tests "$REPORTS/$1.tests")
     [ "${#failed[@]}" -gt 0 ] && [ "${#failed[@]}" -le "$MOST_UNSTEADY" ] || return 0
-    for name in "${failed[@]}"; do
-        read -r file name <<<"$name"
+    for which in "${failed[@]}"; do
+        read -r file name <<<"$which"
         say "once more, by itself: $name"
         cargo test --workspace --locked --test "$file" -- --ignored --exact --test-threads 1 "$name" \
             >"$REPORTS/again.tests" 2>&1 || { progress <"$REPORTS/again.tests" && return 0; }
