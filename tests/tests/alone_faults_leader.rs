@@ -150,11 +150,14 @@ async fn after_a_kill_the_next_leader_waits_the_lease_out_and_then_makes_the_nex
     let cluster = &tenant.cluster;
     let leader = all_ready(cluster).await;
     let (audit, process) = (cluster.audit(), cluster.operator_process(&leader));
-    process.kill();
+    // It does nothing from here on, and its pod is gone before it ends: else the kubelet starts it again in that
+    // pod, which holds the lease still.
+    let stopped = process.freeze();
     let killed = Timestamp::now();
     let before = lease(cluster).await;
-    // Else the kubelet starts it again in the same pod, which holds the lease still.
     cluster.kill_operator_pod(&leader);
+    process.kill();
+    drop(stopped);
     tenant.start("next", json!({"source": quick()})).await;
     let (next, after) = another(cluster, &leader).await;
     let pods = until("the next pod is made", 60, async || {
