@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-/// How often to look.
-const PAUSE: Duration = Duration::from_millis(400);
+/// How long between two looks: little at first, then more, since what takes long is seldom seen to end at once, and
+/// many wait at a time.
+const PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// How much longer a machine may take that runs the suite beside compilers and builders, than one that is idle.
 const PATIENCE: u64 = 3;
@@ -15,6 +17,7 @@ const PATIENCE: u64 = 3;
 pub async fn until<T>(what: &str, seconds: u64, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let started = Instant::now();
     let seconds = seconds * PATIENCE;
+    let mut pause = PAUSE;
     loop {
         if let Some(found) = look().await {
             return found;
@@ -23,7 +26,8 @@ pub async fn until<T>(what: &str, seconds: u64, mut look: impl AsyncFnMut() -> O
             started.elapsed() < Duration::from_secs(seconds),
             "waited {seconds} s in vain until {what}"
         );
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(pause).await;
+        pause = LONGEST_PAUSE.min(pause * 5 / 4);
     }
 }
 

