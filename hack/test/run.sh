@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# All that is tested, in the order of what it costs: formatting, lints, the tests that need nothing, then the local
-# cluster with the chart deployed and the black-box tests against it. It goes on after a failure, and its last line
-# counts the tests. Nothing is skipped where the machine can run a cluster.
+# All that is tested: formatting and lints, the tests that need nothing, and the black-box tests against the chart on the
+# local cluster. Those that run alone mostly wait for leases and for restarts, so what needs no cluster is compiled and run
+# meanwhile. It goes on after a failure, and its last line counts the tests. Nothing is skipped where the machine can run a
+# cluster.
 set -euo pipefail
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -14,19 +15,17 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=count.sh
 . "$HERE/count.sh"
 
-# Files of tests against the cluster that run at a time, and tests of each. Each may be a build, and most of a build is
-# waiting.
-LANES=${TEST_LANES:-3}
-THREADS=${TEST_THREADS:-4}
-# Files that take longest, and so begin first.
-LONGEST='methods retention queue buildkit policy build_sources templates schema_rules'
+# Tests against the cluster that run at a time. Each may be a build, and most of a build is waiting.
+THREADS=${TEST_THREADS:-12}
 REPORTS=$CACHE_DIR/log/test
 FAILED_STEPS=()
 # Black-box tests that failed and are run once more by themselves (docs/decisions/0028): so many of a step, and no more.
 MOST_UNSTEADY=3
 UNSTEADY=()
-# Process of the fuzzer while it runs.
-FUZZING=
+# Processes of what runs beside the rest, by the names of their reports.
+declare -A MEANWHILE=()
+# Before what runs beside black-box tests, whose waits have ends.
+GENTLY=(nice -n 10)
 # Compiled dependencies outlive the checkout, as the tools do: a fresh clone compiles the product alone. Below it is always
 # the whole workspace and a target of it: for one package alone cargo would choose other features, and compile all again.
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CACHE_DIR/target}
@@ -39,32 +38,39 @@ main() {
     step lints cargo clippy --workspace --all-targets --locked -- -D warnings || true
     # The chart is rendered by Helm, also where there is no cluster.
     step "tools for the chart" "$ROOT/hack/tools/build.sh" helm kubeconform schemas || true
-    tests "tests that need nothing" without-cluster cargo test --workspace --locked --no-fail-fast
+    local cluster=
+    if ! can_run_a_cluster; then
+        say "no cluster can be run here: it takes root, or Docker with kind"
+    elif deployed; then
+        cluster=yes
+        meanwhile alone those_alone
+    fi
+    tests "tests that need nothing" without-cluster "${GENTLY[@]}" cargo test --workspace --locked --no-fail-fast
     tests "a sample of faults at every step, on an API server of their own" faults under_faults
     tests "the store on a real PostgreSQL" postgres on_postgres
     tests "webhook and audit killed under load" killed killed_under_load
-    fuzz_meanwhile
-    if can_run_a_cluster; then on_the_cluster; else say "no cluster can be run here: it takes root, or Docker with kind"; fi
-    fuzzed
+    meanwhile fuzz nice -n 15 "$ROOT/hack/test/fuzz.sh"
+    [ -z "$cluster" ] || on_the_cluster
+    ended fuzz "the fuzzer, ${FUZZ_SECONDS:-60} s for each target"
     finish
 }
 
+deployed() {
+    step "the cluster" "$ROOT/hack/cluster/up.sh" &&
+        step "the product's images" "$ROOT/hack/images/build.sh" &&
+        step "the chart on the cluster" "$ROOT/hack/deploy/deploy.sh"
+}
+
 on_the_cluster() {
-    step "the cluster" "$ROOT/hack/cluster/up.sh" || return 0
-    step "the product's images" "$ROOT/hack/images/build.sh" || return 0
-    step "the chart on the cluster" "$ROOT/hack/deploy/deploy.sh" || return 0
-    local together alone
-    together=$(test_files | grep -v -e '^alone_' -e '^soak_')
-    alone=$(test_files | grep '^alone_' | grep -vx alone_chart | fit_for_this_cluster)
+    SHOW_EACH=yes ended alone "black-box tests that run alone"
+    once_more alone
     tests "the worker against the real registry" registry on_the_registry
     tests "the worker against a registry with the referrers API" referrers on_a_registry_with_referrers
     tests "the archive against a real S3" s3 on_s3
-    tests "black-box tests, $LANES files and $THREADS of each at a time" together in_lanes "$together"
+    SHOW_EACH=yes tests "black-box tests, $THREADS at a time" together black_box "$THREADS" --test cluster --test chart
     once_more together
-    tests "black-box tests that run alone" alone black_box 1 "$alone"
-    once_more alone
     # Last of all: while it runs, there is no product.
-    tests "the release upgraded, uninstalled, installed again" release black_box 1 alone_chart
+    tests "the release upgraded, uninstalled, installed again" release black_box 1 --test alone -- release::
 }
 
 on_the_registry() {
@@ -103,7 +109,7 @@ on_postgres() {
     local programs=${IMAGEFACTORY_POSTGRES:-/usr/lib/postgresql/15/bin}
     [ -x "$programs/initdb" ] || need_packages postgresql-15
     IMAGEFACTORY_POSTGRES=$programs \
-        cargo test --workspace --locked --test store -- --ignored postgres
+        "${GENTLY[@]}" cargo test --workspace --locked --test store -- --ignored postgres
 }
 
 # Needs no cluster: etcd and kube-apiserver run for it alone. `make soak` runs the full count.
@@ -111,74 +117,35 @@ under_faults() {
     "$ROOT/hack/tools/build.sh" etcd kubernetes
     IMAGEFACTORY_TOOLS=$TOOLS_BIN IMAGEFACTORY_FAULT_SAMPLE=${FAULT_SAMPLE:-8} \
         IMAGEFACTORY_FAULT_SCHEDULES=${FAULT_SCHEDULES:-100} \
-        cargo test --workspace --locked --test faults -- --ignored --nocapture
+        "${GENTLY[@]}" cargo test --workspace --locked --test faults -- --ignored --nocapture
 }
 
 # Needs no cluster either: the two programs beside an API server of their own.
 killed_under_load() {
     "$ROOT/hack/tools/build.sh" etcd kubernetes
     # Leaves the program itself beside its tests.
-    cargo test --workspace --locked --no-run --test router
+    "${GENTLY[@]}" cargo test --workspace --locked --no-run --test router
     IMAGEFACTORY_TOOLS=$TOOLS_BIN IMAGEFACTORY_KILLS=${KILLS:-20} \
-        cargo test --workspace --locked --test killed -- --ignored --nocapture
+        "${GENTLY[@]}" cargo test --workspace --locked --test killed -- --ignored --nocapture
 }
 
-# The fuzzer takes a set time and what is left of the processor: beside builds, most of which is waiting.
-fuzz_meanwhile() {
-    nice -n 15 "$ROOT/hack/test/fuzz.sh" >"$REPORTS/fuzz.tests" 2>&1 &
-    FUZZING=$!
-}
-
-fuzzed() {
-    [ -n "$FUZZING" ] || return 0
-    say "the fuzzer, ${FUZZ_SECONDS:-60} s for each target"
-    wait "$FUZZING" || FAILED_STEPS+=("the fuzzer (whole output: $REPORTS/fuzz.tests)")
-    FUZZING=
-    progress <"$REPORTS/fuzz.tests"
-}
-
-# black_box THREADS NAMES: the tests in those files that need the cluster.
+# black_box THREADS TARGETS... [-- FILTERS...]: the tests there that need the cluster.
 black_box() {
-    local name flags=()
-    for name in $2; do flags+=(--test "$name"); done
-    cargo test --workspace --locked --no-fail-fast "${flags[@]}" -- --ignored --test-threads "$1"
+    local threads=$1 targets=()
+    shift
+    while [ $# -gt 0 ] && [ "$1" != -- ]; do targets+=("$1") && shift; done
+    [ $# -eq 0 ] || shift
+    cargo test --workspace --locked --no-fail-fast "${targets[@]}" -- --ignored --test-threads "$threads" "$@"
 }
 
-# fit_for_this_cluster: of the names that come in those whose servers are processes of this machine, where it is so.
-fit_for_this_cluster() {
-    if [ -s "$STATE_DIR/run/etcd.pid" ]; then cat; else grep -v '^alone_faults_' || true; fi
+those_alone() {
+    # shellcheck disable=SC2046 # words for the test harness, or none
+    black_box 1 --test alone -- $(unfit_for_this_cluster) --skip release::
 }
 
-# in_lanes NAMES: the same, as many files at a time as there are lanes: a file's last test is often a long one that leaves
-# the machine idle. What each file says comes in one piece.
-in_lanes() {
-    local name flags=()
-    for name in $1; do flags+=(--test "$name"); done
-    cargo test --workspace --locked --no-run "${flags[@]}" || return 1
-    mkdir -p "$REPORTS/together"
-    export REPORTS THREADS
-    # shellcheck disable=SC2016 # the lane's own shell expands it
-    longest_first "$1" | xargs -P "$LANES" -n 1 bash -c '
-        said=$REPORTS/together/$0.tests ended=0
-        cargo test --workspace --locked --test "$0" -- --ignored --test-threads "$THREADS" >"$said" 2>&1 || ended=1
-        flock "$REPORTS/together" cat "$said"
-        exit "$ended"'
-}
-
-longest_first() {
-    local name
-    for name in $LONGEST; do grep -x "$name" <<<"$1" || true; done
-    for name in $1; do grep -qw "$name" <<<"$LONGEST" || echo "$name"; done
-}
-
-test_files() {
-    local path
-    for path in "$ROOT"/tests/tests/*.rs "$ROOT"/tests/tests/*/main.rs; do
-        case $path in
-        */main.rs) basename "$(dirname "$path")" ;;
-        *) basename "$path" .rs ;;
-        esac
-    done | sort
+# unfit_for_this_cluster: leaves out what takes down servers, where these are no processes of this machine.
+unfit_for_this_cluster() {
+    [ -s "$STATE_DIR/run/etcd.pid" ] || echo --skip faults_
 }
 
 can_run_a_cluster() {
@@ -222,6 +189,22 @@ tests() {
     say "$label"
     { "$@" 2>&1 || touch "$report.failed"; } | tee "$report" | progress
     [ ! -e "$report.failed" ] || FAILED_STEPS+=("$label (whole output: $report)")
+}
+
+# meanwhile NAME COMMAND...: goes on beside what follows, until `ended NAME LABEL`.
+meanwhile() {
+    local report=$REPORTS/$1.tests
+    shift
+    { "$@" >"$report" 2>&1 || touch "$report.failed"; } &
+    MEANWHILE[$(basename "$report" .tests)]=$!
+}
+
+ended() {
+    local report=$REPORTS/$1.tests
+    say "$2"
+    wait "${MEANWHILE[$1]}" || true
+    progress <"$report"
+    [ ! -e "$report.failed" ] || FAILED_STEPS+=("$2 (whole output: $report)")
 }
 
 # progress: which file runs, each test of the cluster as it ends, every result, and what failed in full.

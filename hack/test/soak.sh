@@ -91,8 +91,7 @@ search() {
 
 # cluster: on the native cluster only, whose servers are processes of this machine.
 cluster() {
-    local ended=0 file soaks=()
-    for file in "$ROOT"/tests/tests/soak_*.rs; do soaks+=(--test "$(basename "$file" .rs)"); done
+    local ended=0
     if [ ! -s "$CLUSTER_DIR/images.env" ] || [ ! -s "$STATE_DIR/run/etcd.pid" ]; then
         say "faults on the cluster are left out: no native cluster is there with the release (make cluster; make test)"
         return 0
@@ -100,9 +99,9 @@ cluster() {
     say "faults on the cluster: $FREEZES freezes, $ROUNDS rounds"
     IMAGEFACTORY_FREEZES=$FREEZES IMAGEFACTORY_FAULT_ROUNDS=$ROUNDS IMAGEFACTORY_KUBELET_AWAY=75 \
         IMAGEFACTORY_BYPASSED=$BYPASSED IMAGEFACTORY_FLOOD=$FLOOD \
-        cargo test --package imagefactory-tests --locked --no-fail-fast --test alone_faults_leader \
-        --test alone_faults_servers --test alone_bypassed --test alone_queue "${soaks[@]}" -- \
-        --ignored --nocapture --test-threads 1 >"$ON_CLUSTER" 2>&1 || ended=$?
+        cargo test --package imagefactory-tests --locked --no-fail-fast --test alone --test soak -- --ignored --nocapture \
+        --test-threads 1 faults_leader:: faults_servers:: bypassed:: queue:: \
+        node:: reports:: volumes:: >"$ON_CLUSTER" 2>&1 || ended=$?
     sed -nE 's/^(test (.*) \.\.\. )?figure: (.*)$/\2\n    \3/p' "$ON_CLUSTER" | sed '/^$/d'
     grep '^test result' "$ON_CLUSTER" || true
     [ "$ended" -eq 0 ] || say "failed (whole output: $ON_CLUSTER)"

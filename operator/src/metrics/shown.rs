@@ -10,7 +10,7 @@ use super::tests::every_family;
 /// Labels that whoever scrapes adds, and those of histograms.
 const FOREIGN: [&str; 5] = ["instance", "job", "le", "namespace", "pod"];
 
-/// What webhook and audit tell, with its labels. That they do, a real Prometheus is asked (tests/tests/dashboards.rs).
+/// What webhook and audit tell, with its labels. That they do, a real Prometheus is asked (tests/tests/cluster/dashboards.rs).
 const ELSEWHERE: [(&str, &[&str]); 12] = [
     (
         "imagefactory_webhook_requests_total",

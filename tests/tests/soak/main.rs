@@ -1,0 +1,5 @@
+//! What only `make soak` runs: it takes minutes, or the whole cluster away.
+
+mod node;
+mod reports;
+mod volumes;
