@@ -199,11 +199,12 @@ meanwhile() {
     MEANWHILE[$(basename "$report" .tests)]=$!
 }
 
+# ended NAME LABEL: shows what that has said and says, until it is done.
 ended() {
     local report=$REPORTS/$1.tests
     say "$2"
+    tail --pid="${MEANWHILE[$1]}" -n +1 -f "$report" | progress
     wait "${MEANWHILE[$1]}" || true
-    progress <"$report"
     [ ! -e "$report.failed" ] || FAILED_STEPS+=("$2 (whole output: $report)")
 }
 

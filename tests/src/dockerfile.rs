@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 
 /// What the local mirror of docker.io serves; every Build here may begin with it.
 pub const BASE: &str = "debian:bookworm-slim";
+/// Another, without packages and a fifteenth of its size: for what is not about what is in the image.
+pub const SMALL: &str = "busybox:stable";
 
 /// A source of inline files.
 #[must_use]
@@ -30,16 +32,22 @@ pub fn git(url: &str, revision: Option<&str>) -> Value {
     }
 }
 
-/// The quickest build that there is: the base image with one label more. No step of it runs.
+/// The quickest build that there is: the small image with one label more. No step of it runs.
 #[must_use]
 pub fn quick() -> Value {
-    inline(&format!("FROM {BASE}\nLABEL test=quick\n"))
+    inline(&format!("FROM {SMALL}\nLABEL test=quick\n"))
+}
+
+/// The same of [`BASE`], which has packages.
+#[must_use]
+pub fn with_packages() -> Value {
+    inline(&format!("FROM {BASE}\nLABEL test=packages\n"))
 }
 
 /// A build whose step says [`crate::kept::SAID`]; its command line, which builders print, does not hold it.
 #[must_use]
 pub fn talks() -> Value {
-    inline(&format!("FROM {BASE}\nRUN echo said $((40 + 2)) aloud\n"))
+    inline(&format!("FROM {SMALL}\nRUN echo said $((40 + 2)) aloud\n"))
 }
 
 /// What the step of [`slow`] says when it has begun. Its command line, which builders print, does not hold it.
@@ -51,7 +59,7 @@ pub const DONE: &str = "done 42";
 #[must_use]
 pub fn slow(seconds: u32) -> Value {
     let step = format!("echo begun $((6 * 7)) && sleep {seconds} && echo done $((6 * 7))");
-    inline(&format!("FROM {BASE}\nRUN {step}\n"))
+    inline(&format!("FROM {SMALL}\nRUN {step}\n"))
 }
 
 /// An image with a finding of severity CRITICAL that has a fix: the scanner believes what an image says of itself

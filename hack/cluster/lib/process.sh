@@ -54,8 +54,8 @@ ensure_process() {
     launch "$name" "$digest" "$@"
 }
 
-# The servers are programs in Go that live beside builds on two processors: they tidy up less often than they would,
-# until they have grown to where a laptop would notice. It takes a sixth off what a build costs this machine.
+# The servers are programs in Go that live beside builds on few processors: they collect garbage less often than they
+# would by themselves, until one of them has grown to where a laptop would notice.
 GO_FRUGAL=(GOGC=400 GOMEMLIMIT=1GiB)
 
 launch() {

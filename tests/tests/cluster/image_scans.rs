@@ -10,7 +10,7 @@
 use imagefactory_crds::image_scan::{EvidencePlace, ImageScanStatus};
 use imagefactory_crds::{ImageScan, conditions};
 use imagefactory_tests::building::{LONGEST, output_of};
-use imagefactory_tests::dockerfile::quick;
+use imagefactory_tests::dockerfile::{quick, with_packages};
 use imagefactory_tests::tenant::PROJECT;
 use imagefactory_tests::wait::until;
 use imagefactory_tests::{TestTenant, kubectl};
@@ -84,7 +84,7 @@ fn patch(tenant: &TestTenant, name: &str, change: &Value) -> kubectl::Answer {
 #[ignore = "needs the cluster of `make cluster`"]
 async fn an_image_that_the_tenant_built_is_scanned_by_its_digest_and_the_evidence_refers_to_it() {
     let tenant = scanning("scans").await;
-    let build = tenant.succeeds("built", json!({"source": quick()})).await;
+    let build = tenant.succeeds("built", json!({"source": with_packages()})).await;
     let output = output_of(&build);
     let repository = output.image.rsplit_once(':').unwrap().0;
     let by_digest = format!("{repository}@{}", output.digest);

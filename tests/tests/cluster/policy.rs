@@ -10,7 +10,7 @@ use imagefactory_crds::ImagePolicy;
 use imagefactory_crds::build::{FailureClass, Judgement};
 use imagefactory_tests::building::{failure_of, message_of, output_of, status_of, told};
 use imagefactory_tests::cluster::unique;
-use imagefactory_tests::dockerfile::{files, inline, quick, vulnerable};
+use imagefactory_tests::dockerfile::{files, inline, quick, vulnerable, with_packages};
 use imagefactory_tests::tenant::ClusterObject;
 use imagefactory_tests::{Cluster, TestTenant, phase_of, reason_of};
 use serde_json::{Value, json};
@@ -209,7 +209,7 @@ async fn rules_are_asked_about_findings_packages_and_the_build() {
     )
     .await;
     let tenant = TestTenant::create_with("rules", of_policy(&holds.name)).await;
-    tenant.start("passes", json!({"source": quick()})).await;
+    tenant.start("passes", json!({"source": with_packages()})).await;
     let mut failing = of_policy(&fails.name);
     failing["source"] = vulnerable();
     tenant.start("fails", failing).await;

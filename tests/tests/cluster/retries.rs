@@ -9,7 +9,7 @@
 use imagefactory_crds::Build;
 use imagefactory_crds::build::FailureClass;
 use imagefactory_tests::building::{conditions_of, failure_of, status_of, told};
-use imagefactory_tests::dockerfile::{BEGUN, git, quick, slow};
+use imagefactory_tests::dockerfile::{BEGUN, git, slow, with_packages};
 use imagefactory_tests::wait::until;
 use imagefactory_tests::{TestTenant, phase_of, reason_of};
 use serde_json::{Value, json};
@@ -97,7 +97,8 @@ async fn a_server_that_does_not_answer_is_asked_as_often_as_the_build_allows_and
 #[ignore = "needs the cluster of `make cluster`"]
 async fn a_scan_that_somebody_ends_is_repeated_and_nothing_else_is() {
     let tenant = TestTenant::create("rescan").await;
-    tenant.start("rescan", json!({"source": quick()})).await;
+    // Its scan takes long enough to be ended.
+    tenant.start("rescan", json!({"source": with_packages()})).await;
     let build = tenant.reaches("rescan", "Scanning").await;
     let staged = status_of(&build).staged.clone().unwrap();
     let uid = build.metadata.uid.clone().unwrap();
