@@ -10,11 +10,12 @@ set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=../lib/paths.sh
 . "$HERE/../lib/paths.sh"
+# shellcheck source=../lib/cargo.sh
+. "$HERE/../lib/cargo.sh"
 # shellcheck source=../lib/log.sh
 . "$HERE/../lib/log.sh"
 
 TARGET=$(uname -m)-unknown-linux-gnu
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CACHE_DIR/target}
 
 # Operator and webhook as their images have them, and the bench beside it.
 compile() {

@@ -10,8 +10,8 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")/../cluster" && pwd)
 
 PROFILE=${PROFILE:-image}
 TARGET=$(uname -m)-unknown-linux-gnu
-# Compiled dependencies outlive the checkout, as the tools do: a fresh clone compiles the product alone.
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CACHE_DIR/target}
+# shellcheck source=../lib/cargo.sh
+. "$ROOT/hack/lib/cargo.sh"
 BINARIES=$CARGO_TARGET_DIR/$TARGET/$PROFILE
 DIST=$CLUSTER_DIR/dist
 # buildah keeps what it works on here, apart from anybody's own images.

@@ -10,13 +10,14 @@ set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=../lib/paths.sh
 . "$HERE/../lib/paths.sh"
+# shellcheck source=../lib/cargo.sh
+. "$HERE/../lib/cargo.sh"
 
 SECONDS_EACH=${FUZZ_SECONDS:-60}
 AT_ONCE=${FUZZ_AT_ONCE:-2}
 FOLDER=${FUZZ_FOLDER:-$CACHE_DIR/fuzz}
 # Longest input, in bytes. Objects of megabytes are tests of their own.
 LONGEST=16384
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CACHE_DIR/target}
 
 main() {
     cd "$ROOT"

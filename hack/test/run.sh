@@ -8,6 +8,8 @@ set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=../lib/paths.sh
 . "$HERE/../lib/paths.sh"
+# shellcheck source=../lib/cargo.sh
+. "$HERE/../lib/cargo.sh"
 # shellcheck source=../lib/log.sh
 . "$HERE/../lib/log.sh"
 # shellcheck source=../lib/debian.sh
@@ -26,9 +28,8 @@ UNSTEADY=()
 declare -A MEANWHILE=()
 # Before what runs beside black-box tests, whose waits have ends.
 GENTLY=(nice -n 10)
-# Compiled dependencies outlive the checkout, as the tools do: a fresh clone compiles the product alone. Below it is always
-# the whole workspace and a target of it: for one package alone cargo would choose other features, and compile all again.
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CACHE_DIR/target}
+# Below, cargo is always given the whole workspace and a target of it: for one package alone it would choose other features,
+# and compile all again.
 
 main() {
     cd "$ROOT"

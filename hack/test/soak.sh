@@ -11,6 +11,8 @@ set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=../lib/paths.sh
 . "$HERE/../lib/paths.sh"
+# shellcheck source=../lib/cargo.sh
+. "$HERE/../lib/cargo.sh"
 # shellcheck source=../lib/log.sh
 . "$HERE/../lib/log.sh"
 
@@ -27,7 +29,6 @@ FAULTS=$CACHE_DIR/log/soak/faults.tests
 DOOR=$CACHE_DIR/log/soak/door.tests
 FUZZ=$CACHE_DIR/log/soak/fuzz.tests
 ON_CLUSTER=$CACHE_DIR/log/soak/cluster.tests
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CACHE_DIR/target}
 
 main() {
     local part failed=0

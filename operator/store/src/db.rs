@@ -138,6 +138,12 @@ async fn postgres(url: &str, usage: Use) -> Result<PgPool, StoreError> {
         ("lock_timeout", "10s"),
         ("statement_timeout", "30s"),
     ]);
+    let options = match usage {
+        // The writer looks up few rows by their keys, each time. A table that was not counted yet (ANALYZE) would be read
+        // whole for it, which takes longer with every entry; and what such a plan is said to cost is no cause to compile it.
+        Use::Write => options.options([("enable_seqscan", "off"), ("jit", "off")]),
+        Use::Read => options,
+    };
     let most = if usage == Use::Write { 2 } else { 4 };
     let pool = PgPoolOptions::new().max_connections(most).acquire_timeout(ACQUIRE);
     Ok(pool.connect_with(options).await?)

@@ -35,7 +35,7 @@ impl Reader {
         }
         for table in IDS {
             let rows: Vec<(String,)> =
-                on_pool!(&self.pool, pool => listed(table, &ids, "").build_query_as().fetch_all(pool).await?);
+                on_pool!(&self.pool, pool => listed(table, &ids, None).build_query_as().fetch_all(pool).await?);
             known.extend(rows.into_iter().map(|(id,)| id));
         }
         Ok(known)
@@ -49,7 +49,7 @@ pub(super) async fn load(tx: &mut Tx, events: &[AuditEvent], rules: Rules) -> Re
         return Ok(known);
     }
     for table in IDS {
-        let rows: Vec<(String,)> = on_tx!(tx, c => listed(table, &ids, "").build_query_as().fetch_all(c).await?);
+        let rows: Vec<(String,)> = on_tx!(tx, c => listed(table, &ids, None).build_query_as().fetch_all(c).await?);
         known.ids.extend(rows.into_iter().map(|(id,)| id));
     }
     let fresh = || events.iter().filter(|event| !known.ids.contains(&event.id));
@@ -74,11 +74,14 @@ async fn load_writes(
         return Ok(());
     }
     let around = WRITE_WINDOW_SECONDS * 1_000_000;
-    let (from, to) = (earliest - around, latest + around);
-    let within = format!(" AND write_key <> '' AND time BETWEEN {from} AND {to}");
+    // Keys are nearly unique, and much may lie in that time: added to, it can't be what is looked up by.
+    let within = Some([
+        (" AND write_key <> '' AND time + 0 >= ", earliest - around),
+        (" AND time + 0 <= ", latest + around),
+    ]);
     let select = "SELECT kind, write_key, time FROM audit WHERE write_key";
     let rows: Vec<(String, String, i64)> =
-        on_tx!(tx, c => listed(select, keys, &within).build_query_as().fetch_all(c).await?);
+        on_tx!(tx, c => listed(select, keys, within).build_query_as().fetch_all(c).await?);
     for (kind, key, time) in rows {
         if let Some(kind) = EventKind::parse(&kind) {
             known.writes.entry((kind, key)).or_default().push(time);
@@ -86,7 +89,7 @@ async fn load_writes(
     }
     // Only denials are folded.
     let select = "SELECT write_key, time FROM folded WHERE write_key";
-    let rows: Vec<(String, i64)> = on_tx!(tx, c => listed(select, keys, &within).build_query_as().fetch_all(c).await?);
+    let rows: Vec<(String, i64)> = on_tx!(tx, c => listed(select, keys, within).build_query_as().fetch_all(c).await?);
     for (key, time) in rows {
         known.writes.entry((EventKind::Denial, key)).or_default().push(time);
     }
@@ -100,18 +103,18 @@ async fn load_folds(tx: &mut Tx, known: &mut Known, windows: &HashSet<Window>, r
         return Ok(());
     };
     let end = to.saturating_add(rules.window);
-    let within = format!(" AND fold_key <> '' AND time >= {from} AND time < {end}");
+    let within = Some([(" AND fold_key <> '' AND time >= ", from), (" AND time < ", end)]);
     let select = "SELECT fold_key, time FROM audit WHERE fold_key";
-    let rows: Vec<(String, i64)> = on_tx!(tx, c => listed(select, &keys, &within).build_query_as().fetch_all(c).await?);
+    let rows: Vec<(String, i64)> = on_tx!(tx, c => listed(select, &keys, within).build_query_as().fetch_all(c).await?);
     for (key, time) in rows {
         *known
             .singles
             .entry((key, time - time.rem_euclid(rules.window)))
             .or_default() += 1;
     }
-    let within = format!(" AND window_start BETWEEN {from} AND {to}");
+    let within = Some([(" AND window_start >= ", from), (" AND window_start <= ", to)]);
     let select = format!("SELECT {FOLD_COLUMNS} FROM folds WHERE fold_key");
-    let rows: Vec<FoldRow> = on_tx!(tx, c => listed(&select, &keys, &within).build_query_as().fetch_all(c).await?);
+    let rows: Vec<FoldRow> = on_tx!(tx, c => listed(&select, &keys, within).build_query_as().fetch_all(c).await?);
     known.folds = folds(rows)?;
     Ok(())
 }
@@ -138,12 +141,17 @@ fn times(events: &[AuditEvent]) -> (i64, i64) {
     (times().min().unwrap_or_default(), times().max().unwrap_or_default())
 }
 
-/// `<select> IN (…)<rest>`. The list is filled up to a power of two, so that there are few statements to prepare.
-fn listed<DB>(select: &str, values: &BTreeSet<&str>, rest: &str) -> QueryBuilder<DB>
+/// What else is asked of a row: text, and the number that follows it.
+type Rest<'a> = [(&'a str, i64); 2];
+
+/// `<select> IN (…)<rest>`. The list is filled up to a power of two, and numbers are parameters too, so that there are few
+/// statements to prepare.
+fn listed<DB>(select: &str, values: &BTreeSet<&str>, rest: Option<Rest<'_>>) -> QueryBuilder<DB>
 where
     DB: Database,
     DB::Arguments: Default,
     String: for<'q> Encode<'q, DB> + Type<DB>,
+    i64: for<'q> Encode<'q, DB> + Type<DB>,
 {
     let mut query = QueryBuilder::new(format!("{select} IN ("));
     let size = values.len().next_power_of_two();
@@ -152,6 +160,9 @@ where
     for value in values.iter().copied().chain(std::iter::repeat(last)).take(size) {
         list.push_bind(value.to_owned());
     }
-    query.push(")").push(rest);
+    query.push(")");
+    for (text, number) in rest.into_iter().flatten() {
+        query.push(text).push_bind(number);
+    }
     query
 }

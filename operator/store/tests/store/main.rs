@@ -14,6 +14,7 @@ mod chain;
 mod crash;
 mod deliveries;
 mod lists;
+mod lookups;
 mod postgres;
 mod properties;
 mod rolled_back;
