@@ -35,6 +35,7 @@ main() {
     cd "$ROOT"
     rm -rf "$REPORTS"
     mkdir -p "$REPORTS"
+    trap nothing_goes_on EXIT
     step formatting cargo fmt --all --check || true
     step lints cargo clippy --workspace --all-targets --locked -- -D warnings || true
     # The chart is rendered by Helm, also where there is no cluster.
@@ -200,12 +201,25 @@ meanwhile() {
     MEANWHILE[$(basename "$report" .tests)]=$!
 }
 
+# What was begun ends with us, however we end: it would hold what the next run waits for.
+nothing_goes_on() {
+    local process
+    for process in "${MEANWHILE[@]}"; do kill_with_children "$process"; done
+}
+
+kill_with_children() {
+    local child
+    for child in $(pgrep -P "$1"); do kill_with_children "$child"; done
+    kill "$1" 2>/dev/null || true
+}
+
 # ended NAME LABEL: shows what that has said and says, until it is done.
 ended() {
     local report=$REPORTS/$1.tests
     say "$2"
     tail --pid="${MEANWHILE[$1]}" -n +1 -f "$report" | progress
     wait "${MEANWHILE[$1]}" || true
+    unset "MEANWHILE[$1]"
     [ ! -e "$report.failed" ] || FAILED_STEPS+=("$2 (whole output: $report)")
 }
 

@@ -130,7 +130,8 @@ async fn platform(client: &Client, settings: &Settings, root: &Path) {
         while api.create(&PostParams::default(), &account).await.is_err() {
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
+        Ok(())
     };
-    let (set_up, ()) = tokio::join!(setup::platform(client, &crds, settings), accounts);
-    set_up.unwrap();
+    // Without the platform there will never be an account: what went wrong with it is told at once.
+    tokio::try_join!(setup::platform(client, &crds, settings), accounts).unwrap();
 }
