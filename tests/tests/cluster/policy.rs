@@ -10,7 +10,7 @@ use imagefactory_crds::ImagePolicy;
 use imagefactory_crds::build::{FailureClass, Judgement};
 use imagefactory_tests::building::{failure_of, message_of, output_of, status_of, told};
 use imagefactory_tests::cluster::unique;
-use imagefactory_tests::dockerfile::{files, inline, quick, vulnerable, with_packages};
+use imagefactory_tests::dockerfile::{files, inline, vulnerable, with_packages};
 use imagefactory_tests::tenant::ClusterObject;
 use imagefactory_tests::{Cluster, TestTenant, phase_of, reason_of};
 use serde_json::{Value, json};
@@ -116,13 +116,13 @@ async fn every_policy_that_applies_must_pass() {
     tenant
         .start(
             "of-the-project",
-            json!({"source": quick(), "projectRef": {"name": "strict"}}),
+            json!({"source": with_packages(), "projectRef": {"name": "strict"}}),
         )
         .await;
     let mut denied = of_policy(&denies.name);
-    denied["source"] = quick();
+    denied["source"] = with_packages();
     tenant.start("of-the-build", denied).await;
-    tenant.start("of-the-tenant", json!({"source": quick()})).await;
+    tenant.start("of-the-tenant", json!({"source": with_packages()})).await;
     for (name, policy) in [("of-the-project", &strict.name), ("of-the-build", &denies.name)] {
         let build = tenant.settled(name).await;
         assert_eq!(reason_of(&build), "PolicyFailed", "{}", told(&build));
@@ -237,7 +237,7 @@ async fn a_rule_without_an_answer_is_unknown_and_a_policy_that_is_none_says_so()
     let tenant = TestTenant::create("no-answer").await;
     for policy in [&no_answer.name, &invalid.name] {
         let mut spec = of_policy(policy);
-        spec["source"] = quick();
+        spec["source"] = with_packages();
         tenant.start(policy, spec).await;
     }
     for (policy, cause) in [
@@ -283,7 +283,7 @@ async fn an_image_is_made_from_allowed_sources_only() {
     let tenant = TestTenant::create("sources").await;
     for (name, policy) in [("of-bases", &bases.name), ("of-git", &git.name)] {
         let mut spec = of_policy(policy);
-        spec["source"] = quick();
+        spec["source"] = with_packages();
         tenant.start(name, spec).await;
     }
     let build = tenant.settled("of-bases").await;
