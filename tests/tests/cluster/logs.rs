@@ -9,7 +9,7 @@
 use imagefactory_crds::Build;
 use imagefactory_crds::build::FailureClass;
 use imagefactory_tests::TestTenant;
-use imagefactory_tests::building::{phase_of, status_of};
+use imagefactory_tests::building::{phase_of, status_of, told};
 use imagefactory_tests::dockerfile::{BASE, BEGUN, inline, slow};
 use imagefactory_tests::wait::until;
 use serde_json::json;
@@ -23,10 +23,10 @@ fn names(build: &Build) -> Vec<String> {
 
 #[tokio::test]
 #[ignore = "needs the cluster of `make cluster`"]
-async fn a_good_build_says_where_its_logs_are() {
+async fn a_good_build_says_where_its_logs_are_in_the_write_that_says_its_end() {
     let tenant = TestTenant::create("logs").await;
     let said = "RUN echo said $((40 + 2)) aloud\n";
-    tenant
+    let build = tenant
         .succeeds("kept", json!({"source": inline(&format!("FROM {BASE}\n{said}"))}))
         .await;
     let expected = [
@@ -38,13 +38,7 @@ async fn a_good_build_says_where_its_logs_are() {
         "1/scan-evaluate",
         "1/publish-publish",
     ];
-    // In the write that says its end, but where a log could not be read within five seconds; how many writes there are is
-    // counted where nobody else is at work (`alone/operator.rs`).
-    let build = until("every log stands in status", 30, async || {
-        let build = tenant.build("kept").await;
-        (names(&build) == expected).then_some(build)
-    })
-    .await;
+    assert_eq!(names(&build), expected, "{}", told(&build));
     let location = &status_of(&build).logs.as_ref().unwrap().location;
     let uid = build.metadata.uid.as_deref().unwrap();
     assert!(location.ends_with(&format!("/{}/app/{uid}", tenant.name)), "{location}");
