@@ -195,10 +195,10 @@ tests() {
 
 # meanwhile NAME COMMAND...: goes on beside what follows, until `ended NAME LABEL`.
 meanwhile() {
-    local report=$REPORTS/$1.tests
+    local name=$1 report=$REPORTS/$1.tests
     shift
     { "$@" >"$report" 2>&1 || touch "$report.failed"; } &
-    MEANWHILE[$(basename "$report" .tests)]=$!
+    MEANWHILE[$name]=$!
 }
 
 # What was begun ends with us, however we end: it would hold what the next run waits for.

@@ -20,8 +20,8 @@
 //! | [`chart`] | the chart as it is rendered, without a cluster |
 //!
 //! A test that needs the cluster is marked `#[ignore = "needs the cluster of \`make cluster\`"]`; `make test` runs it.
-//! They lie in `tests/cluster`, and run side by side. One that changes what all others rely on lies in `tests/alone`, which
-//! is run last and one by one; one that also takes minutes in `tests/soak`, which only `make soak` runs. Each folder is one
+//! They lie in `tests/cluster`, and run side by side. One that changes what all others rely on lies in `tests/alone`,
+//! whose tests run one after the other, before those of `tests/cluster`; one that also takes minutes in `tests/soak`, which only `make soak` runs. Each folder is one
 //! program, since linking one for each file took minutes.
 #![allow(
     clippy::panic,

@@ -2,12 +2,6 @@
 //! refused with its code in the condition, and is in the audit, each once, also when the operator dies meanwhile.
 //!
 //! Runs alone: it takes the door away for a while. `IMAGEFACTORY_BYPASSED` says how many Builds; `make soak` sets 1,000.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use std::collections::BTreeMap;
 use std::process::Command;

@@ -1,12 +1,6 @@
 //! The door, where only the whole of it will do: an uninvited hand takes its configurations away.
 //!
 //! Runs alone: for a moment nobody is asked about what others write.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use imagefactory_tests::TestTenant;
 use imagefactory_tests::cluster::unique;

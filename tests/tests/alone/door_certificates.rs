@@ -2,12 +2,6 @@
 //! that is renewed, a leaf that has expired where it is kept, an authority that is replaced.
 //!
 //! Runs alone: it deploys the release with other values, and writes to the Secret of the certificates.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use std::collections::BTreeMap;
 use std::process::Command;

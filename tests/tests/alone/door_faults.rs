@@ -2,12 +2,6 @@
 //! nothing is let in that would not have been, and the audit has lost and doubled nothing.
 //!
 //! Runs alone: while it runs, the API server asks in vain for what others write.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,9 +15,7 @@ use imagefactory_tests::wait::until;
 use imagefactory_tests::{Cluster, TestTenant};
 use kube::api::ListParams;
 use serde_json::{Value, json};
-use tokio::sync::Mutex;
 
-static ALONE: Mutex<()> = Mutex::const_new(());
 /// Persons who are refused while webhooks die, and how often each: below what is folded in a minute.
 const PERSONS: usize = 12;
 const EACH: usize = 9;
@@ -119,7 +111,7 @@ fn recorded(tenant: &TestTenant) -> BTreeMap<String, u64> {
 #[tokio::test]
 #[ignore = "needs the cluster of `make cluster`"]
 async fn webhooks_killed_under_refusals_let_nothing_in_and_lose_and_double_no_denial() {
-    let _alone = ALONE.lock().await;
+    let _alone = crate::ALONE.lock().await;
     for round in 0..times("IMAGEFACTORY_DOOR_KILLS", 1) {
         let tenant = not_entitled("f-killed").await;
         let _fresh = Fresh::pods(&tenant.cluster);
@@ -172,7 +164,7 @@ async fn webhooks_killed_under_refusals_let_nothing_in_and_lose_and_double_no_de
 #[tokio::test]
 #[ignore = "needs the cluster of `make cluster`"]
 async fn without_a_webhook_nothing_is_let_in_and_what_runs_runs_on() {
-    let _alone = ALONE.lock().await;
+    let _alone = crate::ALONE.lock().await;
     let refused = not_entitled("f-none").await;
     let entitled = TestTenant::create("f-entitled").await;
     entitled.start("runs", json!({"source": slow(20)})).await;
@@ -208,7 +200,7 @@ async fn without_a_webhook_nothing_is_let_in_and_what_runs_runs_on() {
 #[tokio::test]
 #[ignore = "needs the cluster of `make cluster`"]
 async fn an_api_server_that_was_away_finds_the_door_as_it_was() {
-    let _alone = ALONE.lock().await;
+    let _alone = crate::ALONE.lock().await;
     let tenant = not_entitled("f-server").await;
     assert!(is_refused(
         &tenant.raw_build("before").send(&tenant.client(), false).await

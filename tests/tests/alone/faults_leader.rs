@@ -2,12 +2,6 @@
 //! that was frozen writes nothing more.
 //!
 //! Runs alone: it ends the operator's processes. Times are printed and never asserted.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use std::time::Duration;
 
@@ -22,11 +16,9 @@ use k8s_openapi::api::coordination::v1::LeaseSpec;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
-use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-static ALONE: Mutex<()> = Mutex::const_new(());
 /// Projects that are changed in turn, so that a leader always has something to write.
 const PROJECTS: usize = 10;
 
@@ -116,7 +108,7 @@ async fn all_ready(cluster: &Cluster) -> String {
 #[tokio::test]
 #[ignore = "needs the cluster of `make cluster`"]
 async fn a_leader_that_is_asked_to_end_gives_its_lease_back_before_it_runs_out() {
-    let _alone = ALONE.lock().await;
+    let _alone = crate::ALONE.lock().await;
     let tenant = TestTenant::create("handover").await;
     let cluster = &tenant.cluster;
     let leader = all_ready(cluster).await;
@@ -145,7 +137,7 @@ async fn a_leader_that_is_asked_to_end_gives_its_lease_back_before_it_runs_out()
 #[tokio::test]
 #[ignore = "needs the cluster of `make cluster`"]
 async fn after_a_kill_the_next_leader_waits_the_lease_out_and_then_makes_the_next_pod() {
-    let _alone = ALONE.lock().await;
+    let _alone = crate::ALONE.lock().await;
     let tenant = TestTenant::create("killed").await;
     let cluster = &tenant.cluster;
     let leader = all_ready(cluster).await;
@@ -184,7 +176,7 @@ async fn after_a_kill_the_next_leader_waits_the_lease_out_and_then_makes_the_nex
 #[tokio::test]
 #[ignore = "needs the cluster of `make cluster`"]
 async fn a_leader_that_was_frozen_past_its_lease_writes_nothing_when_it_goes_on() {
-    let _alone = ALONE.lock().await;
+    let _alone = crate::ALONE.lock().await;
     let busy = Busy::start("frozen").await;
     let cluster = &busy.tenant.cluster;
     let _work = Work::begin(&busy.tenant).await;

@@ -2,12 +2,6 @@
 //! once.
 //!
 //! Runs alone: it takes servers of the cluster away from everybody.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -20,10 +14,7 @@ use imagefactory_tests::wait::until;
 use k8s_openapi::api::core::v1::Service;
 use kube::Api;
 use kube::api::ListParams;
-use tokio::sync::Mutex;
 use tokio::time::sleep;
-
-static ALONE: Mutex<()> = Mutex::const_new(());
 
 /// Waits until the API server's own Service leads to it, as pods reach it.
 async fn service_answers(busy: &Busy) {
@@ -42,7 +33,7 @@ async fn service_answers(busy: &Busy) {
 #[tokio::test]
 #[ignore = "needs the cluster of `make cluster`"]
 async fn etcd_pauses_the_api_server_is_killed_and_the_kubelet_is_away_and_every_build_is_done_once() {
-    let _alone = ALONE.lock().await;
+    let _alone = crate::ALONE.lock().await;
     for round in 0..times("IMAGEFACTORY_FAULT_ROUNDS", 1) {
         let mut busy = Busy::start("servers").await;
         let cluster = busy.tenant.cluster.clone();
@@ -91,7 +82,7 @@ async fn waiting(busy: &Busy) -> Vec<Build> {
 #[tokio::test]
 #[ignore = "needs the cluster of `make cluster`"]
 async fn a_registry_that_goes_away_and_comes_back_costs_attempts_and_no_build() {
-    let _alone = ALONE.lock().await;
+    let _alone = crate::ALONE.lock().await;
     let busy = Busy::start("registry").await;
     let down = busy.tenant.cluster.take_down("registry");
     let found = until("a build waits for its next attempt to push", 120, async || {

@@ -2,12 +2,6 @@
 //! is not who it says: what it registered counts, and nothing that it does not answer for.
 //!
 //! Runs alone: it deploys the release with other values. On a cluster whose nodes reach this machine's own address.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use std::io::Write;
 

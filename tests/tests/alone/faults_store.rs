@@ -1,12 +1,6 @@
 //! The store of logs as a bucket, as the release is deployed with it: written there, and read back from there.
 //!
 //! Runs alone: it changes where everybody's logs are kept.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use imagefactory_tests::building::{status_of, told};
 use imagefactory_tests::dockerfile::talks;

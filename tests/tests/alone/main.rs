@@ -1,4 +1,10 @@
 //! Black-box tests that take away or change what all others stand on: one after the other, and nobody beside them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that can't go on ends and says why"
+)]
 
 mod bypassed;
 mod door;
@@ -13,3 +19,8 @@ mod operator;
 mod queue;
 mod release;
 mod scanner;
+
+use tokio::sync::Mutex;
+
+/// Held by tests of a file that has several, however many threads they are run with.
+static ALONE: Mutex<()> = Mutex::const_new(());

@@ -1,12 +1,6 @@
 //! An object that does not parse, as an older or a broken schema may have let through, does not stop the watch.
 //!
 //! Runs alone: for a moment the schema of Builds lets through what it should not.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use imagefactory_tests::access::create;
 use imagefactory_tests::dockerfile::quick;

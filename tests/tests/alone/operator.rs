@@ -1,12 +1,6 @@
 //! The operator killed, handed over, restarted: one pod, one image, the right end, and no request too many.
 //!
 //! Runs alone: it ends the operator's pods.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use imagefactory_crds::Build;
 use imagefactory_tests::audit::{AuditEvent, AuditLog};
@@ -15,9 +9,6 @@ use imagefactory_tests::dockerfile::{quick, slow};
 use imagefactory_tests::wait::until;
 use imagefactory_tests::{Cluster, TestTenant, phase_of};
 use serde_json::json;
-use tokio::sync::Mutex;
-
-static ALONE: Mutex<()> = Mutex::const_new(());
 
 /// What the operator wrote about a build: pods, jobs, status; Events apart.
 fn written(audit: &AuditLog, cluster: &Cluster, build: &Build) -> Vec<AuditEvent> {
@@ -74,7 +65,7 @@ async fn was_done_once(tenant: &TestTenant, audit: &AuditLog, name: &str) -> Bui
 #[tokio::test]
 #[ignore = "needs the cluster of `make cluster`"]
 async fn a_leader_killed_while_a_build_runs_leaves_one_pod_one_image_and_the_right_end() {
-    let _alone = ALONE.lock().await;
+    let _alone = crate::ALONE.lock().await;
     let tenant = TestTenant::create("killed").await;
     let audit = tenant.cluster.audit();
     tenant.start("building", json!({"source": slow(25)})).await;
@@ -86,7 +77,7 @@ async fn a_leader_killed_while_a_build_runs_leaves_one_pod_one_image_and_the_rig
 #[tokio::test]
 #[ignore = "needs the cluster of `make cluster`"]
 async fn every_operator_killed_again_and_again_leaves_one_pod_one_image_and_the_right_end() {
-    let _alone = ALONE.lock().await;
+    let _alone = crate::ALONE.lock().await;
     let tenant = TestTenant::create("killed-all").await;
     let audit = tenant.cluster.audit();
     let names = ["first", "second", "third"];
@@ -107,7 +98,7 @@ async fn every_operator_killed_again_and_again_leaves_one_pod_one_image_and_the_
 #[tokio::test]
 #[ignore = "needs the cluster of `make cluster`"]
 async fn another_leads_soon_after_the_leader_is_gone() {
-    let _alone = ALONE.lock().await;
+    let _alone = crate::ALONE.lock().await;
     let tenant = TestTenant::create("leads").await;
     let cluster = &tenant.cluster;
     cluster.until_rolled_out(&cluster.installation.namespace, &cluster.installation.operator);
@@ -131,7 +122,7 @@ async fn another_leads_soon_after_the_leader_is_gone() {
 #[tokio::test]
 #[ignore = "needs the cluster of `make cluster`"]
 async fn a_good_build_costs_at_most_eight_writes() {
-    let _alone = ALONE.lock().await;
+    let _alone = crate::ALONE.lock().await;
     let tenant = TestTenant::create("writes").await;
     let audit = tenant.cluster.audit();
     let build = tenant.succeeds("frugal", json!({"source": slow(5)})).await;
@@ -145,7 +136,7 @@ async fn a_good_build_costs_at_most_eight_writes() {
 #[tokio::test]
 #[ignore = "needs the cluster of `make cluster`"]
 async fn after_a_restart_what_is_settled_costs_no_write() {
-    let _alone = ALONE.lock().await;
+    let _alone = crate::ALONE.lock().await;
     let tenant = TestTenant::create("restart").await;
     tenant.succeeds("good", json!({"source": quick()})).await;
     tenant

@@ -2,12 +2,6 @@
 //! tenant is served between the builds of one that floods.
 //!
 //! Runs alone: it changes the platform's cap and ends the operator's pods.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use imagefactory_tests::building::status_of;
 use imagefactory_tests::busy::times;
@@ -16,9 +10,7 @@ use imagefactory_tests::record::Record;
 use imagefactory_tests::wait::until;
 use imagefactory_tests::{Cluster, TestTenant, is_settled};
 use serde_json::json;
-use tokio::sync::Mutex;
 
-static ALONE: Mutex<()> = Mutex::const_new(());
 /// The platform's cap in these tests.
 const CAP: usize = 3;
 /// Builds of the tenant that floods: some here, hundreds in `make soak`.
@@ -57,7 +49,7 @@ fn names() -> Vec<String> {
 #[tokio::test]
 #[ignore = "needs the cluster of `make cluster`"]
 async fn a_small_tenant_is_served_between_the_builds_of_one_that_floods() {
-    let _alone = ALONE.lock().await;
+    let _alone = crate::ALONE.lock().await;
     let cluster = Cluster::connect().await;
     let _restored = cluster.with_settings(|settings| settings["dispatch"]["maxBuilds"] = json!(CAP));
     let large = TestTenant::create("floods").await;
@@ -107,7 +99,7 @@ async fn a_small_tenant_is_served_between_the_builds_of_one_that_floods() {
 #[tokio::test]
 #[ignore = "needs the cluster of `make cluster`"]
 async fn the_caps_hold_while_leaders_are_killed() {
-    let _alone = ALONE.lock().await;
+    let _alone = crate::ALONE.lock().await;
     let cluster = Cluster::connect().await;
     let _restored = cluster.with_settings(|settings| settings["dispatch"]["maxBuilds"] = json!(CAP));
     let tenant = TestTenant::create_with("killed", json!({"quota": {"concurrentBuilds": 2}})).await;

@@ -2,12 +2,6 @@
 //! take, and an install over that takes everything up again.
 //!
 //! Runs alone, after everything else: while it runs, there is no Image Factory (hack/test/run.sh).
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use std::collections::BTreeMap;
 use std::process::Command;

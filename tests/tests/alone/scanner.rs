@@ -1,12 +1,6 @@
 //! A scanner that is gone, crashes, or writes what does not parse: Unknown, never published, also in mode DryRun.
 //!
 //! Runs alone: it takes the scanner away from everybody.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use imagefactory_crds::ImagePolicy;
 use imagefactory_crds::build::Judgement;
@@ -19,9 +13,6 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::PostParams;
 use serde_json::{Value, json};
-use tokio::sync::Mutex;
-
-static ALONE: Mutex<()> = Mutex::const_new(());
 
 /// Scanners that are none: name, what they do, and what the Build's message then says.
 const IMPOSTORS: [(&str, &str, &str); 5] = [
@@ -91,7 +82,7 @@ async fn is_unknown(tenant: &TestTenant, name: &str, why: &str) {
 #[tokio::test]
 #[ignore = "needs the cluster of `make cluster`"]
 async fn without_a_scanner_nothing_is_known_and_nothing_published() {
-    let _alone = ALONE.lock().await;
+    let _alone = crate::ALONE.lock().await;
     let cluster = Cluster::connect().await;
     let (_policy, dry_run) = dry_run_tenant(&cluster, "no-scanner").await;
     let enforce = TestTenant::create("no-scanner").await;
@@ -113,7 +104,7 @@ async fn without_a_scanner_nothing_is_known_and_nothing_published() {
 #[tokio::test]
 #[ignore = "needs the cluster of `make cluster`"]
 async fn a_scanner_that_crashes_or_writes_what_does_not_parse_makes_no_evidence() {
-    let _alone = ALONE.lock().await;
+    let _alone = crate::ALONE.lock().await;
     let cluster = Cluster::connect().await;
     let (_policy, tenant) = dry_run_tenant(&cluster, "broken").await;
     // The impostors are made by the factory itself.

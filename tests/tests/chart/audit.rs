@@ -1,11 +1,4 @@
 //! Where the chart has the audit stored: on a volume that is never lost, by one process; or in PostgreSQL, by more.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test says why it ends"
-)]
 
 use crate::support::render;
 use imagefactory_tests::chart::Chart;

@@ -1,12 +1,5 @@
 //! What the chart says of itself: the list of images to mirror, and the annotations that Artifact Hub shows. What can be
 //! derived is generated, and drift fails.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test says why it ends"
-)]
 
 use std::collections::BTreeSet;
 

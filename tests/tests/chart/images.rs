@@ -1,11 +1,4 @@
 //! Every image can come from elsewhere, and the list of them for mirroring is complete.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test says why it ends"
-)]
 
 use crate::support::render;
 use imagefactory_tests::chart::Chart;

@@ -1,11 +1,4 @@
 //! What watches the factory: ServiceMonitor, alerts, dashboards; and what keeps it running while nodes are drained.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test says why it ends"
-)]
 
 use std::collections::BTreeSet;
 use std::path::Path;

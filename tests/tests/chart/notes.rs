@@ -1,11 +1,4 @@
 //! What is shown after an install: what is next, and loud warnings of what is unsafe.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test says why it ends"
-)]
 
 use std::path::Path;
 

@@ -1,11 +1,4 @@
 //! Every object that the chart renders is one that an API server takes, for every set of values.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test says why it ends"
-)]
 
 use crate::support::{local, render};
 use imagefactory_tests::chart::object::{find, kind, list, name, of_kind, pod_specs, text, title};

@@ -1,11 +1,4 @@
 //! Pods of the factory itself: they pass the profile "restricted", and hold no more than they need.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test says why it ends"
-)]
 
 use std::collections::BTreeSet;
 

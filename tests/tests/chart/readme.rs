@@ -1,11 +1,4 @@
 //! The table of values in the chart's README is what values.yaml says.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test says why it ends"
-)]
 
 use imagefactory_tests::chart::{folder, read};
 use serde_json::Value;

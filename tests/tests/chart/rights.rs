@@ -1,12 +1,5 @@
 //! What the chart grants, as one table, and no more than trust.md says ("The factory's own rights", "Persons") and
 //! product.md's table of roles.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test says why it ends"
-)]
 
 use std::collections::BTreeSet;
 

@@ -1,11 +1,5 @@
 //! Every object that the chart renders keeps the schema that Kubernetes itself gives its kind, in every version that
 //! the chart supports, as kubeconform judges it.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test says why it ends"
-)]
 
 use std::io::Write;
 use std::path::Path;

@@ -1,11 +1,4 @@
 //! The seccomp profile of BuildKit's pods, and what keeps it on nodes.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test says why it ends"
-)]
 
 use std::collections::BTreeSet;
 

@@ -1,11 +1,4 @@
 //! The settings that the chart renders are those that the operator reads, with the operator's own type.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test says why it ends"
-)]
 
 use crate::support::{local, render};
 use imagefactory_core::settings::{CredentialScope, Settings};

@@ -1,12 +1,5 @@
 //! Where the chart has logs kept: on a volume of its own that is never lost, or in a bucket whose credentials nobody
 //! reads by the API.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test says why it ends"
-)]
 
 use crate::support::render;
 use imagefactory_core::settings::Settings;

@@ -1,11 +1,4 @@
 //! `helm test`: what it makes, what it may do, and that it says of a release that is well that it is.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test says why it ends"
-)]
 
 use std::process::Command;
 

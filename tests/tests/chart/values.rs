@@ -1,11 +1,4 @@
 //! Values: what is missing, misspelt or out of bounds is refused with a message; every one is described.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test says why it ends"
-)]
 
 use crate::support::render;
 use imagefactory_tests::chart::object::{find, kind, of_kind, text};

@@ -1,11 +1,4 @@
 //! The admission webhook's part of the chart: what the API server asks it about, and what it restores.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test says why it ends"
-)]
 
 use crate::support::render;
 use imagefactory_tests::chart::Chart;

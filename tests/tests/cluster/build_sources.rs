@@ -1,10 +1,4 @@
 //! Where a Build's source may come from: inline files, a ConfigMap, Git in all its forms, a recipe.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use imagefactory_crds::Build;
 use imagefactory_crds::build::FailureClass;

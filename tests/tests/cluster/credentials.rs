@@ -1,10 +1,4 @@
 //! Credentials that a tenant brings itself: to pull its bases, to publish its images.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use imagefactory_crds::build::FailureClass;
 use imagefactory_tests::TestTenant;

@@ -1,10 +1,4 @@
 //! Roles of a tenant's own making: each permission gives what it says and nothing else, asked of the API server.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use imagefactory_crds::tenant_settings::Permission;
 use imagefactory_crds::{TenantSettings, conditions};

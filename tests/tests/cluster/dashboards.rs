@@ -1,10 +1,4 @@
 //! Dashboards and alerts, against the Prometheus that reads the deployed factory.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use std::collections::BTreeSet;
 

@@ -1,12 +1,6 @@
 //! The table of denials (product.md), row by row for each kind there is, by requests as they go over the wire: status
 //! line, code, reason, causes, the message behind the API server's prefix; that nothing is left behind; that a dry run is
 //! judged in the same way and neither audited nor counted; and that all else is on record once.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 #![allow(clippy::needless_pass_by_value, reason = "JSON is written where it is handed over")]
 
 use std::collections::{BTreeMap, BTreeSet};

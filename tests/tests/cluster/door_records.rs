@@ -1,10 +1,4 @@
 //! What the audit keeps of changes that are let in: who made them, what was before and after, and why.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use std::collections::BTreeMap;
 

@@ -2,12 +2,6 @@
 //! may do is done, and what it may not is refused by RBAC in Kubernetes' own words, or by the door with
 //! `permission_denied` where RBAC can't tell (membership of projects, fields, who grants what).
 #![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
-#![allow(
     clippy::needless_pass_by_value,
     clippy::too_many_lines,
     reason = "JSON is written where it is handed over, and tables are long"

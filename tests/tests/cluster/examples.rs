@@ -2,12 +2,6 @@
 //!
 //! A comment `# Ends as Failed (PolicyFailed)` in a Build's document names phase and reason of its end; without one it
 //! is `Succeeded (Published)`. Tenants get names of their own here, so that a demo beside this test is left alone.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use std::collections::BTreeMap;
 

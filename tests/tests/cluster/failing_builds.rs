@@ -1,11 +1,5 @@
 //! Builds that fail by what they hold: each names the class, the container, the exit code, the end of the log and what
 //! to do next.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use imagefactory_crds::build::FailureClass;
 use imagefactory_tests::TestTenant;

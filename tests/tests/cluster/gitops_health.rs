@@ -1,12 +1,5 @@
 //! What tools that deploy from Git make of every state that an object can be in: Argo CD by the health check that we
 //! ship, run by a real Lua; Flux and Helm 4 by kstatus' rules, told here in our own words.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test says why it ends"
-)]
 
 use imagefactory_core::build::status::{Cause, Draft};
 use imagefactory_core::tenant::readiness::{Readiness, Standing};

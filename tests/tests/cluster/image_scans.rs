@@ -1,11 +1,5 @@
 //! Scans on demand: of an image that the tenant built, with verdict, findings and referrers; of none without the capability,
 //! and of none that is another's; ended from outside, with the log kept.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use imagefactory_crds::image_scan::{EvidencePlace, ImageScanStatus};
 use imagefactory_crds::{ImageScan, conditions};

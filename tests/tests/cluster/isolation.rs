@@ -1,10 +1,4 @@
 //! A Dockerfile that looks around: what the container that runs tenant code holds, and what it can't reach.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;

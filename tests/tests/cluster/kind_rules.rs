@@ -1,10 +1,4 @@
 //! Rules of the kinds that the API server holds, in the words of the contract: what can't change, names, shapes.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use imagefactory_tests::TestTenant;
 use imagefactory_tests::access::try_create;

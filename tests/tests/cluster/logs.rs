@@ -1,10 +1,4 @@
 //! Logs outlive their pods: of every container, however the build ended, and they cost a good build no write.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use imagefactory_crds::Build;
 use imagefactory_crds::build::FailureClass;

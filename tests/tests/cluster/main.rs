@@ -1,4 +1,10 @@
 //! Black-box tests against the deployed chart that leave one another alone: each has a tenant of its own.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that can't go on ends and says why"
+)]
 
 mod build_sources;
 mod buildkit;

@@ -1,10 +1,4 @@
 //! One suite of cases against every method that builds Dockerfiles, and what only some of them can do.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use imagefactory_crds::Build;
 use imagefactory_crds::build::FailureClass;

@@ -1,10 +1,4 @@
 //! Metrics, as the real Prometheus reads them.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use std::collections::BTreeSet;
 

@@ -1,11 +1,5 @@
 //! The factory's own rights: what RBAC does not give its service accounts (trust.md). What RBAC must leave open and
 //! admission closes, the chart's own tests try (chart_on_cluster).
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use imagefactory_tests::access::{Person, may, may_path};
 use imagefactory_tests::{Cluster, TestTenant};

@@ -1,10 +1,4 @@
 //! Verdicts: what policy refuses is never given its name; what can't be judged is Unknown, and Unknown is not a pass.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use imagefactory_crds::ImagePolicy;
 use imagefactory_crds::build::{FailureClass, Judgement};

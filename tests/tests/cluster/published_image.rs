@@ -1,10 +1,4 @@
 //! What stands at the end of a good Build: one digest from end to end, its evidence, and an image that runs.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use imagefactory_crds::Build;
 use imagefactory_tests::TestTenant;

@@ -1,10 +1,4 @@
 //! Quarantine requests: they wait for approval, end with the code of what they lack, and make nothing.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use imagefactory_crds::quarantine_request::RequestPhase;
 use imagefactory_crds::{QuarantineRequest, SorRecord, conditions};

@@ -1,12 +1,6 @@
 //! A tenant's own builds in the queue: its cap holds at every instant, priority decides, and status tells how it stands.
 //!
 //! What several tenants share is tried in `alone/queue.rs`, which changes the platform's cap.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use imagefactory_crds::build::QueueLimit;
 use imagefactory_tests::building::{conditions_of, status_of, told};

@@ -1,10 +1,4 @@
 //! What somebody sees who knows Kubernetes and not this product: columns, short names, categories, manuals.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use imagefactory_tests::dockerfile::quick;
 use imagefactory_tests::{Cluster, TestTenant};

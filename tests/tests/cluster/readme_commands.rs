@@ -1,10 +1,4 @@
 //! The README's commands do what it says, typed in as they stand there: a first build, and a first quarantine.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use std::process::{Command, Output};
 

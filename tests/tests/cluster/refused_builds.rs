@@ -2,12 +2,6 @@
 //!
 //! The door refuses what is not entitled (door_denials); what the operator refuses itself was let in while it was, and
 //! waits for room when that changes.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use imagefactory_crds::build::FailureClass;
 use imagefactory_crds::{Build, Project};

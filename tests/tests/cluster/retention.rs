@@ -1,10 +1,4 @@
 //! Finished builds go as their project says, and only those that nobody named; and a build says what it used.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use std::collections::BTreeSet;
 use std::time::Duration;

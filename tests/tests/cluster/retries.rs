@@ -1,10 +1,4 @@
 //! Failures that may pass by themselves: tried again, said so meanwhile, and final when the budget is spent.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use imagefactory_crds::Build;
 use imagefactory_crds::build::FailureClass;

@@ -1,11 +1,5 @@
 //! Who may do what in a tenant: the table of product.md, as far as RBAC can say it, asked of the API server for every
 //! cell, and membership that gives and takes it.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use imagefactory_crds::{TenantSettings, conditions};
 use imagefactory_tests::TestTenant;

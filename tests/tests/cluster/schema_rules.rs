@@ -1,10 +1,4 @@
 //! What the API server refuses by schema and rules, before anything of ours sees it.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use std::collections::BTreeSet;
 

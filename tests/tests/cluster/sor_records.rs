@@ -1,10 +1,4 @@
 //! Records of the system of record: where they stand, of two with one id which counts, and who may write and read them.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use imagefactory_crds::sor_record::Lifecycle;
 use imagefactory_crds::{SorRecord, conditions};

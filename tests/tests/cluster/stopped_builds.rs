@@ -1,10 +1,4 @@
 //! Builds that are ended from outside: by their user, by the clock, by losing the right to build. Logs stay.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use imagefactory_crds::Build;
 use imagefactory_crds::build::FailureClass;

@@ -1,10 +1,4 @@
 //! Templates of a Project, what is recorded of a Build, and reruns.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 #![allow(clippy::needless_pass_by_value, reason = "values written in place read better")]
 
 use imagefactory_crds::build::FailureClass;

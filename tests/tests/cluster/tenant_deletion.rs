@@ -1,10 +1,4 @@
 //! A Tenant is deleted in order: not while builds run, nothing new meanwhile, and its namespace before it.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use imagefactory_crds::{Build, Tenant, TenantSettings, conditions};
 use imagefactory_tests::dockerfile::{quick, slow};

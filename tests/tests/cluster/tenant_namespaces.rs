@@ -1,10 +1,4 @@
 //! What a tenant's namespace holds, and that it is put right when somebody changes it.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use imagefactory_crds::TenantSettings;
 use imagefactory_tests::TestTenant;

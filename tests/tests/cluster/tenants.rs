@@ -1,10 +1,4 @@
 //! A Tenant's life: a namespace that is never adopted and goes with it, settings made once, quota, capabilities, counts.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use imagefactory_crds::{Tenant, TenantSettings, conditions};
 use imagefactory_tests::cluster::unique;

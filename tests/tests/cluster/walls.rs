@@ -1,11 +1,5 @@
 //! The walls in a tenant's namespace, against its own owner and against the operator itself. That they hold at the API
 //! server against everybody else, the chart's own tests show (chart_on_cluster).
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use imagefactory_tests::TestTenant;
 use imagefactory_tests::access::{create, try_create};

@@ -1,11 +1,5 @@
 //! How people write what they may write: which commands of kubectl serve whom. What the docs and `examples/` say of
 //! `create` and `apply` is tried here in the names of an admin and a member.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use imagefactory_tests::TestTenant;
 use imagefactory_tests::access::{Person, may};

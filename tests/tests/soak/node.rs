@@ -2,12 +2,6 @@
 //! are gone are built again, and come to their right end.
 //!
 //! Runs alone, and only in `make soak`: it takes minutes, and the whole cluster away.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use std::time::Duration;
 
@@ -16,9 +10,6 @@ use imagefactory_tests::wait::until;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{DeleteParams, ListParams};
 use kube::{Api, ResourceExt};
-use tokio::sync::Mutex;
-
-static ALONE: Mutex<()> = Mutex::const_new(());
 
 /// The node controller collects the pods of a node that is gone after 40 s, looked at every 20 s.
 const COLLECTED: u64 = 240;
@@ -26,7 +17,7 @@ const COLLECTED: u64 = 240;
 #[tokio::test]
 #[ignore = "run by `make soak`: it takes minutes"]
 async fn a_node_that_is_gone_with_all_its_pods_and_comes_back_costs_attempts_and_no_build() {
-    let _alone = ALONE.lock().await;
+    let _alone = crate::ALONE.lock().await;
     let busy = Busy::start("node").await;
     let cluster = busy.tenant.cluster.clone();
     let nodes = Api::<Node>::all(cluster.client.clone());
@@ -62,7 +53,7 @@ async fn a_node_that_is_gone_with_all_its_pods_and_comes_back_costs_attempts_and
 #[tokio::test]
 #[ignore = "run by `make soak`: it takes minutes"]
 async fn pods_of_every_stage_deleted_by_hand_are_made_again_and_nothing_twice() {
-    let _alone = ALONE.lock().await;
+    let _alone = crate::ALONE.lock().await;
     let busy = Busy::start("by-hand").await;
     let kubectl = busy.tenant.cluster.kubectl();
     let work = busy.tenant.cluster.installation.work_namespace();

@@ -2,12 +2,6 @@
 //! One beyond every bound is Unknown (`alone/scanner.rs`).
 //!
 //! Runs alone: it looks at the operator's memory.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use imagefactory_crds::build::Judgement;
 use imagefactory_tests::TestTenant;

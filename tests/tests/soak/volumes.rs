@@ -1,12 +1,6 @@
 //! Volumes without room: of a build, which fails with its class, and of the store of logs, which costs no build anything.
 //!
 //! Runs alone: it changes where everybody's logs are kept.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 use imagefactory_crds::build::FailureClass;
 use imagefactory_tests::building::{status_of, told};
@@ -17,9 +11,6 @@ use imagefactory_tests::store::Tight;
 use imagefactory_tests::wait::until;
 use imagefactory_tests::{Cluster, TestTenant};
 use serde_json::{Value, json};
-use tokio::sync::Mutex;
-
-static ALONE: Mutex<()> = Mutex::const_new(());
 
 /// A source whose step takes so many MiB, and gives the kubelet the time to look how much is used.
 fn large(mebibytes: u32) -> Value {
@@ -41,7 +32,7 @@ async fn is_told(cluster: &Cluster, expression: &str) {
 #[tokio::test]
 #[ignore = "run by `make soak`: it takes minutes"]
 async fn a_build_that_fills_its_disk_is_evicted_and_says_so() {
-    let _alone = ALONE.lock().await;
+    let _alone = crate::ALONE.lock().await;
     let tenant = TestTenant::create("disk").await;
     let little = json!({"limits": {"ephemeralStorage": "200Mi"}, "requests": {"ephemeralStorage": "100Mi"}});
     // The builder is an init container: the kubelet holds the pod to the highest limit of any container in it.
@@ -59,7 +50,7 @@ async fn a_build_that_fills_its_disk_is_evicted_and_says_so() {
 #[tokio::test]
 #[ignore = "run by `make soak`: it takes minutes"]
 async fn a_full_store_costs_a_build_nothing_and_its_logs_are_kept_when_there_is_room() {
-    let _alone = ALONE.lock().await;
+    let _alone = crate::ALONE.lock().await;
     let tenant = TestTenant::create("nostore").await;
     let cluster = tenant.cluster.clone();
     let restart = || cluster.restart(&cluster.installation.namespace, &cluster.installation.operator);

@@ -1,12 +1,5 @@
 //! The walls (trust.md, "Pods", "Credentials" and "The factory's own rights"): each ValidatingAdmissionPolicy of the
 //! chart, with requests that it lets through and requests that try to get past it.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test says why it ends"
-)]
 
 mod accounts;
 mod names;

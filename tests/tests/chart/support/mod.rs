@@ -1,6 +1,5 @@
 //! What several files of chart tests share.
 #![allow(dead_code, reason = "each file of tests uses a part of it")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on says why")]
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -1,11 +1,5 @@
 //! The builder image of BuildKit, in the pod that the factory gives it: no privilege, Pod Security `baseline`, a user
 //! namespace, and the seccomp profile that the chart keeps on the nodes.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that can't go on ends and says why"
-)]
 
 mod cache;
 mod layout;

@@ -1,12 +1,5 @@
 //! The chart on a real API server: it takes every object that is rendered, its policies compile without a warning,
 //! and the walls hold against requests that RBAC would let through.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test says why it ends"
-)]
 
 mod accounts;
 mod fenced;

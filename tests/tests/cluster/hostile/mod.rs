@@ -1,5 +1,4 @@
 //! Objects that use every text field of their kind, and the paths of those fields.
-#![allow(clippy::unwrap_used, reason = "a test that can't go on ends and says why")]
 
 use serde_json::{Value, json};
 
