@@ -213,6 +213,7 @@ pub fn failure_of(build: &Build) -> Failure {
         .status
         .clone()
         .and_then(|status| status.failure)
+        .map(|failure| *failure)
         .expect("status.failure is there")
 }
 

@@ -62,18 +62,18 @@ impl Rig {
             client,
             places: places.clone(),
         };
-        let mut operator = rig.operator()?;
+        let mut operator = rig.operator("operator-first")?;
         operator.leads().await?;
         setup::teams(&rig.client, teams).await?;
         Ok((rig, operator))
     }
 
-    /// Starts an operator.
+    /// Starts an operator in a pod of that name: one that had the lease goes on with it.
     ///
     /// # Errors
     /// When it can't be started.
-    pub fn operator(&self) -> Result<Operator> {
-        Operator::start(&self.places.operator, &self.plane, LEASE)
+    pub fn operator(&self, pod: &str) -> Result<Operator> {
+        Operator::start(&self.places.operator, &self.plane, LEASE, pod)
     }
 
     /// Starts the contender that decides nothing.

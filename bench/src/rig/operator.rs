@@ -63,11 +63,11 @@ pub fn write_settings(settings: &Settings, dir: &Path) -> Result<PathBuf> {
 }
 
 impl Operator {
-    /// Starts it.
+    /// Starts it, as the container of a pod of that name.
     ///
     /// # Errors
     /// When it can't be started.
-    pub fn start(program: &Path, plane: &ControlPlane, lease: Duration) -> Result<Self> {
+    pub fn start(program: &Path, plane: &ControlPlane, lease: Duration, pod: &str) -> Result<Self> {
         let port = free_port()?;
         let mut command = Command::new(program);
         command
@@ -79,7 +79,7 @@ impl Operator {
             .env("KUBECONFIG", plane.kubeconfig("operator"))
             // As the chart has it.
             .env("MALLOC_ARENA_MAX", "1")
-            .env_remove("POD_NAME");
+            .env("POD_NAME", pod);
         let address = format!("http://127.0.0.1:{port}")
             .parse()
             .map_err(|_| BenchError::Wrong("no address".to_owned()))?;

@@ -140,10 +140,10 @@ pub struct BuildSpec {
     pub rerun_of: Option<LocalRef>,
     /// Where the Dockerfile and its context come from. Without it and without a recipe, the template's is taken, else the project's source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source: Option<Source>,
+    pub source: Option<Box<Source>>,
     /// An image described without a Dockerfile: base image, packages, commands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub recipe: Option<Recipe>,
+    pub recipe: Option<Box<Recipe>>,
     /// What builds the image: kaniko, buildx (BuildKit, several platforms), docker (BuildKit, one platform) or custom. Default: the template's, else kaniko. Packer and Nix come later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<Method>,
@@ -154,7 +154,7 @@ pub struct BuildSpec {
     pub platforms: Vec<Platform>,
     /// The builder of method custom.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub custom: Option<CustomBuilder>,
+    pub custom: Option<Box<CustomBuilder>>,
     /// Stage of the Dockerfile to build. Default: the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<StageName>,
@@ -178,10 +178,10 @@ pub struct BuildSpec {
     pub cache: Option<Cache>,
     /// Proxies for everything that the build fetches. Default: the chart's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub proxy: Option<Proxy>,
+    pub proxy: Option<Box<Proxy>>,
     /// Where the build's pod runs. Only what the platform or the Tenant allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub placement: Option<Placement>,
+    pub placement: Option<Box<Placement>>,
     /// Secrets of type `kubernetes.io/dockerconfigjson` in the tenant's namespace with credentials for pulling base images. The build can read them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
@@ -199,7 +199,7 @@ pub struct BuildSpec {
     pub output: Option<Output>,
     /// Resources of the container that builds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resources: Option<Resources>,
+    pub resources: Option<Box<Resources>>,
     /// Longest run, from 10 seconds to 24 hours, as in `30m`: the time that all attempts take together. Waiting for a slot or for the next attempt does not count. Default: the project's, else the tenant's, else the chart's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('10s') && duration(self) <= duration('24h')").message("must be between 10s and 24h"))]

@@ -112,22 +112,22 @@ pub struct BuildStatus {
     pub pod_name: Option<String>,
     /// What was built.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source: Option<SourceStatus>,
+    pub source: Option<Box<SourceStatus>>,
     /// The image as built, before the verdict. Everything after names its digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub staged: Option<StagedImage>,
     /// What the scan found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scan: Option<ScanStatus>,
+    pub scan: Option<Box<ScanStatus>>,
     /// What the policies say about the image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
     /// The published image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub output: Option<OutputStatus>,
+    pub output: Option<Box<OutputStatus>>,
     /// What went wrong and what to do next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failure: Option<Failure>,
+    pub failure: Option<Box<Failure>>,
     /// Where the logs of the build's containers are kept. Absent until one is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logs: Option<KeptLogs>,

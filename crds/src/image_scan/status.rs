@@ -105,7 +105,7 @@ pub struct ImageScanStatus {
     pub digest: Option<Digest>,
     /// What the scan found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scan: Option<ScanStatus>,
+    pub scan: Option<Box<ScanStatus>>,
     /// Where SBOM and report are; absent where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<EvidencePlace>,
@@ -114,7 +114,7 @@ pub struct ImageScanStatus {
     pub verdict: Option<Verdict>,
     /// What went wrong and what to do next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failure: Option<Failure>,
+    pub failure: Option<Box<Failure>>,
     /// Where the logs of the scan's containers are kept. Absent until one is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logs: Option<KeptLogs>,

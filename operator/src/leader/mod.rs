@@ -109,8 +109,14 @@ impl Election {
         self.fence.clone()
     }
 
-    /// Looks whether the election is stuck: more than a lease has passed since its loop last went round.
+    /// Notes what the lease is, before this process can stand: how long it has stood still is counted from here.
+    pub async fn look(&mut self) {
+        self.read().await;
+    }
+
+    /// Looks whether the election is stuck: more than a lease has passed since its loop last went round, or since now.
     pub fn stuck(&self) -> impl Fn() -> bool + Send + Sync + 'static {
+        self.pulse.send_replace(Instant::now());
         let (pulse, limit) = (self.pulse.clone(), self.timing.lease());
         move || pulse.borrow().elapsed() > limit
     }

@@ -162,7 +162,10 @@ fn election(keeper: &Shared, me: &str) -> Election {
 }
 
 fn candidate(keeper: &Shared, me: &str) -> Candidate {
-    let election = election(keeper, me);
+    stands(election(keeper, me))
+}
+
+fn stands(election: Election) -> Candidate {
     let (leads, stop) = (election.leads(), CancellationToken::new());
     Candidate {
         leads,
@@ -244,6 +247,28 @@ async fn who_dies_is_followed_when_the_lease_has_stood_still_and_not_before() {
         waited >= Duration::from_secs(14) && waited <= Duration::from_secs(16),
         "{waited:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_counts_that_a_lease_stands_still_while_a_candidate_fills_its_caches() {
+    let keeper = keeper();
+    let mut a = candidate(&keeper, "a");
+    a.leads_after().await;
+    a.die();
+    let mut b = election(&keeper, "b");
+    b.look().await;
+    sleep(9 * SECOND).await;
+    let mut b = stands(b);
+    let waited = b.leads_after().await;
+    assert!(waited >= 5 * SECOND && waited <= 7 * SECOND, "{waited:?}");
+
+    // One that is renewed meanwhile is another.
+    let mut c = election(&keeper, "c");
+    c.look().await;
+    sleep(40 * SECOND).await;
+    let c = stands(c);
+    sleep(60 * SECOND).await;
+    assert!(b.leads() && !c.leads(), "b goes on");
 }
 
 #[tokio::test(start_paused = true)]

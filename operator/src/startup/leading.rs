@@ -45,13 +45,15 @@ pub(super) async fn lead(role: Role, args: &RunArgs) -> Result<(), StartupError>
     role.metrics.add_builds(hubs.builds.store());
     role.metrics
         .add_quarantine(hubs.quarantine_requests.store(), hubs.sor_records.store());
-    // A process with empty caches does not stand for election: it could not act if it won.
+    let mut election = candidate(&role, args);
+    // A process with empty caches does not stand for election: it could not act if it won. But the time counts for it that
+    // the lease of one who died stands still.
     tokio::select! {
-        () = filled(&hubs) => {}
+        _ = futures::future::join(filled(&hubs), election.look()) => {}
         () = role.stop.cancelled() => return Ok(()),
         _ = watches.join_next() => return Err(StartupError::Ended("a watch")),
     }
-    let election = candidate(&role, args);
+    watch_over(&election, &role);
     let client = election.fence().around(&role.client);
     let auditor = auditor(&role, args);
     tokio::select! {
@@ -79,12 +81,14 @@ fn candidate(role: &Role, args: &RunArgs) -> Election {
         timing: Timing::of_lease(args.lease()),
     };
     let api = Api::namespaced(role.client.clone(), &settings.release_namespace);
-    let election = Election::new(api, candidacy, Timestamp::now);
+    Election::new(api, candidacy, Timestamp::now)
+}
+
+fn watch_over(election: &Election, role: &Role) {
     let stuck = election.stuck();
     role.alive.add("election", move || {
         stuck().then(|| "the election, whose loop is stuck".to_owned())
     });
-    election
 }
 
 /// From candidate to leader to the end.

@@ -240,34 +240,52 @@ async fn a_kind_whose_definition_is_missing_is_asked_for_again() {
 fn what_nobody_reads_of_a_pod_is_not_kept() {
     let mut pod: Pod = object(json!({
         "metadata": {
-            "name": "p", "labels": {"a": "b"}, "managedFields": [{"manager": "x"}],
-            "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}", "kept": "yes"},
+            "name": "p", "labels": {"imagefactory.dev/build": "b", "job-name": "j", "controller-uid": "c"},
+            "managedFields": [{"manager": "x"}], "ownerReferences": [{"apiVersion": "v1", "kind": "K", "name": "o", "uid": "u"}],
+            "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}", "imagefactory.dev/resolved-spec": "{}"},
         },
         "spec": {
             "nodeName": "n", "activeDeadlineSeconds": 9, "hostUsers": false, "volumes": [{"name": "v"}],
             "initContainers": [{"name": "i", "env": [{"name": "SECRET", "value": "x"}]}],
             "containers": [{"name": "c", "image": "img", "args": ["x"], "env": [{"name": "A", "value": "B"}]}],
         },
-        "status": {"phase": "Running", "containerStatuses": []},
+        "status": {
+            "phase": "Running", "podIP": "10.0.0.7",
+            "conditions": [{"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": "False"}],
+            "containerStatuses": [{
+                "name": "c", "image": "img", "imageID": "sha256:1", "ready": true, "restartCount": 0,
+                "state": {"terminated": {"exitCode": 0, "containerID": "containerd://1", "message": "report"}},
+                "lastState": {"terminated": {"exitCode": 1}},
+            }],
+        },
     }));
     trim::pod(&mut pod);
     let kept: Value = serde_json::to_value(&pod).unwrap();
     assert_eq!(
         kept["spec"],
-        json!({
-            "nodeName": "n", "activeDeadlineSeconds": 9, "hostUsers": false,
-            "initContainers": [{"name": "i"}], "containers": [{"name": "c", "image": "img"}],
-        })
+        json!({"nodeName": "n", "activeDeadlineSeconds": 9, "containers": []})
     );
     assert_eq!(
         kept["metadata"],
-        json!({"name": "p", "labels": {"a": "b"}, "annotations": {"kept": "yes"}})
+        json!({
+            "name": "p", "labels": {"imagefactory.dev/build": "b", "job-name": "j"},
+            "annotations": {"imagefactory.dev/resolved-spec": "{}"},
+        })
     );
-    assert_eq!(pod.status.unwrap().phase.as_deref(), Some("Running"));
+    assert_eq!(
+        kept["status"],
+        json!({
+            "phase": "Running", "conditions": [{"type": "PodScheduled", "status": "True"}],
+            "containerStatuses": [{
+                "name": "c", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+                "state": {"terminated": {"exitCode": 0, "containerID": "containerd://1", "message": "report"}},
+            }],
+        })
+    );
 }
 
 #[test]
-fn a_job_keeps_its_deadline_and_its_status() {
+fn of_a_job_is_kept_how_it_ended() {
     let mut job: Job = object(json!({
         "metadata": {"name": "j", "managedFields": [{"manager": "x"}]},
         "spec": {
@@ -279,13 +297,11 @@ fn a_job_keeps_its_deadline_and_its_status() {
     trim::job(&mut job);
     assert!(job.meta().managed_fields.as_ref().is_none_or(Vec::is_empty));
     let kept = serde_json::to_value(job).unwrap();
+    assert!(kept.get("spec").is_none(), "{kept}");
     assert_eq!(
-        kept["spec"],
-        json!({
-            "activeDeadlineSeconds": 60, "backoffLimit": 0, "template": {"spec": {"containers": [{"name": "c"}]}},
-        })
+        kept["status"],
+        json!({"conditions": [{"type": "Complete", "status": "True"}]})
     );
-    assert_eq!(kept["status"]["succeeded"], 1);
 }
 
 fn build(succeeded: &str) -> Value {

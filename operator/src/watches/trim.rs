@@ -1,14 +1,20 @@
 //! What of a watched object is kept in memory: what somebody reads.
 
+use std::collections::BTreeMap;
+
 use imagefactory_core::build::status::is_settled;
 use imagefactory_crds::conditions::SUCCEEDED;
 use imagefactory_crds::denial::Code;
 use imagefactory_crds::{Build, BuildSpec, BuildStatus};
-use k8s_openapi::api::batch::v1::{Job, JobSpec};
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, PodTemplateSpec};
+use k8s_openapi::api::batch::v1::{Job, JobStatus};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition, PodSpec, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 
+/// What names of labels and annotations of ours begin with.
+const OURS: &str = "imagefactory.dev/";
+/// Label of a job's pods.
+const LABEL_JOB: &str = "job-name";
 /// Annotation of `kubectl apply` with a copy of the whole object.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
@@ -70,46 +76,71 @@ fn ended(status: BuildStatus) -> BuildStatus {
     }
 }
 
-/// Keeps of a pod's spec where it runs, how long it may, and the names of its containers.
+/// Keeps of a pod what it was made for, where it runs, how long it may, and how it and its containers fare.
 pub fn pod(pod: &mut Pod) {
-    object(pod);
-    pod.spec = pod.spec.take().map(pod_spec);
-}
-
-/// Keeps of a job's spec its deadline and limits, and of its template what is kept of a pod.
-pub fn job(job: &mut Job) {
-    object(job);
-    job.spec = job.spec.take().map(|spec| JobSpec {
+    made_for(&mut pod.metadata);
+    pod.spec = pod.spec.take().map(|spec| PodSpec {
         active_deadline_seconds: spec.active_deadline_seconds,
-        backoff_limit: spec.backoff_limit,
-        suspend: spec.suspend,
-        ttl_seconds_after_finished: spec.ttl_seconds_after_finished,
-        template: PodTemplateSpec {
-            metadata: None,
-            spec: spec.template.spec.map(pod_spec),
-        },
-        ..JobSpec::default()
+        node_name: spec.node_name,
+        ..PodSpec::default()
+    });
+    pod.status = pod.status.take().map(|status| PodStatus {
+        conditions: status.conditions.map(only_scheduled).filter(|kept| !kept.is_empty()),
+        container_statuses: status.container_statuses.map(states),
+        init_container_statuses: status.init_container_statuses.map(states),
+        message: status.message,
+        phase: status.phase,
+        reason: status.reason,
+        ..PodStatus::default()
     });
 }
 
-fn pod_spec(spec: PodSpec) -> PodSpec {
-    PodSpec {
-        active_deadline_seconds: spec.active_deadline_seconds,
-        containers: spec.containers.into_iter().map(container).collect(),
-        host_users: spec.host_users,
-        init_containers: spec
-            .init_containers
-            .map(|list| list.into_iter().map(container).collect()),
-        node_name: spec.node_name,
-        restart_policy: spec.restart_policy,
-        ..PodSpec::default()
-    }
+/// Keeps of a job what it was made for, and whether and how it has ended.
+pub fn job(job: &mut Job) {
+    made_for(&mut job.metadata);
+    job.spec = None;
+    job.status = job.status.take().map(|status| JobStatus {
+        conditions: status.conditions,
+        ..JobStatus::default()
+    });
 }
 
-fn container(container: Container) -> Container {
-    Container {
-        name: container.name,
-        image: container.image,
-        ..Container::default()
-    }
+/// Keeps what tells an object from others and whose it is.
+fn made_for(metadata: &mut ObjectMeta) {
+    let whole = std::mem::take(metadata);
+    *metadata = ObjectMeta {
+        annotations: whole.annotations.map(only_ours).filter(|kept| !kept.is_empty()),
+        creation_timestamp: whole.creation_timestamp,
+        deletion_timestamp: whole.deletion_timestamp,
+        labels: whole.labels.map(only_ours),
+        name: whole.name,
+        namespace: whole.namespace,
+        resource_version: whole.resource_version,
+        uid: whole.uid,
+        ..ObjectMeta::default()
+    };
+}
+
+/// Labels and annotations of ours, and the label by which a job's pods are found.
+fn only_ours(mut all: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    all.retain(|key, _| key.starts_with(OURS) || key == LABEL_JOB);
+    all
+}
+
+fn only_scheduled(mut conditions: Vec<PodCondition>) -> Vec<PodCondition> {
+    conditions.retain(|condition| condition.type_ == "PodScheduled");
+    conditions.shrink_to_fit();
+    conditions
+}
+
+/// Names and states: images, identities and what was before a restart, which there is none of, nobody reads.
+fn states(statuses: Vec<ContainerStatus>) -> Vec<ContainerStatus> {
+    let state = |status: ContainerStatus| ContainerStatus {
+        name: status.name,
+        state: status.state,
+        ..ContainerStatus::default()
+    };
+    let mut kept: Vec<_> = statuses.into_iter().map(state).collect();
+    kept.shrink_to_fit();
+    kept
 }

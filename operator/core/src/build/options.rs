@@ -67,7 +67,7 @@ fn without_tag(name: &str) -> &str {
 
 /// The placement, refused unless the platform or the Tenant allows every part of it.
 pub(super) fn check_placement(spec: &BuildSpec, tenant: &Tenant, settings: &Settings) -> Result<Placement, Refusal> {
-    let merged = spec.placement.clone().unwrap_or_default();
+    let merged = spec.placement.as_deref().cloned().unwrap_or_default();
     match may_run_at(&merged, Some(tenant), &settings.builds.placement) {
         Ok(()) => Ok(merged),
         Err(withheld) => Err(Refusal::failure(

@@ -140,7 +140,7 @@ impl Draft {
             class => class.as_str(),
         }
         .to_owned();
-        self.with(|status| status.failure = Some(failure)).ended(
+        self.with(|status| status.failure = Some(Box::new(failure))).ended(
             phase,
             &Cause {
                 reason: &reason,
@@ -182,7 +182,7 @@ impl Draft {
         };
         let failure = by_policy(verdict, reason, next);
         let message = format!("{} {next}", failure.message);
-        self.with(|status| status.failure = Some(failure)).ended(
+        self.with(|status| status.failure = Some(Box::new(failure))).ended(
             Phase::Failed,
             &Cause {
                 reason,
@@ -238,7 +238,11 @@ fn fit(status: &mut BuildStatus) {
 }
 
 /// The same of what every status has whose image is judged.
-pub(crate) fn fit_judged(verdict: &mut Option<Verdict>, scan: &mut Option<ScanStatus>, failure: &mut Option<Failure>) {
+pub(crate) fn fit_judged(
+    verdict: &mut Option<Verdict>,
+    scan: &mut Option<Box<ScanStatus>>,
+    failure: &mut Option<Box<Failure>>,
+) {
     for policy in verdict.iter_mut().flat_map(|verdict| &mut verdict.policies) {
         policy.causes.truncate(MAX_CAUSES);
         policy.causes.iter_mut().for_each(|cause| cut(cause, MAX_CAUSE));

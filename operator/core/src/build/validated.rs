@@ -159,8 +159,8 @@ impl Refusal {
     }
 
     /// As it stands in status; none for a denial.
-    pub(crate) fn as_failure(&self) -> Option<Failure> {
-        self.class.map(|class| Failure {
+    pub(crate) fn as_failure(&self) -> Option<Box<Failure>> {
+        let failure = |class| Failure {
             class,
             reason: self.reason.to_owned(),
             container: None,
@@ -168,7 +168,8 @@ impl Refusal {
             message: self.message.clone(),
             log: None,
             next: self.next.clone(),
-        })
+        };
+        self.class.map(failure).map(Box::new)
     }
 
     /// The build has ended: what it would run is nobody's question any more, and is not asked.
@@ -252,10 +253,10 @@ pub fn validate(build: &Build, references: References<'_>, settings: &Settings) 
         placement: options::check_placement(&spec, tenant, settings)?,
         method,
         platforms: spec.platforms.iter().map(|platform| platform.0.clone()).collect(),
-        custom: spec.custom,
+        custom: spec.custom.map(|custom| *custom),
         secrets: spec.secrets,
         cache: spec.cache.unwrap_or_default().mode,
-        proxy: spec.proxy,
+        proxy: spec.proxy.map(|proxy| *proxy),
         pull_prefixes,
         source,
         git_secret,
@@ -268,7 +269,7 @@ pub fn validate(build: &Build, references: References<'_>, settings: &Settings) 
         pull_secrets: spec.pull_secrets.iter().map(|secret| secret.name.0.clone()).collect(),
         mirrors: spec.registry_mirrors.iter().chain(&settings.mirrors).cloned().collect(),
         ca_bundle: (spec.ca_bundle.as_ref()).map(|bundle| (bundle.name.0.clone(), bundle.key.0.clone())),
-        resources: spec.resources.unwrap_or_default(),
+        resources: spec.resources.map(|resources| *resources).unwrap_or_default(),
         timeout,
         staging_repository: staging_repository(&identity, settings),
         output_image,
@@ -413,9 +414,9 @@ fn choose_source(spec: &BuildSpec, lost: &[LongField]) -> Result<Chosen, Refusal
         return Ok(Chosen::of(StepSource::Inline { files: Vec::new() }, None));
     }
     if let Some(recipe) = &spec.recipe {
-        return Ok(Chosen::of(StepSource::Recipe(Box::new(recipe.clone())), None));
+        return Ok(Chosen::of(StepSource::Recipe(recipe.clone()), None));
     }
-    let written = spec.source.as_ref();
+    let written = spec.source.as_deref();
     match written {
         Some(Source { git: Some(git), .. }) => {
             let git_secret = git.secret_ref.as_ref().map(name_of);

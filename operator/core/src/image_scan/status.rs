@@ -82,7 +82,7 @@ impl Draft {
             status.retries.clone_from(&retry.retries);
             status.next_attempt_at = Some(Time(retry.at));
             status.used_seconds = Some(retry.used_seconds);
-            status.failure = Some(failure);
+            status.failure = Some(Box::new(failure));
         });
         failed.state(phase, FAILED_FOR_NOW, reason, &message)
     }
@@ -100,7 +100,7 @@ impl Draft {
     /// Ended by a failure; `reason` is its class or what follows from it.
     pub(super) fn failed(self, phase: ScanPhase, reason: &str, failure: Failure) -> ImageScanStatus {
         let message = format!("{} {}", failure.message, failure.next);
-        self.with(|status| status.failure = Some(failure))
+        self.with(|status| status.failure = Some(Box::new(failure)))
             .ended(phase, reason, &message)
     }
 

@@ -128,7 +128,7 @@ fn start(situation: Situation<'_>, build: &Validated) -> Plan {
             then: vec![Action::CreateJob(Box::new(objects::scan_job(
                 build,
                 staged,
-                status.and_then(|status| status.source.as_ref()),
+                status.and_then(|status| status.source.as_deref()),
                 situation.settings,
             )))],
             again: Some(LATER),

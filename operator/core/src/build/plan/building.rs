@@ -47,7 +47,7 @@ fn telling_usage(situation: Situation<'_>, pod: &PodView, plan: Plan) -> Plan {
 }
 
 /// The pod came to a bad end: another one is made later, or this was the last.
-fn fails(situation: Situation<'_>, failure: Failure, source: Option<SourceStatus>) -> Plan {
+fn fails(situation: Situation<'_>, failure: Failure, source: Option<Box<SourceStatus>>) -> Plan {
     let last = source.clone();
     situation.tries_again(
         failure,
@@ -163,7 +163,7 @@ fn built(situation: Situation<'_>, pod: &PodView) -> Plan {
                 then: vec![Action::CreateJob(Box::new(objects::scan_job(
                     build,
                     &staged,
-                    source.as_ref(),
+                    source.as_deref(),
                     situation.settings,
                 )))],
                 again: Some(situation.until_deadline()),
@@ -173,17 +173,17 @@ fn built(situation: Situation<'_>, pod: &PodView) -> Plan {
     }
 }
 
-fn prepared(pod: &PodView) -> Option<SourceStatus> {
+fn prepared(pod: &PodView) -> Option<Box<SourceStatus>> {
     match pod.termination_message("prepare").and_then(Report::<Prepared>::decode) {
         Some(Report::Done(Prepared {
             commit,
             bases,
             more_bases,
-        })) => Some(SourceStatus {
+        })) => Some(Box::new(SourceStatus {
             commit,
             bases,
             more_bases,
-        }),
+        })),
         Some(Report::Failed(_)) | None => None,
     }
 }

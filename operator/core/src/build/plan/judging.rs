@@ -38,7 +38,7 @@ pub(super) fn scan(situation: Situation<'_>, staged: &StagedImage) -> Plan {
             .build
             .status
             .as_ref()
-            .and_then(|status| status.source.as_ref());
+            .and_then(|status| status.source.as_deref());
         let job = objects::scan_job(build, staged, source, situation.settings);
         return Plan {
             actions: vec![Action::CreateJob(Box::new(job))],
@@ -72,7 +72,7 @@ fn judged(situation: Situation<'_>, build: &Validated, staged: &StagedImage, eva
         return situation.judge_again();
     }
     let draft = situation.draft().with(|status| {
-        status.scan = scan;
+        status.scan = scan.map(Box::new);
         status.verdict = Some(verdict.clone());
         if verdict.publishable {
             status.stage_attempts.get_or_insert_default().publish = Some(1);
@@ -182,7 +182,7 @@ fn succeeded(situation: Situation<'_>, build: &Validated, staged: &StagedImage, 
         digest: staged.digest.clone(),
         size: staged.size,
     };
-    let draft = situation.draft().with(|status| status.output = Some(output));
+    let draft = situation.draft().with(|status| status.output = Some(Box::new(output)));
     Plan {
         status: Some(draft.succeeded(&Cause {
             reason,

@@ -210,7 +210,7 @@ impl Situation<'_> {
                 publishable: false,
                 policies: Vec::new(),
             });
-            status.failure = Some(failure);
+            status.failure = Some(Box::new(failure));
         });
         self.ends(draft.ended(
             Phase::Failed,

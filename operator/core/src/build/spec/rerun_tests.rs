@@ -47,11 +47,11 @@ fn a_rerun_runs_what_the_other_ran_whatever_the_project_says_now() {
         json!({"target": "final", "priority": 3}),
         json!({"source": git, "method": "docker", "timeout": "5m"}),
     );
-    first(&mut world).status.as_mut().unwrap().source = Some(SourceStatus {
+    first(&mut world).status.as_mut().unwrap().source = Some(Box::new(SourceStatus {
         commit: Some("c".repeat(40)),
         bases: vec![],
         more_bases: None,
-    });
+    }));
     world.project.as_mut().unwrap().spec.templates.clear();
     world.build.spec.timeout = Some("6m".into());
     let build = validated(&world);
@@ -153,11 +153,11 @@ fn a_rerun_is_judged_by_what_the_tenant_may_now() {
 fn a_commit_that_is_none_is_not_built() {
     let git = json!({"source": {"git": {"url": "https://git.example.com/team/app", "revision": "main"}}});
     let mut world = rerun(git, json!({}));
-    first(&mut world).status.as_mut().unwrap().source = Some(SourceStatus {
+    first(&mut world).status.as_mut().unwrap().source = Some(Box::new(SourceStatus {
         commit: Some("--upload-pack=id".to_owned()),
         bases: vec![],
         more_bases: None,
-    });
+    }));
     match &validated(&world).source {
         StepSource::Git { revision, .. } => assert_eq!(revision.as_deref(), Some("main")),
         other => panic!("{other:?}"),

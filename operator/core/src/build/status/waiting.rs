@@ -58,7 +58,7 @@ impl Draft {
             status.retries.clone_from(&retry.retries);
             status.next_attempt_at = Some(Time(retry.at));
             status.used_seconds = Some(retry.used_seconds);
-            status.failure = Some(failure);
+            status.failure = Some(Box::new(failure));
         });
         failed.state(
             phase,

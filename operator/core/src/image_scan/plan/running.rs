@@ -109,7 +109,7 @@ fn judged(situation: Situation<'_>, scan: &Validated, job: &JobView, evaluated: 
     }
     let draft = situation.draft().with(|status| {
         record(status, Some(&known));
-        (status.scan, status.evidence) = (found, evidence);
+        (status.scan, status.evidence) = (found.map(Box::new), evidence);
         status.verdict = Some(verdict.clone());
         status.failure = None;
     });

@@ -201,7 +201,7 @@ impl<'a> Situation<'a> {
                 publishable: false,
                 policies: Vec::new(),
             });
-            status.failure = Some(failure);
+            status.failure = Some(Box::new(failure));
         });
         self.ends(draft.ended(ScanPhase::Failed, reason, &message))
     }
