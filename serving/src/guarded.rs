@@ -11,6 +11,9 @@ use serde_json::value::RawValue;
 
 /// One malformed object must not stop the watch of all others. As [`kube::core::DeserializeGuard`], but parsed from the
 /// text: that one makes a tree of every object and a copy of the tree before there is a type, for each event of each pod.
+///
+/// Without `metadata.managedFields`: nobody reads who wrote what of a watched object, and it would be a tree of many times
+/// the rest, for each event, and in a list for all of a page at once.
 #[derive(Clone, Debug)]
 pub struct Guarded<K>(
     /// The object, or what the parser said and its metadata.
@@ -24,14 +27,44 @@ struct MetadataAlone {
     metadata: ObjectMeta,
 }
 
+/// Where the managed fields stand in an object's text.
+#[derive(Deserialize)]
+struct Managed<'a> {
+    #[serde(borrow)]
+    metadata: ManagedMetadata<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ManagedMetadata<'a> {
+    #[serde(borrow)]
+    managed_fields: &'a RawValue,
+}
+
+/// The text of an object, without its managed fields.
+fn unmanaged(text: &str) -> Cow<'_, str> {
+    let Ok(Managed { metadata }) = serde_json::from_str(text) else {
+        return Cow::Borrowed(text);
+    };
+    // A part of the text, borrowed from it: found by where it lies, since the same words may stand elsewhere too.
+    let fields = metadata.managed_fields.get();
+    let begin = fields.as_ptr().addr().checked_sub(text.as_ptr().addr());
+    let parts = begin.and_then(|begin| Some((text.get(..begin)?, text.get(begin + fields.len()..)?)));
+    match parts {
+        Some((before, after)) => Cow::Owned([before, "null", after].concat()),
+        None => Cow::Borrowed(text),
+    }
+}
+
 impl<'de, K: DeserializeOwned> Deserialize<'de> for Guarded<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Box::<RawValue>::deserialize(deserializer)?;
-        let error = match serde_json::from_str(text.get()) {
+        let text = unmanaged(text.get());
+        let error = match serde_json::from_str(&text) {
             Ok(object) => return Ok(Self(Ok(object))),
             Err(error) => error.to_string(),
         };
-        let MetadataAlone { metadata } = serde_json::from_str(text.get()).map_err(D::Error::custom)?;
+        let MetadataAlone { metadata } = serde_json::from_str(&text).map_err(D::Error::custom)?;
         Ok(Self(Err(InvalidObject { error, metadata })))
     }
 }
@@ -98,6 +131,27 @@ mod tests {
         let list: ObjectList<Guarded<Pod>> = serde_json::from_str(&list).unwrap();
         let parses: Vec<bool> = list.items.iter().map(|item| item.0.is_ok()).collect();
         assert_eq!(parses, [true, false]);
+    }
+
+    #[test]
+    fn managed_fields_are_left_out_and_nothing_else_that_reads_like_them() {
+        let fields = r#"[{"manager": "x", "fieldsV1": {"f:spec": {}}}]"#;
+        let text = format!(
+            r#"{{"spec": {{"managedFields": {fields}}}, "metadata": {{"managedFields": {fields}, "name": "a"}}, "data": {fields}}}"#
+        );
+        let left = format!(
+            r#"{{"spec": {{"managedFields": {fields}}}, "metadata": {{"managedFields": null, "name": "a"}}, "data": {fields}}}"#
+        );
+        assert_eq!(unmanaged(&text), left);
+        for as_it_is in [
+            GOOD,
+            BAD,
+            r#"{"metadata": 1}"#,
+            r#"{"metadata": {"managedFields": null}}"#,
+            "{",
+        ] {
+            assert_eq!(unmanaged(as_it_is), as_it_is);
+        }
     }
 
     #[test]

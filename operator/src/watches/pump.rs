@@ -14,6 +14,9 @@ use super::hub::{Hub, Watched};
 use crate::metrics::Metrics;
 use crate::runner::chain;
 
+/// Objects of a list that come at a time: all of a page are in memory, with its text, before one is trimmed.
+const PAGE: u32 = 100;
+
 /// Which objects of a kind are watched, and what of them is kept.
 pub struct Selection<K> {
     labels: Option<String>,
@@ -51,6 +54,7 @@ where
     let api = Api::<Guarded<K>>::all(client.clone());
     let config = watcher::Config {
         label_selector: what.labels,
+        page_size: Some(PAGE),
         ..watcher::Config::default()
     };
     let events = watcher(api, config).default_backoff();

@@ -1,4 +1,7 @@
 //! What of a watched object is kept in memory: what somebody reads.
+//!
+//! What is kept for long is copied at last: as parsed, it lies between what is dropped, and nothing else has room in the
+//! holes. Copies lie close together, in the holes of those that were copied before (docs/benchmarks.md, Memory).
 
 use std::collections::BTreeMap;
 
@@ -50,6 +53,7 @@ pub fn build(build: &mut Build) {
         ..BuildSpec::default()
     };
     build.status = build.status.take().map(ended);
+    *build = build.clone();
 }
 
 fn ended(status: BuildStatus) -> BuildStatus {
@@ -93,6 +97,7 @@ pub fn pod(pod: &mut Pod) {
         reason: status.reason,
         ..PodStatus::default()
     });
+    *pod = pod.clone();
 }
 
 /// Keeps of a job what it was made for, and whether and how it has ended.
@@ -103,6 +108,7 @@ pub fn job(job: &mut Job) {
         conditions: status.conditions,
         ..JobStatus::default()
     });
+    *job = job.clone();
 }
 
 /// Keeps what tells an object from others and whose it is.
