@@ -13,10 +13,12 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 use crate::error::{BenchError, Result, Trying};
+use crate::pace::{Turn, hand_out};
 
 /// An open connection to the webhook.
 pub struct Connection(SendRequest<Full<Bytes>>);
@@ -77,8 +79,17 @@ impl Connection {
     }
 }
 
-/// Asks at a pace over some connections. The time of each counts from when it was due, so that a wait for the one before it
-/// is a wait of this one too.
+/// What a request that had its turn took. Both count from when it was due, so that a wait for the one before it is a wait of this
+/// one too.
+#[derive(Clone, Copy, Debug)]
+pub struct Answered {
+    /// Until the client began to send it, which is nothing of the webhook's but that wait.
+    pub sent: Duration,
+    /// Until it was answered.
+    pub answered: Duration,
+}
+
+/// Asks at a pace over some connections.
 ///
 /// # Errors
 /// When a review fails.
@@ -87,23 +98,26 @@ pub async fn at_pace(
     reviews: Arc<Vec<Bytes>>,
     per_second: u32,
     seconds: u64,
-) -> Result<Vec<Duration>> {
-    let (due, count) = (Duration::from_secs(1) / per_second, u64::from(per_second) * seconds);
-    let (at_once, began) = (connections.len() as u64, Instant::now() + Duration::from_millis(50));
-    let tasks = connections.into_iter().zip(0u64..).map(|(mut connection, first)| {
+) -> Result<Vec<Answered>> {
+    let mut takers = Vec::new();
+    let tasks = connections.into_iter().map(|mut connection| {
+        let (taker, mut turns) = mpsc::unbounded_channel::<Turn>();
+        takers.push(taker);
         let reviews = reviews.clone();
         tokio::spawn(async move {
             let mut times = Vec::new();
-            for number in (first..count).step_by(usize::try_from(at_once).unwrap_or(1)) {
-                let at = began + due * u32::try_from(number).unwrap_or(u32::MAX);
-                sleep_until(at).await;
-                connection.ask(review(&reviews, number)).await?;
-                times.push(at.elapsed());
+            while let Some(turn) = turns.recv().await {
+                let sent = turn.due.elapsed();
+                connection.ask(review(&reviews, turn.number)).await?;
+                let answered = turn.due.elapsed();
+                times.push(Answered { sent, answered });
             }
             Ok(times)
         })
     });
-    joined(tasks.collect()).await
+    let tasks = tasks.collect();
+    hand_out(takers, per_second, u64::from(per_second) * seconds)?;
+    joined(tasks).await
 }
 
 /// Asks as fast as it is answered; how many were in that time.
@@ -111,27 +125,19 @@ pub async fn at_pace(
 /// # Errors
 /// When a review fails.
 pub async fn at_full_speed(connections: Vec<Connection>, reviews: Arc<Vec<Bytes>>, time: Duration) -> Result<f64> {
-    let (sum, mut counts) = mpsc::unbounded_channel();
     let began = Instant::now();
     let tasks = connections.into_iter().map(|mut connection| {
-        let (reviews, sum) = (reviews.clone(), sum.clone());
+        let reviews = reviews.clone();
         tokio::spawn(async move {
             let mut count = 0u64;
             while began.elapsed() < time {
                 connection.ask(review(&reviews, count)).await?;
                 count += 1;
             }
-            // Who counts waits for all of them.
-            let _ = sum.send(count);
-            Ok(Vec::new())
+            Ok(vec![count])
         })
     });
-    joined(tasks.collect()).await?;
-    drop(sum);
-    let mut all = 0;
-    while let Some(count) = counts.recv().await {
-        all += count;
-    }
+    let all: u64 = joined(tasks.collect()).await?.into_iter().sum();
     Ok(all as f64 / began.elapsed().as_secs_f64())
 }
 
@@ -142,7 +148,7 @@ fn review(reviews: &[Bytes], number: u64) -> Bytes {
     reviews.get(index).cloned().unwrap_or_default()
 }
 
-async fn joined(tasks: Vec<tokio::task::JoinHandle<Result<Vec<Duration>>>>) -> Result<Vec<Duration>> {
+async fn joined<T>(tasks: Vec<JoinHandle<Result<Vec<T>>>>) -> Result<Vec<T>> {
     let mut all = Vec::new();
     for task in tasks {
         all.extend(task.await.map_err(|error| BenchError::Wrong(error.to_string()))??);

@@ -5,7 +5,8 @@
 # faults, SOAK_FREEZES how often a leader is frozen past its lease, SOAK_ROUNDS how often each server is taken away,
 # SOAK_BYPASSED how many Builds come past a webhook that is gone, SOAK_FLOOD how many Builds one tenant floods the queue with,
 # SOAK_KILLS how often webhook or audit are killed under load, FUZZ_SECONDS how long each target of the fuzzer runs (half an
-# hour), SOAK_PARTS which of the parts (`search`, `faults`, `door`, `fuzz`, `cluster`).
+# hour), SOAK_BY_HAND how many real builds are compared with the same pod by hand (docs/benchmarks.md), SOAK_PARTS which of the
+# parts (`search`, `faults`, `door`, `fuzz`, `cluster`, `real`).
 set -euo pipefail
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -23,12 +24,14 @@ ROUNDS=${SOAK_ROUNDS:-10}
 KILLS=${SOAK_KILLS:-200}
 BYPASSED=${SOAK_BYPASSED:-1000}
 FLOOD=${SOAK_FLOOD:-200}
-PARTS=${SOAK_PARTS:-search faults door fuzz cluster}
+BY_HAND=${SOAK_BY_HAND:-8}
+PARTS=${SOAK_PARTS:-search faults door fuzz cluster real}
 REPORT=$CACHE_DIR/log/soak/search.tests
 FAULTS=$CACHE_DIR/log/soak/faults.tests
 DOOR=$CACHE_DIR/log/soak/door.tests
 FUZZ=$CACHE_DIR/log/soak/fuzz.tests
 ON_CLUSTER=$CACHE_DIR/log/soak/cluster.tests
+REAL=$CACHE_DIR/log/soak/real.tests
 
 main() {
     local part failed=0
@@ -103,10 +106,30 @@ cluster() {
         cargo test --package imagefactory-tests --locked --no-fail-fast --test alone --test soak -- --ignored --nocapture \
         --test-threads 1 faults_leader:: faults_servers:: bypassed:: queue:: \
         node:: reports:: volumes:: >"$ON_CLUSTER" 2>&1 || ended=$?
-    sed -nE 's/^(test (.*) \.\.\. )?figure: (.*)$/\2\n    \3/p' "$ON_CLUSTER" | sed '/^$/d'
-    grep '^test result' "$ON_CLUSTER" || true
+    told "$ON_CLUSTER"
     [ "$ended" -eq 0 ] || say "failed (whole output: $ON_CLUSTER)"
     return "$ended"
+}
+
+# Last: nothing else may run beside what it measures.
+real() {
+    local ended=0
+    if [ ! -s "$CLUSTER_DIR/images.env" ]; then
+        say "real builds beside the same by hand are left out: no cluster is there with the release (make cluster; make test)"
+        return 0
+    fi
+    say "$BY_HAND real builds of each method beside the same by hand; the load of this machine now is $(cut -d ' ' -f 1-3 /proc/loadavg)"
+    IMAGEFACTORY_BY_HAND=$BY_HAND cargo test --workspace --locked --test soak -- --ignored --nocapture \
+        --test-threads 1 by_hand:: >"$REAL" 2>&1 || ended=$?
+    told "$REAL"
+    [ "$ended" -eq 0 ] || say "failed (whole output: $REAL)"
+    return "$ended"
+}
+
+# told FILE: each test with its figures, from its output.
+told() {
+    sed -nE 's/^(test (.*) \.\.\. )?figure: (.*)$/\2\n    \3/p' "$1" | sed '/^$/d'
+    grep '^test result' "$1" || true
 }
 
 # From `search NAME: N states, N steps, END` in the report.

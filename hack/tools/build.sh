@@ -4,7 +4,7 @@
 #   hack/tools/build.sh [TOOL...]     all tools when none is named
 #
 # A tool is a folder here with a go.mod, its go.sum and a tool.conf, or with a tool.conf
-# that names files of modules with the modules' sums. What is built
+# that names files and folders of modules with the modules' sums. What is built
 # goes to the cache under a key made of everything that decides the result, first
 # under a temporary name and then renamed, so that a killed build leaves nothing
 # that looks finished. .cluster/bin holds links to the versions of this checkout.
@@ -49,14 +49,15 @@ compile() {
     for pair in $FILES; do copy_file "$out/${pair%%=*}" "${pair#*=}"; done
 }
 
-# copy_file TO MODULE@VERSION/PATH=SUM: a file that a module brings, if the module has that sum.
+# copy_file TO MODULE@VERSION/PATH=SUM: a file or a folder that a module brings, if the module has that sum.
 copy_file() {
     local rest=${2%%=*} sum=${2#*=} module answer dir
     module=${rest%%@*}@$(cut -d / -f 1 <<<"${rest#*@}")
     answer=$(cd / && go mod download -json "$module")
     grep -qF "\"Sum\": \"$sum\"" <<<"$answer" || die "$module is not what it was: $answer"
     dir=$(sed -n 's/^[[:space:]]*"Dir": "\(.*\)",*$/\1/p' <<<"$answer")
-    install -m 644 "$dir/${rest#"$module"/}" "$1"
+    # The cache of modules can't be written; what is copied from it can.
+    cp -r --no-preserve=mode "$dir/${rest#"$module"/}" "$1"
 }
 
 build_tool() {

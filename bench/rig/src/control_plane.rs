@@ -16,7 +16,15 @@ use crate::error::{BenchError, Result, Trying};
 use crate::process::Process;
 
 /// Who speaks with the API server; the audit log tells them apart.
-pub const USERS: [&str; 6] = ["operator", "null", "double", "load", "watcher", "controllers"];
+pub const USERS: [&str; 7] = [
+    "operator",
+    "null",
+    "double",
+    "load",
+    "watcher",
+    "controllers",
+    "gatekeeper",
+];
 /// Longest that the API server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Who did what, without bodies.

@@ -204,13 +204,21 @@ impl Door {
     /// # Errors
     /// When the authority can't be read.
     pub fn client_config(&self, call: &str) -> Result<Value> {
-        let authority = k8s_openapi::ByteString(self.authority()?.into_bytes());
-        Ok(json!({"url": format!("https://127.0.0.1:{}/{call}", self.port), "caBundle": authority}))
+        client_config(&self.dir, self.port, call)
     }
 
     fn write(&self, file: &str, text: &str) -> Result<()> {
         std::fs::write(self.dir.join(file), text).trying(format!("could not write {file}"))
     }
+}
+
+/// Where the API server finds a call of a server on the loopback device, with the authority of that folder.
+///
+/// # Errors
+/// When the authority can't be read.
+pub fn client_config(dir: &Path, port: u16, call: &str) -> Result<Value> {
+    let authority = std::fs::read(dir.join("ca.crt")).trying("could not read the authority")?;
+    Ok(json!({"url": format!("https://127.0.0.1:{port}/{call}"), "caBundle": k8s_openapi::ByteString(authority)}))
 }
 
 /// Builds that are made.
@@ -241,7 +249,8 @@ pub async fn namespace(client: &Client, name: &str, tenant: Option<&str>, asked:
     }
 }
 
-async fn text(port: u16, path: &str) -> Option<String> {
+/// What a server on the loopback device says over HTTP; none while it does not answer with a success.
+pub async fn text(port: u16, path: &str) -> Option<String> {
     let address = format!("http://127.0.0.1:{port}").parse().ok()?;
     let client = Client::try_from(kube::Config::new(address)).ok()?;
     let request = http::Request::get(path).body(Vec::new()).ok()?;
@@ -275,8 +284,11 @@ async fn token(client: &Client) -> Result<String> {
         .ok_or_else(|| BenchError::Wrong("the API server made no token".to_owned()))
 }
 
-/// An authority, and a leaf of it for the loopback device.
-fn certificates(dir: &Path) -> Result<()> {
+/// Makes an authority (`ca.crt`), and a leaf of it for the loopback device (`tls.crt`, `tls.key`).
+///
+/// # Errors
+/// When openssl can't, or a file can't be written.
+pub fn certificates(dir: &Path) -> Result<()> {
     let make = |arguments: &str| {
         let made = Command::new("openssl")
             .args(arguments.split(' '))

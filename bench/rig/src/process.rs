@@ -1,5 +1,6 @@
 //! A process that is measured or that the rest stands on. It ends, hard, when its handle is dropped.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -26,6 +27,20 @@ pub struct Memory {
     pub rss: u64,
     /// The most that it ever mapped.
     pub peak: u64,
+}
+
+/// Processor time of the threads of a process at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Threads(BTreeMap<u32, Duration>);
+
+impl Threads {
+    /// What those that are there took since an earlier moment. What a thread took that has ended meanwhile is lost.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Duration {
+        let before = |thread| earlier.0.get(thread).copied().unwrap_or_default();
+        let spent = self.0.iter().map(|(thread, now)| now.saturating_sub(before(thread)));
+        spent.sum()
+    }
 }
 
 impl Process {
@@ -89,6 +104,23 @@ impl Process {
         cpu_of(&text).ok_or_else(|| BenchError::Wrong(format!("/proc/…/stat of {} can't be read", self.name)))
     }
 
+    /// Processor time of each of its threads, by the nanosecond: for what takes less than the ticks that [`Self::cpu`] counts.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn threads(&self) -> Result<Threads> {
+        let path = format!("/proc/{}/task", self.child.id());
+        let tasks = fs::read_dir(&path).trying(format!("could not read {path} of {}", self.name))?;
+        // A thread may have ended since it was listed.
+        let times = tasks.flatten().filter_map(|task| {
+            let thread = task.file_name().to_str()?.parse().ok()?;
+            let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
+            let ran = text.split_whitespace().next()?.parse().ok()?;
+            Some((thread, Duration::from_nanos(ran)))
+        });
+        Ok(Threads(times.collect()))
+    }
+
     /// What it holds of memory now.
     ///
     /// # Errors
@@ -138,6 +170,31 @@ mod tests {
         let stat = "42 (a ) b) S 1 1 1 0 -1 4194560 100 0 0 0 150 50 0 0 20 0 4 0 100 1 1";
         assert_eq!(cpu_of(stat), Some(Duration::from_secs(2)));
         assert_eq!(cpu_of("nonsense"), None);
+    }
+
+    #[test]
+    fn threads_that_began_count_whole_and_those_that_ended_not_at_all() {
+        let of = |times: &[(u32, u64)]| {
+            let times = times
+                .iter()
+                .map(|(thread, time)| (*thread, Duration::from_nanos(*time)));
+            Threads(times.collect())
+        };
+        let spent = of(&[(1, 15), (3, 4)]).since(&of(&[(1, 10), (2, 100)]));
+        assert_eq!(spent, Duration::from_nanos(9));
+    }
+
+    #[test]
+    fn a_process_tells_what_its_threads_took() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "while :; do :; done"]);
+        let process = Process::start("busy", folder.path(), &mut command).unwrap();
+        let before = process.threads().unwrap();
+        let began = std::time::Instant::now();
+        while process.threads().unwrap().since(&before).is_zero() {
+            assert!(began.elapsed() < Duration::from_secs(60), "it spends processor time");
+        }
     }
 
     #[test]

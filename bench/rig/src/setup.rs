@@ -35,16 +35,7 @@ pub struct Team {
 /// # Errors
 /// When the API server refuses something.
 pub async fn platform(client: &Client, crds: &Path, settings: &Settings) -> Result<()> {
-    let entries = std::fs::read_dir(crds).trying(format!("could not read {}", crds.display()))?;
-    for entry in entries {
-        let path = entry.trying("could not read a directory")?.path();
-        let text = std::fs::read_to_string(&path).trying(format!("could not read {}", path.display()))?;
-        let crd: CustomResourceDefinition =
-            serde_yaml::from_str(&text).map_err(|source| BenchError::Yaml { path, source })?;
-        let name = crd.name_any();
-        create(&Api::all(client.clone()), &crd).await?;
-        established(client, &name).await?;
-    }
+    kinds(client, crds).await?;
     for name in [&settings.release_namespace, &settings.work_namespace] {
         create(
             &Api::<Namespace>::all(client.clone()),
@@ -58,6 +49,23 @@ pub async fn platform(client: &Client, crds: &Path, settings: &Settings) -> Resu
     }))?;
     create(&Api::all(client.clone()), &policy).await?;
     service_account(client, &settings.work_namespace, "default").await
+}
+
+/// The kinds that lie in a folder, each in a file of its own; served when this returns.
+///
+/// # Errors
+/// When a file can't be read, or the API server refuses something.
+pub async fn kinds(client: &Client, crds: &Path) -> Result<()> {
+    let entries = std::fs::read_dir(crds).trying(format!("could not read {}", crds.display()))?;
+    for entry in entries {
+        let path = entry.trying("could not read a directory")?.path();
+        let text = std::fs::read_to_string(&path).trying(format!("could not read {}", path.display()))?;
+        let crd: CustomResourceDefinition =
+            serde_yaml::from_str(&text).map_err(|source| BenchError::Yaml { path, source })?;
+        create(&Api::all(client.clone()), &crd).await?;
+        established(client, &crd.name_any()).await?;
+    }
+    Ok(())
 }
 
 /// Tenants, and once the operator has made their namespaces, a project in each.
@@ -108,11 +116,15 @@ where
     }
 }
 
-async fn established(client: &Client, name: &str) -> Result<()> {
+/// Waits until a kind is served, whoever makes it.
+///
+/// # Errors
+/// When it is not, for long.
+pub async fn established(client: &Client, name: &str) -> Result<()> {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     until(&format!("the kind {name}"), async || {
-        let crd = api.get(name).await.trying(format!("could not read {name}"))?;
-        let conditions = crd.status.and_then(|status| status.conditions).unwrap_or_default();
+        let crd = api.get_opt(name).await.trying(format!("could not read {name}"))?;
+        let conditions = crd.and_then(|crd| crd.status?.conditions).unwrap_or_default();
         Ok(conditions
             .iter()
             .any(|condition| condition.type_ == "Established" && condition.status == "True"))

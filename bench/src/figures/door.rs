@@ -20,7 +20,7 @@ use tokio::time::sleep;
 
 use super::Sizes;
 use crate::error::{Result, Trying};
-use crate::https::{Connection, at_full_speed, at_pace, connect};
+use crate::https::{Answered, Connection, at_full_speed, at_pace, connect};
 use crate::output::{Figures, percentile};
 use crate::rig::{ControlPlane, Places};
 
@@ -29,7 +29,7 @@ const PACE: u32 = 1000;
 /// Connections of the load; an API server keeps about so many.
 const CONNECTIONS: usize = 16;
 /// The small installation.
-const FEW: (usize, usize) = (10, 30);
+pub(super) const FEW: (usize, usize) = (10, 30);
 /// Requests that are made before anything counts.
 const WARM_UP: u64 = 1;
 
@@ -38,7 +38,7 @@ pub(super) struct Installation {
     pub(super) plane: ControlPlane,
     pub(super) client: Client,
     pub(super) door: Door,
-    webhook: Process,
+    pub(super) webhook: Process,
     reviews: Arc<Vec<Bytes>>,
 }
 
@@ -60,27 +60,7 @@ pub(super) async fn take(places: &Places, sizes: Sizes, figures: &mut Figures) -
         }
     }
     let large = format!("{} tenants and {} projects", sizes.tenants, sizes.projects);
-    for (name, share, goal) in [("p50", 0.5, ""), ("p99", 0.99, "2")] {
-        let (small, big) = (percentile(of_few.clone(), share), percentile(of_many.clone(), share));
-        figures.add_alone(
-            &format!("decision over TLS at {PACE}/s, 10 tenants, {name}"),
-            "ms",
-            small,
-            goal,
-        )?;
-        figures.add_alone(
-            &format!("decision over TLS at {PACE}/s, {large}, {name}"),
-            "ms",
-            big,
-            goal,
-        )?;
-        figures.add_alone(
-            &format!("{large} against 10 tenants, {name}"),
-            "ratio",
-            big / small,
-            "1.1",
-        )?;
-    }
+    tell(&of_few, &of_many, &large, figures)?;
     for (installation, what, goal) in [(&few, "10 tenants", "24"), (&many, large.as_str(), "")] {
         let held = installation.webhook.memory()?;
         figures.add_alone(
@@ -93,6 +73,25 @@ pub(super) async fn take(places: &Places, sizes: Sizes, figures: &mut Figures) -
     drop(many);
     let rate = few.on_one_core(sizes.load_seconds).await?;
     figures.add_alone("decisions over TLS at saturation, one core", "1/s", rate, "")
+}
+
+fn tell(of_few: &[Answered], of_many: &[Answered], large: &str, figures: &mut Figures) -> Result<()> {
+    let times = |taken: &[Answered], share| percentile(taken.iter().map(|one| one.answered).collect(), share);
+    for (name, share, goal) in [("p50", 0.5, ""), ("p99", 0.99, "2")] {
+        let (small, big) = (times(of_few, share), times(of_many, share));
+        for (tenants, value) in [("10 tenants", small), (large, big)] {
+            let figure = format!("decision over TLS at {PACE}/s, {tenants}, {name}");
+            figures.add_alone(&figure, "ms", value, goal)?;
+        }
+        let against = format!("{large} against 10 tenants, {name}");
+        figures.add_alone(&against, "ratio", big / small, "1.1")?;
+    }
+    let sent: Vec<_> = of_few.iter().chain(of_many).map(|one| one.sent).collect();
+    for (name, share) in [("p50", 0.5), ("p99", 0.99)] {
+        let figure = format!("of it before the client sent the review, {name}");
+        figures.add_alone(&figure, "ms", percentile(sent.clone(), share), "")?;
+    }
+    Ok(())
 }
 
 impl Installation {
@@ -136,7 +135,7 @@ impl Installation {
         Ok(all)
     }
 
-    async fn answers(&self, seconds: u64) -> Result<Vec<Duration>> {
+    async fn answers(&self, seconds: u64) -> Result<Vec<Answered>> {
         at_pace(self.connections().await?, self.reviews.clone(), PACE, seconds).await
     }
 
@@ -176,36 +175,46 @@ async fn platform(client: &Client, root: &Path) -> Result<()> {
 async fn fill(client: &Client, tenants: usize, projects: usize) -> Result<()> {
     let at_once = 16;
     futures::stream::iter((0..tenants).map(Ok))
-        .try_for_each_concurrent(at_once, async |tenant| {
-            let name = format!("t{tenant}");
-            let object: Tenant = serde_json::from_value(json!({
-                "apiVersion": "imagefactory.dev/v1alpha1", "kind": "Tenant", "metadata": {"name": name},
-                "spec": {"owners": [{"kind": "Group", "name": "bench-team"}, {"kind": "User", "name": "load"}],
-                    "capabilities": {"build": true, "changeReason": "Measurement of the factory"}},
-            }))
-            .trying("a tenant")?;
-            let api = Api::all(client.clone());
-            api.create(&PostParams::default(), &object)
-                .await
-                .trying("could not create a tenant")?;
+        .try_for_each_concurrent(at_once, async |number| {
+            let name = format!("t{number}");
+            tenant(client, &name, true).await?;
             namespace(client, &format!("tenant-{name}"), Some(&name), "nobody").await
         })
         .await?;
     futures::stream::iter((0..projects).map(Ok))
-        .try_for_each_concurrent(at_once, async |project| {
-            let namespace = format!("tenant-t{}", project % tenants);
-            let object: Project = serde_json::from_value(json!({
-                "apiVersion": "imagefactory.dev/v1alpha1", "kind": "Project",
-                "metadata": {"name": format!("p{project}"), "namespace": namespace}, "spec": {},
-            }))
-            .trying("a project")?;
-            let api = Api::namespaced(client.clone(), &namespace);
-            api.create(&PostParams::default(), &object)
-                .await
-                .trying("could not create a project")?;
-            Ok(())
+        .try_for_each_concurrent(at_once, async |number| {
+            project(client, &format!("tenant-t{}", number % tenants), &format!("p{number}")).await
         })
         .await
+}
+
+/// Makes a tenant that the load's user owns, and that may build or not.
+pub(super) async fn tenant(client: &Client, name: &str, may_build: bool) -> Result<()> {
+    let object: Tenant = serde_json::from_value(json!({
+        "apiVersion": "imagefactory.dev/v1alpha1", "kind": "Tenant", "metadata": {"name": name},
+        "spec": {"owners": [{"kind": "Group", "name": "bench-team"}, {"kind": "User", "name": "load"}],
+            "capabilities": {"build": may_build, "changeReason": "Measurement of the factory"}},
+    }))
+    .trying("a tenant")?;
+    let api = Api::all(client.clone());
+    api.create(&PostParams::default(), &object)
+        .await
+        .trying("could not create a tenant")?;
+    Ok(())
+}
+
+/// Makes a project.
+pub(super) async fn project(client: &Client, namespace: &str, name: &str) -> Result<()> {
+    let object: Project = serde_json::from_value(json!({
+        "apiVersion": "imagefactory.dev/v1alpha1", "kind": "Project",
+        "metadata": {"name": name, "namespace": namespace}, "spec": {},
+    }))
+    .trying("a project")?;
+    let api = Api::namespaced(client.clone(), namespace);
+    api.create(&PostParams::default(), &object)
+        .await
+        .trying("could not create a project")?;
+    Ok(())
 }
 
 /// A review as the API server sends one for a Build of that project.

@@ -5,6 +5,7 @@ mod block;
 mod door;
 mod fairness;
 mod keeping;
+mod rivals;
 mod through;
 
 use clap::ValueEnum;
@@ -99,6 +100,8 @@ pub enum Group {
     Door,
     /// The audit's store, on both databases.
     Audit,
+    /// The webhook beside Gatekeeper with the same rule, which has to be built before: `hack/tools/build.sh gatekeeper`.
+    Rivals,
 }
 
 /// Takes the figures of the groups.
@@ -128,6 +131,7 @@ pub async fn take(places: &Places, groups: &[Group], sizes: Sizes, figures: &mut
                 through::take(places, sizes, figures).await?;
             }
             Group::Audit => audit::take(sizes, figures).await?,
+            Group::Rivals => rivals::take(places, sizes, figures).await?,
         }
     }
     Ok(())

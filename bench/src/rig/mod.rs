@@ -1,5 +1,6 @@
-//! What is measured stands here: a control plane of its own, the double of the kubelet, and the operator.
+//! What is measured stands here: a control plane of its own, the double of the kubelet, the operator, and Gatekeeper.
 
+mod gatekeeper;
 mod operator;
 
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use kube::Client;
 
+pub use gatekeeper::Gatekeeper;
 use imagefactory_rig::control_plane::Parts;
 pub use imagefactory_rig::control_plane::{ControlPlane, client_of};
 pub use imagefactory_rig::process::Process;
@@ -20,7 +22,7 @@ use crate::error::{Result, Trying};
 /// Where programs and files lie.
 #[derive(Clone, Debug)]
 pub struct Places {
-    /// Directory of etcd, kube-apiserver and kube-controller-manager.
+    /// Directory of etcd, kube-apiserver and kube-controller-manager, and of Gatekeeper where it is measured.
     pub tools: PathBuf,
     /// The operator's program.
     pub operator: PathBuf,

@@ -6,6 +6,7 @@
     reason = "a test that can't go on ends and says why"
 )]
 
+mod by_hand;
 mod node;
 mod reports;
 mod volumes;
