@@ -1,5 +1,7 @@
 //! What of a watched object is kept in memory: what somebody reads.
 
+pub use super::trim_scan::image_scan;
+
 use imagefactory_core::build::status::is_settled;
 use imagefactory_crds::conditions::SUCCEEDED;
 use imagefactory_crds::denial::Code;
