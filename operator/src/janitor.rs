@@ -1,6 +1,6 @@
-//! Removes what nobody needs any more: jobs and pods of settled builds, old logs, expired staged images, and finished
-//! builds where somebody says so. What goes, [`imagefactory_core`] decides;
-//! nothing goes before its logs are safe.
+//! Removes what nobody needs any more: jobs and pods of settled builds and scans, old logs, expired staged images, and
+//! finished builds and scans where somebody says so. What goes, [`imagefactory_core`] decides; nothing goes before its logs are
+//! safe.
 
 mod old_logs;
 mod pods;

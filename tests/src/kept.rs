@@ -22,7 +22,7 @@ impl TestTenant {
 
 impl Cluster {
     /// Every kept log of a run, each under its name. A run is `<namespace>/<build>`, or `<tenant>/<project>/<uid>` where
-    /// the Build is gone.
+    /// the Build or the ImageScan is gone.
     ///
     /// # Panics
     /// Where none is kept, or the store can't be read.

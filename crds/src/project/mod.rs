@@ -94,7 +94,7 @@ pub struct ProjectSpec {
     /// ImagePolicy that images of this project must pass beside the tenant's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy_ref: Option<LocalRef>,
-    /// Which finished builds of the project are removed. Where it is set, even empty, it counts instead of the tenant's and the platform's; empty, every build is kept. Builds of an archived project are kept in any case.
+    /// Which finished builds and scans of the project are removed. Where it is set, even empty, it counts instead of the tenant's and the platform's; empty, every one is kept. Those of an archived project are kept in any case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<Retention>,
 }

@@ -108,7 +108,7 @@ pub struct TenantSettingsSpec {
     /// What every build of the tenant takes when neither it nor its project says otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build_defaults: Option<BuildDefaults>,
-    /// Which finished builds are removed, in each project that does not say itself. Where it is set, even empty, it counts instead of the platform's; empty, every build is kept.
+    /// Which finished builds and scans are removed, in each project that does not say itself. Where it is set, even empty, it counts instead of the platform's; empty, every one is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<Retention>,
 }

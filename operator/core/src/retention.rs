@@ -1,24 +1,52 @@
-//! Which finished builds are removed (docs/decisions/0020). Pure: who removes them, asks for nothing but what it sees.
+//! Which finished builds and scans are removed (docs/decisions/0020, 0030). Pure: who removes them, asks for nothing but
+//! what it sees.
 //!
-//! What is not seen makes it remove less and never more: a build that is due among some is due among all. So a watch
+//! What is not seen makes it remove less and never more: a run that is due among some is due among all. So a watch
 //! that lags, and a process that dies between two removals, cost nothing but time.
 
 use std::collections::HashSet;
 
 use imagefactory_crds::conditions::{ConditionStatus, SUCCEEDED, find};
 use imagefactory_crds::retention::Retention;
-use imagefactory_crds::{Build, Project, TenantSettings};
+use imagefactory_crds::{Build, ImageScan, Project, TenantSettings};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Time};
+use kube_core::Resource;
 
-/// Most builds that are removed in one pass, of all tenants together.
+/// Most objects of a kind that are removed in one pass, of all tenants together.
 pub const IN_A_PASS: usize = 500;
 
 /// What the API server appends to `metadata.generateName`: five of these.
 const SUFFIX: usize = 5;
 const ALPHABET: &str = "bcdfghjklmnpqrstvwxz2456789";
 
-/// A build that has ended, as far as its removal goes.
+/// A run that ends, and goes some time after that: a Build or an ImageScan.
+pub trait Ends: Resource {
+    /// The project that it belongs to.
+    fn project(&self) -> &str;
+
+    /// What its status says: its conditions, and when it ended. None where it has no status.
+    fn told(&self) -> Option<(&[Condition], Option<&Time>)>;
+}
+
+macro_rules! ends {
+    ($($kind:ty),* $(,)?) => {$(
+        impl Ends for $kind {
+            fn project(&self) -> &str {
+                self.spec.project_ref.name.as_str()
+            }
+
+            fn told(&self) -> Option<(&[Condition], Option<&Time>)> {
+                let status = self.status.as_ref()?;
+                Some((&status.conditions, status.completion_time.as_ref()))
+            }
+        }
+    )*};
+}
+
+ends!(Build, ImageScan);
+
+/// A run that has ended, as far as its removal goes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finished {
     /// When it ended.
@@ -32,24 +60,25 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// What is to be known of a build; none of one that has not ended, or is being deleted.
+    /// What is to be known of a run; none of one that has not ended, or is being deleted.
     #[must_use]
-    pub fn of(build: &Build) -> Option<Self> {
-        let status = build.status.as_ref()?;
-        let result = find(&status.conditions, SUCCEEDED)?.status.as_str();
-        if build.metadata.deletion_timestamp.is_some() || result == ConditionStatus::Unknown.as_str() {
+    pub fn of(run: &impl Ends) -> Option<Self> {
+        let (conditions, completed) = run.told()?;
+        let metadata = run.meta();
+        let result = find(conditions, SUCCEEDED)?.status.as_str();
+        if metadata.deletion_timestamp.is_some() || result == ConditionStatus::Unknown.as_str() {
             return None;
         }
         Some(Self {
-            ended: status.completion_time.as_ref()?.0,
-            name: build.metadata.name.clone()?,
+            ended: completed?.0,
+            name: metadata.name.clone()?,
             succeeded: result == ConditionStatus::True.as_str(),
-            generated: is_generated(&build.metadata),
+            generated: is_generated(metadata),
         })
     }
 }
 
-/// Whether the API server made the name. A manifest that names a build, as every Git controller's does, is told from one
+/// Whether the API server made the name. A manifest that names its object, as every Git controller's does, is told from one
 /// that leaves it to the API server; who names one as if it were generated, means it.
 fn is_generated(metadata: &ObjectMeta) -> bool {
     let prefix = metadata.generate_name.as_deref().unwrap_or_default();
@@ -58,7 +87,7 @@ fn is_generated(metadata: &ObjectMeta) -> bool {
     !prefix.is_empty() && suffix.is_some_and(is_made)
 }
 
-/// What limits the finished builds of a project.
+/// What limits the finished runs of a project, those of each kind by themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     max_age: Option<SignedDuration>,
@@ -93,29 +122,25 @@ impl Limits {
     }
 }
 
-/// The builds of one project that are to go, oldest first. The newest successful one never is: what a project last built
-/// well, and the way there, stays to be looked at.
+/// The builds, or the scans, of one project that are to go, oldest first. The newest successful one never is: what a project
+/// last built or scanned well, and the way there, stays to be looked at.
 #[must_use]
 pub fn due(mut finished: Vec<Finished>, limits: &Limits, now: Timestamp) -> Vec<Finished> {
     finished.sort_unstable();
-    let newest_success = finished.iter().rposition(|build| build.succeeded);
-    let countable = |build: &Finished| build.generated || limits.include_applied;
+    let newest_success = finished.iter().rposition(|run| run.succeeded);
+    let countable = |run: &Finished| run.generated || limits.include_applied;
     let newest: HashSet<usize> = (0..finished.len())
         .rev()
         .filter(|index| finished.get(*index).is_some_and(countable))
         .take(limits.max_builds.unwrap_or(usize::MAX))
         .collect();
-    let is_old = |build: &Finished| {
-        limits
-            .max_age
-            .is_some_and(|most| now.duration_since(build.ended) >= most)
-    };
+    let is_old = |run: &Finished| limits.max_age.is_some_and(|most| now.duration_since(run.ended) >= most);
     finished
         .into_iter()
         .enumerate()
-        .filter(|(index, build)| countable(build) && Some(*index) != newest_success)
-        .filter(|(index, build)| is_old(build) || !newest.contains(index))
-        .map(|(_, build)| build)
+        .filter(|(index, run)| countable(run) && Some(*index) != newest_success)
+        .filter(|(index, run)| is_old(run) || !newest.contains(index))
+        .map(|(_, run)| run)
         .collect()
 }
 

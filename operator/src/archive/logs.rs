@@ -36,15 +36,34 @@ impl Archive {
     /// # Errors
     /// When the log can't be read or the store can't be written.
     pub async fn keep(&self, container: &EndedContainer, source: &dyn LogSource) -> Result<KeptLog, CopyError> {
-        let path = self.path(&format!("{LOGS}/{}", container.path()));
+        let path = self.log_path(container);
         let copied = copy(&self.store, &path, source, self.max_log_bytes).await?;
-        Ok(KeptLog {
-            attempt: container.origin.attempt,
-            stage: container.origin.stage.clone(),
-            container: container.container.clone(),
-            bytes: i64::try_from(copied.bytes).unwrap_or(i64::MAX),
-            cut: copied.cut,
-        })
+        Ok(kept_log(container, copied.bytes, copied.cut))
+    }
+
+    /// The log of a container that has ended, if it lies here: kept by this process or by one before it. An object that is
+    /// older than the container's end is of another of that name.
+    ///
+    /// # Errors
+    /// When the store can't be asked.
+    pub async fn kept(&self, container: &EndedContainer) -> Result<Option<KeptLog>, ArchiveError> {
+        let path = self.log_path(container);
+        let object = match self.store.head(&path).await {
+            Ok(object) => object,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(source) => return Err(ArchiveError::store("find", &path, source)),
+        };
+        let is_its = |ended: &Timestamp| object.last_modified.timestamp() >= ended.as_second();
+        // What is kept of a log that was too long, and nothing else, is longer than a log may be: by the line in its gap.
+        let cut = object.size > self.max_log_bytes;
+        Ok(container
+            .finished
+            .filter(is_its)
+            .map(|_| kept_log(container, object.size, cut)))
+    }
+
+    fn log_path(&self, container: &EndedContainer) -> Path {
+        self.path(&format!("{LOGS}/{}", container.path()))
     }
 
     /// Logs in a build's directory, by name.
@@ -110,6 +129,16 @@ impl Archive {
             }
         }
         Ok(removed)
+    }
+}
+
+fn kept_log(container: &EndedContainer, bytes: u64, cut: bool) -> KeptLog {
+    KeptLog {
+        attempt: container.origin.attempt,
+        stage: container.origin.stage.clone(),
+        container: container.container.clone(),
+        bytes: i64::try_from(bytes).unwrap_or(i64::MAX),
+        cut,
     }
 }
 

@@ -98,6 +98,32 @@ async fn a_log_is_kept_as_it_was_written_and_keeping_it_again_changes_nothing() 
 }
 
 #[tokio::test]
+async fn a_log_that_was_kept_is_found_again_as_it_was_told_and_only_by_the_container_that_wrote_it() {
+    let (_directory, archive) = on_disk(400);
+    let ended = |name: &str, hours: i64| EndedContainer {
+        finished: Some(jiff::Timestamp::now() + SignedDuration::from_hours(hours)),
+        ..container(name)
+    };
+    for (name, length) in [("push", 7), ("build", 1000)] {
+        let text = Text::of("x".repeat(length));
+        let kept = archive.keep(&ended(name, -1), &text).await.unwrap();
+        assert_eq!(archive.kept(&ended(name, -1)).await.unwrap(), Some(kept), "{name}");
+        let later = ended(name, 1);
+        assert_eq!(
+            archive.kept(&later).await.unwrap(),
+            None,
+            "another pod's, which ended after that"
+        );
+        assert_eq!(
+            archive.kept(&container(name)).await.unwrap(),
+            None,
+            "nobody knows when it ended"
+        );
+    }
+    assert_eq!(archive.kept(&ended("prepare", -1)).await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn an_empty_log_is_kept_too() {
     let (_directory, archive) = on_disk(1 << 20);
     let kept = archive.keep(&container("push"), &Text::of("")).await.unwrap();

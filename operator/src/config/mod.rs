@@ -32,7 +32,7 @@ pub enum Command {
     Credentials(CredentialsArgs),
     /// Asks whether the release answers; `helm test` runs it in the cluster.
     Selftest(SelftestArgs),
-    /// Prints the logs that are kept of a build.
+    /// Prints the logs that are kept of a build or a scan.
     Logs(LogsArgs),
     /// Stores, lists and verifies the audit.
     #[command(subcommand)]
@@ -89,13 +89,17 @@ pub struct SelftestArgs {
 /// Flags of the command `logs`.
 #[derive(Debug, Args)]
 pub struct LogsArgs {
-    /// The build, as `<namespace>/<build>`; one that is gone as `<tenant>/<project>/<uid>`.
-    pub build: String,
+    /// What the logs are of: with --namespace `<build>` or `<kind>/<name>`, as in `imagescan/nightly`; without it
+    /// `<namespace>/<build>`, or `<tenant>/<project>/<uid>` of a Build or an ImageScan that is gone.
+    pub name: String,
+    /// Namespace of the Build or the ImageScan.
+    #[arg(short, long)]
+    pub namespace: Option<String>,
     /// Only this attempt.
     #[arg(long)]
     pub attempt: Option<u32>,
     /// Only this container, as in `build`.
-    #[arg(long)]
+    #[arg(short, long)]
     pub container: Option<String>,
     /// The installation's settings, which the chart writes.
     #[arg(long, env = "CONFIG", default_value = "/etc/image-factory/config.yaml")]

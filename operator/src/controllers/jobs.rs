@@ -56,9 +56,9 @@ async fn asked(mut job: JobView, uid: &str, context: &Context) -> Result<JobView
     Ok(job)
 }
 
-/// The API server did not say what pod a job has.
+/// The API server did not say what pod a job has, or how a run stands.
 pub(super) struct Unexplained {
-    /// Name of the job.
+    /// Name of the job or run.
     pub(super) name: String,
     /// What it said instead.
     pub(super) source: kube::Error,

@@ -10,6 +10,7 @@ pub mod sor_record;
 pub mod tenant;
 pub mod tenant_settings;
 pub mod usage;
+mod whole;
 
 use std::sync::Arc;
 

@@ -229,6 +229,12 @@ fn told(stores: &Stores, run: &Run, uid: &str) -> Option<Told> {
     }
 }
 
+/// Whether the Build or ImageScan of a container is there, whose status says what is kept.
+fn has_run(stores: &Stores, container: &EndedContainer) -> bool {
+    let origin = &container.origin;
+    told(stores, &Run::of(origin), &origin.build_uid).is_some()
+}
+
 /// Whether the very pod of a container is there.
 fn has_pod(stores: &Stores, container: &EndedContainer) -> bool {
     let pod = ObjectRef::new(&container.pod).within(&container.namespace);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use imagefactory_core::build::logs::EndedContainer;
+use imagefactory_crds::build::KeptLog;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::LogParams;
@@ -14,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
 use super::book::State;
-use super::has_pod;
+use super::{has_pod, has_run};
 use crate::archive::{CopyError, LogSource, Reader};
 use crate::context::Context;
 use crate::metrics::LogOutcome;
@@ -46,6 +47,8 @@ impl LogSource for PodLog {
 /// How a try ended.
 enum Try {
     Decided(State),
+    /// It lies in the store already.
+    Found(KeptLog),
     StoreFails(String),
     Unreadable(String),
 }
@@ -65,6 +68,8 @@ pub(super) async fn keep(context: Arc<Context>, container: EndedContainer) {
                 decided(&context, &container, &state);
                 return keeper.set(&container, state);
             }
+            // It was counted when it was kept.
+            Try::Found(log) => return keeper.set(&container, State::Kept(log)),
             Try::StoreFails(error) => {
                 store_fails(&context, &error);
                 keeper.set(&container, State::StoreFails);
@@ -89,8 +94,14 @@ pub(super) async fn keep(context: Arc<Context>, container: EndedContainer) {
 }
 
 async fn attempt(context: &Context, container: &EndedContainer) -> Try {
-    if !has_pod(&context.stores, container) {
-        return Try::Decided(State::Lost);
+    let is_there = has_pod(&context.stores, container);
+    // Where its Build is gone, no status says any more what is kept, and as a rule all of it is.
+    if !is_there || !has_run(&context.stores, container) {
+        match find(context, container).await {
+            Some(found) => return found,
+            None if !is_there => return Try::Decided(State::Lost),
+            None => {}
+        }
     }
     let source = PodLog {
         pods: Api::namespaced(context.client.clone(), &container.namespace),
@@ -106,19 +117,32 @@ async fn attempt(context: &Context, container: &EndedContainer) -> Try {
         Ok(Ok(_)) if !has_pod(&context.stores, container) => Try::Decided(State::Lost),
         Ok(Ok(log)) => Try::Decided(State::Kept(log)),
         Ok(Err(CopyError::Store(error))) => Try::StoreFails(chain(&error)),
-        Ok(Err(error)) if is_gone(&error) || container.is_lost(context.now()) => {
-            warn!(
-                error = chain(&error),
-                pod = container.pod,
-                namespace = container.namespace,
-                container = container.container,
-                "log is lost"
-            );
-            Try::Decided(State::Lost)
-        }
+        Ok(Err(error)) if is_gone(&error) || container.is_lost(context.now()) => match find(context, container).await {
+            Some(found) => found,
+            None => lost(container, &error),
+        },
         Ok(Err(error)) => Try::Unreadable(chain(&error)),
         Err(_) => Try::StoreFails("copying the log took too long".to_owned()),
     }
+}
+
+/// Looks for the log in the store, before it is copied for nothing or called lost. None: it was never kept.
+async fn find(context: &Context, container: &EndedContainer) -> Option<Try> {
+    match context.keeper.archive().kept(container).await {
+        Ok(found) => found.map(Try::Found),
+        Err(error) => Some(Try::StoreFails(chain(&error))),
+    }
+}
+
+fn lost(container: &EndedContainer, error: &CopyError) -> Try {
+    warn!(
+        error = chain(error),
+        pod = container.pod,
+        namespace = container.namespace,
+        container = container.container,
+        "log is lost"
+    );
+    Try::Decided(State::Lost)
 }
 
 /// The API server knows no such pod or container, or one that never ran.

@@ -19,11 +19,12 @@ use super::*;
 use crate::testing::{self, Asked, Server, object, server};
 use crate::watches::Guarded;
 
-/// A store that fails while it is told to.
+/// A store that fails while it is told to: to write, or to be read.
 #[derive(Debug, Default)]
 struct Shaky {
     inner: InMemory,
     fails: Flag,
+    is_deaf: Flag,
     written: StdMutex<Vec<String>>,
 }
 
@@ -33,12 +34,16 @@ impl std::fmt::Display for Shaky {
     }
 }
 
+fn out_of_order() -> object_store::Error {
+    let source = "out of order".into();
+    object_store::Error::Generic { store: "shaky", source }
+}
+
 #[async_trait]
 impl ObjectStore for Shaky {
     async fn put_opts(&self, path: &Path, payload: PutPayload, opts: PutOptions) -> object_store::Result<PutResult> {
         if self.fails.load(Ordering::SeqCst) {
-            let source = "out of order".into();
-            return Err(object_store::Error::Generic { store: "shaky", source });
+            return Err(out_of_order());
         }
         self.written.lock().unwrap().push(path.to_string());
         self.inner.put_opts(path, payload, opts).await
@@ -51,6 +56,9 @@ impl ObjectStore for Shaky {
         self.inner.put_multipart_opts(path, opts).await
     }
     async fn get_opts(&self, path: &Path, options: GetOptions) -> object_store::Result<GetResult> {
+        if self.is_deaf.load(Ordering::SeqCst) {
+            return Err(out_of_order());
+        }
         self.inner.get_opts(path, options).await
     }
     fn delete_stream(
@@ -105,8 +113,30 @@ impl World {
         pod
     }
 
+    fn see_pod_go(&self, pod: &Value) {
+        self.hubs.pods.take(Event::Delete(Guarded(Ok(object(pod.clone())))));
+    }
+
     fn see_build(&self, build: Value) {
         self.hubs.builds.take(Event::Apply(Guarded(Ok(object(build)))));
+    }
+
+    fn see_build_go(&self, build: Value) {
+        self.hubs.builds.take(Event::Delete(Guarded(Ok(object(build)))));
+    }
+
+    /// A process before this one has kept this.
+    async fn was_kept(&self, path: &str, log: &'static str) {
+        let (path, options) = (Path::from(path), PutOptions::default());
+        self.store.inner.put_opts(&path, log.into(), options).await.unwrap();
+    }
+
+    /// Logs of which this became, as the metrics say.
+    fn counted(&self, result: &str) -> u64 {
+        let counted = self.context.metrics.encode().unwrap();
+        let series = format!("imagefactory_logs_total{{result=\"{result}\"}} ");
+        let found = counted.lines().find_map(|line| line.strip_prefix(&series));
+        found.map_or(0, |count| count.parse().unwrap())
     }
 
     async fn until(&self, holds: impl Fn(&Self) -> bool) {
@@ -302,4 +332,80 @@ async fn what_stands_in_status_is_forgotten_and_what_does_not_is_remembered() {
     sleep(2 * TIDY).await;
     assert_eq!(world.context.keeper.kept("b"), []);
     assert_eq!(world.context.keeper.waiting(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_kept_of_a_build_that_is_gone_is_neither_read_again_nor_lost() {
+    let mut world = World::new();
+    let log = json!({"attempt": 1, "stage": "build", "container": "push", "bytes": 5});
+    let told = build(&json!({"location": "memory://logs/acme/web/b", "containers": [log]}));
+    world.was_kept(PUSH, "12345").await;
+    world.see_build(told.clone());
+    world.see_pod(&pod("one", &["push"]));
+    // As a namespace that goes takes them along.
+    world.see_build_go(told);
+    let seen = world.see_pod(&pod("one", &["push"]));
+    world.until(|world| world.context.keeper.is_safe(&seen, None)).await;
+    world.see_pod_go(&pod("one", &["push"]));
+    sleep(2 * TIDY).await;
+    assert_eq!(world.counted("lost"), 0);
+    assert_eq!(world.counted("whole"), 0, "it was counted when it was kept");
+    assert!(world.server.is_quiet_for(Duration::from_secs(5)).await);
+    assert_eq!(world.written(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_with_its_build_before_it_was_kept_is_lost() {
+    let mut world = World::new();
+    world.see_pod(&pod("one", &[]));
+    // The keeper hears of pods by now.
+    sleep(Duration::from_secs(1)).await;
+    world.see_pod_go(&pod("one", &["push"]));
+    world.until(|world| world.counted("lost") == 1).await;
+    assert_eq!(world.context.keeper.kept("b"), []);
+    assert!(world.server.is_quiet_for(Duration::from_secs(5)).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_was_kept_before_its_status_said_so_is_told_though_nobody_has_it_any_more() {
+    let mut world = World::new();
+    world.was_kept(PUSH, "12345").await;
+    world.see_build(build(&Value::Null));
+    let seen = world.see_pod(&pod("one", &["push"]));
+    let asked = world.log_is_asked_for().await;
+    asked.fail(404, "NotFound", "container not found");
+    world.until(|world| world.context.keeper.is_safe(&seen, None)).await;
+    assert_eq!(world.context.keeper.kept("b")[0].bytes, 5);
+    assert_eq!(world.counted("lost"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_lies_there_from_before_a_container_ended_is_not_taken_for_its_log() {
+    let mut world = World::new();
+    world.was_kept(PUSH, "12345").await;
+    let mut later = pod("two", &["push"]);
+    later["status"]["containerStatuses"][0]["state"]["terminated"]["finishedAt"] = "2999-01-01T00:00:00Z".into();
+    let seen = world.see_pod(&later);
+    let asked = world.log_is_asked_for().await;
+    asked.fail(404, "NotFound", "container not found");
+    world.until(|world| world.context.keeper.is_safe(&seen, None)).await;
+    assert_eq!(world.context.keeper.kept("b"), [], "never say kept when it is not");
+    assert_eq!(world.counted("lost"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_store_cannot_be_asked_nothing_is_called_lost() {
+    let world = World::new();
+    world.was_kept(PUSH, "12345").await;
+    world.store.is_deaf.store(true, Ordering::SeqCst);
+    let seen = world.see_pod(&pod("one", &["push"]));
+    world
+        .until(|world| world.context.keeper.0.store_fails.load(Ordering::SeqCst))
+        .await;
+    world.see_pod_go(&pod("one", &["push"]));
+    assert!(!world.context.keeper.is_safe(&seen, None));
+    assert_eq!(world.context.keeper.waiting(), 1);
+    world.store.is_deaf.store(false, Ordering::SeqCst);
+    world.until(|world| world.context.keeper.is_safe(&seen, None)).await;
+    assert_eq!(world.counted("lost"), 0);
 }

@@ -11,6 +11,7 @@ mod news;
 mod policies;
 mod pump;
 pub mod trim;
+mod trim_scan;
 
 #[cfg(test)]
 mod tests;
@@ -54,7 +55,7 @@ pub struct Hubs {
     pub sor_records: Hub<SorRecord>,
     /// All QuarantineRequests.
     pub quarantine_requests: Hub<QuarantineRequest>,
-    /// All ImageScans.
+    /// All ImageScans; those that have ended are trimmed, see [`trim`].
     pub image_scans: Hub<ImageScan>,
     /// Namespaces with our label.
     pub namespaces: Hub<Namespace>,
@@ -93,7 +94,7 @@ pub struct Stores {
     pub quarantine_requests: Store<QuarantineRequest>,
     /// The same by their namespace.
     pub quarantine_requests_by_namespace: Index<QuarantineRequest>,
-    /// All ImageScans.
+    /// All ImageScans; those that have ended are trimmed, see [`trim`].
     pub image_scans: Store<ImageScan>,
     /// Namespaces with our label.
     pub namespaces: Store<Namespace>,
@@ -240,7 +241,7 @@ impl Hubs {
         tasks.spawn(watch(
             client,
             self.image_scans.clone(),
-            Selection::all(trim::object),
+            Selection::all(trim::image_scan),
             metrics.clone(),
         ));
         let of_tenants = Selection::labelled(LABEL_TENANT, trim::object);

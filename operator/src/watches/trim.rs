@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+pub use super::trim_scan::image_scan;
+
 use imagefactory_core::build::status::is_settled;
 use imagefactory_crds::conditions::SUCCEEDED;
 use imagefactory_crds::denial::Code;

@@ -40,7 +40,7 @@ image-factory-operator | builds/status.imagefactory.dev | patch
 image-factory-operator | clusterroles.rbac.authorization.k8s.io [image-factory-tenant-operator image-factory-tenant-credentials image-factory-admin image-factory-member image-factory-owner image-factory-permission-approve-quarantine image-factory-permission-cancel-builds image-factory-permission-create-builds image-factory-permission-edit-settings image-factory-permission-manage-billing image-factory-permission-manage-projects image-factory-permission-manage-team image-factory-permission-read-audit image-factory-permission-release-quarantine image-factory-permission-view-analytics image-factory-permission-view-projects image-factory-viewer] | bind
 image-factory-operator | imagepolicies.imagefactory.dev | get list watch
 image-factory-operator | imagepolicies/status.imagefactory.dev | patch
-image-factory-operator | imagescans.imagefactory.dev | get list watch
+image-factory-operator | imagescans.imagefactory.dev | delete get list watch
 image-factory-operator | imagescans/status.imagefactory.dev | patch
 image-factory-operator | jobs.batch | get list watch
 image-factory-operator | namespaces | create delete get list patch watch

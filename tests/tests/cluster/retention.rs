@@ -1,18 +1,20 @@
-//! Finished builds go as their project says, and only those that nobody named; and a build says what it used.
+//! Finished builds and scans go as their project says, and only those that nobody named; and a build says what it used.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use imagefactory_crds::Build;
 use imagefactory_crds::build::{FailureClass, Usage};
 use imagefactory_crds::project::Project;
+use imagefactory_crds::{Build, ImageScan};
 use imagefactory_tests::TestTenant;
-use imagefactory_tests::building::{failure_of, output_of, status_of, told};
+use imagefactory_tests::building::{LONGEST, failure_of, output_of, status_of, told};
 use imagefactory_tests::dockerfile::{BASE, inline, quick};
 use imagefactory_tests::tenant::PROJECT;
 use imagefactory_tests::wait::{stays, until};
-use kube::ResourceExt;
+use k8s_openapi::NamespaceResourceScope;
 use kube::api::{ListParams, Patch, PatchParams};
+use kube::{Resource, ResourceExt};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 /// The janitor looks once a minute.
@@ -40,16 +42,20 @@ async fn generated(tenant: &TestTenant, change: Value) -> Build {
 }
 
 async fn names(tenant: &TestTenant) -> BTreeSet<String> {
-    let builds = tenant.api::<Build>().list(&ListParams::default()).await;
-    builds
-        .expect("listing Builds")
-        .iter()
-        .map(ResourceExt::name_any)
-        .collect()
+    names_of::<Build>(tenant).await
 }
 
-fn all(builds: &[&Build]) -> BTreeSet<String> {
-    builds.iter().map(|build| build.name_any()).collect()
+async fn names_of<K>(tenant: &TestTenant) -> BTreeSet<String>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    let listed = tenant.api::<K>().list(&ListParams::default()).await;
+    let listed = listed.expect("listing what is there");
+    listed.iter().map(ResourceExt::name_any).collect()
+}
+
+fn all<K: Resource>(objects: &[&K]) -> BTreeSet<String> {
+    objects.iter().map(|object| object.name_any()).collect()
 }
 
 /// By their end, then by name, as the factory orders them.
@@ -98,6 +104,63 @@ async fn the_newest_builds_with_generated_names_stay_and_those_that_somebody_nam
     let expected = all(&[fourth]);
     until("only the newest stays", ROUNDS, async || {
         (names(&tenant).await == expected).then_some(())
+    })
+    .await;
+}
+
+/// A scan that is over at once, and without a pod, by what its metadata say of its name.
+async fn over(tenant: &TestTenant, metadata: Value) -> ImageScan {
+    let (repository, tag) = tenant.default_output("any");
+    let spec = json!({"projectRef": {"name": PROJECT}, "image": format!("{repository}:{tag}"), "cancelled": true});
+    let scan: ImageScan = tenant.make(json!({"metadata": metadata, "spec": spec})).await;
+    let name = scan.name_any();
+    until(&format!("scan {name} has ended"), LONGEST, async || {
+        let scan = tenant.api::<ImageScan>().get(&name).await.ok()?;
+        scan.status
+            .as_ref()
+            .is_some_and(|status| status.is_settled())
+            .then_some(scan)
+    })
+    .await
+}
+
+#[tokio::test]
+#[ignore = "needs the cluster of `make cluster`"]
+async fn finished_scans_go_by_the_words_for_builds_and_are_counted_beside_them() {
+    let capabilities = json!({"build": true, "onDemandImageScanning": true, "changeReason": "a test"});
+    let tenant = TestTenant::create_with("keptscans", json!({"capabilities": capabilities})).await;
+    let named = over(&tenant, json!({"name": "named"})).await;
+    let mut scans = Vec::new();
+    for _ in 0..4 {
+        scans.push(over(&tenant, json!({"generateName": "made-"})).await);
+    }
+    scans.sort_by_key(|scan| {
+        let status = scan.status.as_ref().expect("it has ended");
+        (status.completion_time.clone(), scan.name_any())
+    });
+    let [_, _, third, fourth] = &scans[..] else {
+        panic!("four scans")
+    };
+    let mut builds = BTreeSet::new();
+    for _ in 0..2 {
+        let build = generated(&tenant, json!({"source": quick(), "cancelled": true})).await;
+        builds.insert(build.name_any());
+    }
+
+    retains(&tenant, json!({"maxBuilds": 2})).await;
+    let expected = all(&[&named, third, fourth]);
+    until(
+        "two of four scans stay, and the one that somebody named",
+        ROUNDS,
+        async || (names_of::<ImageScan>(&tenant).await == expected).then_some(()),
+    )
+    .await;
+    assert_eq!(names(&tenant).await, builds, "scans push out no builds");
+
+    retains(&tenant, json!({"maxBuilds": 1, "includeApplied": true})).await;
+    let expected = all(&[fourth]);
+    until("only the newest scan stays", ROUNDS, async || {
+        (names_of::<ImageScan>(&tenant).await == expected).then_some(())
     })
     .await;
 }

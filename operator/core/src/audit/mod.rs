@@ -8,6 +8,8 @@ mod seen;
 #[cfg(test)]
 mod tests;
 
+pub use runs::MAX_MESSAGE;
+
 use imagefactory_crds::audit::{Actor, AuditEvent, EventKind, Resource};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;

@@ -16,7 +16,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use super::{Audited, Teller, blank, id, resource};
 
 /// Longest message of an event, in characters.
-const MAX_MESSAGE: usize = 512;
+pub const MAX_MESSAGE: usize = 512;
 
 /// What is told of a run: read off its status, of one that has ended off what is kept of it as well.
 struct Run<'a> {

@@ -1,4 +1,4 @@
-//! What goes and what stays, for any set of builds, in any order, after any crash.
+//! What goes and what stays, for any set of runs of a kind, in any order, after any crash.
 
 use imagefactory_crds::common::DurationText;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -72,6 +72,31 @@ fn what_has_not_ended_or_is_being_deleted_is_never_considered() {
     assert_eq!(Finished::of(&deleted), None);
     let failed = Finished::of(&build(json!({"/status/conditions/0/status": "False"}))).unwrap();
     assert!(!failed.succeeded);
+}
+
+/// A scan that ended as the build of [`build`] did.
+fn scan(change: Value) -> ImageScan {
+    let mut value = serde_json::to_value(build(change)).unwrap();
+    value["kind"] = json!("ImageScan");
+    value["spec"]["image"] = json!("registry.example.com/images/acme/web:1");
+    serde_json::from_value(value).unwrap()
+}
+
+#[test]
+fn a_scan_is_known_by_the_same_words_as_a_build() {
+    for change in [
+        json!({}),
+        json!({"/status/conditions/0/status": "False"}),
+        json!({"/status/conditions/0/status": "Unknown"}),
+        json!({"/status/completionTime": null}),
+        json!({"/metadata/name": "named", "/metadata/generateName": null}),
+    ] {
+        let (scan, build) = (scan(change.clone()), build(change.clone()));
+        assert_eq!(Finished::of(&scan), Finished::of(&build), "{change}");
+        assert_eq!((scan.project(), build.project()), ("web", "web"));
+    }
+    assert!(Finished::of(&scan(json!({}))).is_some_and(|scan| scan.succeeded && scan.generated));
+    assert_eq!(Finished::of(&scan(json!({"/status": null}))), None);
 }
 
 #[test]

@@ -9,8 +9,9 @@ use imagefactory_core::dispatch::Slot;
 use imagefactory_crds::Build;
 
 use super::unseen::Unseen;
-use super::{BuildError, UNSEEN, act, logs, observe};
+use super::{BuildError, UNSEEN, act, logs};
 use crate::context::Context;
+use crate::controllers::whole::whole;
 use crate::runner::Outcome;
 
 pub(super) async fn pass(
@@ -36,7 +37,7 @@ pub(super) async fn pass(
     {
         return act::act(situation(build), planned, context, unseen).await;
     }
-    let Some(whole) = observe::whole(build, context).await? else {
+    let Some(whole) = whole(build, context).await? else {
         return Ok(Outcome::waiting().again_after(UNSEEN));
     };
     act::act(

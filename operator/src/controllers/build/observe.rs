@@ -19,6 +19,7 @@ use super::BuildError;
 use super::unseen::Unseen;
 use crate::context::Context;
 use crate::controllers::jobs::{explained, seen};
+use crate::controllers::whole::whole;
 
 /// What exists for a build.
 pub(super) async fn observe(build: &Build, context: &Context) -> Result<Observed, BuildError> {
@@ -190,7 +191,7 @@ pub(super) async fn read_inputs(found: &mut Found, build: &Build, context: &Cont
         return Ok(());
     }
     if let Some(first) = found.rerun_of.take() {
-        found.rerun_of = whole(&first, context).await?.map(Arc::new);
+        found.rerun_of = whole(&*first, context).await?.map(Arc::new);
     }
     let Some(holder) = inputs_of(build, found.rerun_of.as_deref()) else {
         return Ok(());
@@ -198,21 +199,10 @@ pub(super) async fn read_inputs(found: &mut Found, build: &Build, context: &Cont
     let namespace = build.namespace().unwrap_or_default();
     let holder = context.stores.builds.get(&ObjectRef::new(holder).within(&namespace));
     found.inputs_of = match holder {
-        Some(holder) => whole(&holder, context).await?.map(Arc::new),
+        Some(holder) => whole(&*holder, context).await?.map(Arc::new),
         None => None,
     };
     Ok(())
-}
-
-/// The Build as the API server has it; none if it is gone, or another has its name.
-pub(super) async fn whole(build: &Build, context: &Context) -> Result<Option<Build>, BuildError> {
-    let name = build.name_any();
-    let builds: Api<Build> = Api::namespaced(context.client.clone(), &build.namespace().unwrap_or_default());
-    let found = builds.get_opt(&name).await.map_err(|source| BuildError::Observe {
-        name,
-        source: Box::new(source),
-    })?;
-    Ok(found.filter(|found| found.uid() == build.uid()))
 }
 
 /// What the build's pod says that it was made for. Asked only while the status does not say it.

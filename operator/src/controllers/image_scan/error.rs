@@ -8,9 +8,9 @@ use crate::runner::ErrorCategory;
 #[derive(Debug, thiserror::Error)]
 pub enum ImageScanError {
     /// The API server could not be asked for something that no watch had shown.
-    #[error("could not read the pod of job {name}")]
+    #[error("could not read {name}, or the pod of that job")]
     Observe {
-        /// The job.
+        /// The job, or the scan itself.
         name: String,
         /// What the client said.
         source: Box<kube::Error>,

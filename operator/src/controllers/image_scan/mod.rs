@@ -3,6 +3,7 @@
 //! What is done and why, `imagefactory_core::image_scan` decides. Slots, logs and requests are those of builds.
 
 mod act;
+mod ended;
 mod error;
 mod observe;
 mod watches;
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use imagefactory_core::build::logs::directory;
 use imagefactory_core::dispatch::Slot;
-use imagefactory_core::image_scan::{Identity, Plan, Situation, plan, validate};
+use imagefactory_core::image_scan::{Identity, Plan, Situation, is_settled, plan, validate};
 use imagefactory_crds::build::KeptLogs;
 use imagefactory_crds::{ImageScan, ImageScanStatus};
 use tokio_util::sync::CancellationToken;
@@ -63,6 +64,9 @@ async fn reconcile(
     let _pass = context.dispatcher.pass(&*scan);
     // Reads: stores, but for the pod of a job that has failed.
     let observed = observe::observe(&scan, &context).await?;
+    if is_settled(scan.status.as_ref()) {
+        return ended::pass(&scan, &observed, &context, &unseen).await;
+    }
     let found = references(&scan, &context);
     let validated = validate(&scan, found.references(), &context.settings);
     let situation = Situation {

@@ -1,7 +1,8 @@
-//! A finished build goes last, as it was read, and only where somebody says so.
+//! A finished build or scan goes last, as it was read, and only where somebody says so.
 
 use std::time::Duration;
 
+use imagefactory_crds::ImageScan;
 use imagefactory_crds::retention::Retention;
 use jiff::{SignedDuration, Timestamp};
 use kube::runtime::watcher::Event;
@@ -9,10 +10,10 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::testing::{self, Server, object, server};
-use crate::watches::Guarded;
 use crate::watches::Hubs;
+use crate::watches::{Guarded, trim};
 
-const BUILDS: &str = "DELETE /apis/imagefactory.dev/v1alpha1/namespaces/tenant-acme/builds";
+const THERE: &str = "DELETE /apis/imagefactory.dev/v1alpha1/namespaces/tenant-acme";
 
 struct World {
     hubs: Hubs,
@@ -57,21 +58,15 @@ impl World {
 
     /// A build with a generated name that failed at this hour.
     fn see_build(&self, suffix: &str, hour: i64, change: &Value) {
-        let ended = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(hour);
-        let name = format!("web-{suffix}");
-        let condition = json!({"type": "Succeeded", "status": "False", "reason": "Build", "message": "",
-            "lastTransitionTime": ended});
-        let mut build = json!({
-            "apiVersion": "imagefactory.dev/v1alpha1", "kind": "Build",
-            "metadata": {"name": name, "generateName": "web-", "namespace": "tenant-acme", "uid": name,
-                "resourceVersion": "7"},
-            "spec": {"projectRef": {"name": "web"}},
-            "status": {"completionTime": ended, "startTime": ended, "conditions": [condition]},
-        });
-        for (key, value) in change.as_object().unwrap() {
-            build["status"][key] = value.clone();
-        }
+        let build = ended("Build", suffix, hour, change);
         self.hubs.builds.take(Event::Apply(Guarded(Ok(object(build)))));
+    }
+
+    /// The same of a scan, as the stores keep it.
+    fn see_scan(&self, suffix: &str, hour: i64, change: &Value) {
+        let mut scan: ImageScan = object(ended("ImageScan", suffix, hour, change));
+        trim::image_scan(&mut scan);
+        self.hubs.image_scans.take(Event::Apply(Guarded(Ok(scan))));
     }
 
     fn see_pod_of(&self, build: &str) {
@@ -84,12 +79,18 @@ impl World {
 
     /// A round in which these builds are removed, in this order, and nothing else is asked.
     async fn removes(&mut self, names: &[&str]) -> Vec<Value> {
+        let paths: Vec<String> = names.iter().map(|name| format!("builds/web-{name}")).collect();
+        self.removes_each(&paths).await
+    }
+
+    /// The same of builds and scans.
+    async fn removes_each(&mut self, paths: &[impl AsRef<str>]) -> Vec<Value> {
         let staged = Staged::default();
         let Self { context, server, .. } = self;
         let answering = async {
             let mut bodies = Vec::new();
-            for name in names {
-                let asked = server.expect(&format!("{BUILDS}/web-{name}")).await;
+            for path in paths {
+                let asked = server.expect(&format!("{THERE}/{}", path.as_ref())).await;
                 bodies.push(asked.body.clone());
                 asked.answer(200, &json!({"kind": "Status", "apiVersion": "v1", "status": "Success"}));
             }
@@ -99,6 +100,25 @@ impl World {
         let ((), bodies) = tokio::join!(sweep(&staged, context), answering);
         bodies
     }
+}
+
+/// A run with a generated name that failed at this hour, with a status changed like this.
+fn ended(kind: &str, suffix: &str, hour: i64, change: &Value) -> Value {
+    let ended = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(hour);
+    let name = format!("web-{suffix}");
+    let condition = json!({"type": "Succeeded", "status": "False", "reason": "Build", "message": "",
+        "lastTransitionTime": ended});
+    let mut run = json!({
+        "apiVersion": "imagefactory.dev/v1alpha1", "kind": kind,
+        "metadata": {"name": name, "generateName": "web-", "namespace": "tenant-acme", "uid": format!("{kind}-{name}"),
+            "resourceVersion": "7"},
+        "spec": {"projectRef": {"name": "web"}, "image": "registry.example.com/output/acme/web:1"},
+        "status": {"completionTime": ended, "startTime": ended, "conditions": [condition]},
+    });
+    for (key, value) in change.as_object().unwrap() {
+        run["status"][key] = value.clone();
+    }
+    run
 }
 
 fn newest(most: u32) -> Retention {
@@ -125,7 +145,7 @@ async fn the_oldest_go_first_and_only_as_they_were_read() {
     let bodies = world.removes(&["bbbbb", "ccccc"]).await;
     assert_eq!(
         bodies[0]["preconditions"],
-        json!({"uid": "web-bbbbb", "resourceVersion": "7"})
+        json!({"uid": "Build-web-bbbbb", "resourceVersion": "7"})
     );
 }
 
@@ -149,7 +169,7 @@ async fn a_build_stays_while_a_pod_of_it_is_there() {
     world.see_build("bbbbb", 1, &json!({}));
     world.see_build("ccccc", 2, &json!({}));
     world.see_build("ddddd", 3, &json!({}));
-    world.see_pod_of("web-bbbbb");
+    world.see_pod_of("Build-web-bbbbb");
     world.removes(&["ccccc"]).await;
 }
 
@@ -167,6 +187,41 @@ async fn a_build_stays_until_its_staged_image_is_on_the_list_of_what_expires() {
     let build = build.iter().find(|build| build.name_any() == "web-bbbbb").unwrap();
     assert!(listed.is_done_with(build, &world.context));
     assert!(!Staged::default().is_done_with(build, &world.context));
+}
+
+#[tokio::test]
+async fn scans_go_as_builds_do_and_each_kind_is_counted_by_itself() {
+    let mut world = World::new(newest(2));
+    for (suffix, hour) in [("ddddd", 3), ("ccccc", 2), ("bbbbb", 1)] {
+        world.see_scan(suffix, hour, &json!({}));
+    }
+    world.see_build("fffff", 2, &json!({}));
+    world.see_build("ggggg", 3, &json!({}));
+    let bodies = world.removes_each(&["imagescans/web-bbbbb"]).await;
+    assert_eq!(
+        bodies[0]["preconditions"],
+        json!({"uid": "ImageScan-web-bbbbb", "resourceVersion": "7"})
+    );
+    world.see_build("hhhhh", 4, &json!({}));
+    world.removes_each(&["builds/web-fffff", "imagescans/web-bbbbb"]).await;
+    world.see_project(&json!({"retention": {"maxAge": "998h"}}));
+    world
+        .removes_each(&["builds/web-fffff", "imagescans/web-bbbbb", "imagescans/web-ccccc"])
+        .await;
+}
+
+#[tokio::test]
+async fn a_scan_stays_while_a_pod_of_it_is_there_and_the_newest_good_one_stays() {
+    let mut world = World::new(newest(1));
+    let good = json!({"conditions": [{"type": "Succeeded", "status": "True", "reason": "Scanned", "message": "",
+        "lastTransitionTime": "1970-01-01T00:00:00Z"}]});
+    world.see_scan("bbbbb", 1, &good);
+    world.see_scan("ccccc", 2, &good);
+    world.see_scan("ddddd", 3, &json!({}));
+    world.see_scan("fffff", 4, &json!({"completionTime": null}));
+    world.see_pod_of("ImageScan-web-ddddd");
+    world.see_scan("ggggg", 5, &json!({}));
+    world.removes_each(&["imagescans/web-bbbbb"]).await;
 }
 
 #[tokio::test]
