@@ -23,6 +23,8 @@ pub fn image_scan(scan: &mut ImageScan) {
         ..ImageScanSpec::default()
     };
     scan.status = scan.status.take().map(ended);
+    // A copy has no room to spare, and lies beside others that are kept as long.
+    *scan = scan.clone();
 }
 
 fn ended(status: ImageScanStatus) -> ImageScanStatus {
@@ -32,10 +34,8 @@ fn ended(status: ImageScanStatus) -> ImageScanStatus {
         let message = &mut condition.message;
         if let Some((end, _)) = message.char_indices().nth(MAX_MESSAGE) {
             message.truncate(end);
-            message.shrink_to_fit();
         }
     }
-    conditions.shrink_to_fit();
     ImageScanStatus {
         observed_generation: status.observed_generation,
         phase: status.phase,

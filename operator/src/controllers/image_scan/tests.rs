@@ -163,3 +163,33 @@ async fn a_cancelled_scan_whose_pod_the_store_does_not_show_ends_it_by_its_pod()
     };
     assert!(observed.job.unwrap().pod.unwrap().has_node);
 }
+
+#[tokio::test]
+async fn an_ended_scan_is_looked_at_without_what_it_would_scan_and_loses_nothing_of_its_status() {
+    let mut whole = scan();
+    whole.metadata.generation = Some(2);
+    whole.spec.cancelled = true;
+    whole.status = serde_json::from_value(json!({
+        "observedGeneration": 1, "phase": "Failed", "attempts": 1,
+        "conditions": [{
+            "type": "Succeeded", "status": "False", "reason": "Pull", "message": "It is not there.",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }],
+        "failure": {"class": "Pull", "reason": "NotFound", "message": "It is not there.", "next": "Look."},
+    }))
+    .unwrap();
+    let mut kept = whole.clone();
+    crate::watches::trim::image_scan(&mut kept);
+    let server = Mock::default().holds(SCAN, &whole).start(&cluster(true));
+    server.context.dispatcher.open_empty();
+    looked(&server, &kept).await;
+    assert_eq!(
+        server.requests(),
+        [format!("GET {SCAN}"), format!("PATCH {SCAN}/status")]
+    );
+    let status = server.status();
+    assert_eq!(
+        (&status["observedGeneration"], &status["failure"]["class"]),
+        (&json!(2), &json!("Pull"))
+    );
+}

@@ -90,7 +90,9 @@ impl World {
         let answering = async {
             let mut bodies = Vec::new();
             for path in paths {
-                let asked = server.expect(&format!("{THERE}/{}", path.as_ref())).await;
+                let line = format!("{THERE}/{}", path.as_ref());
+                let asked = tokio::time::timeout(Duration::from_secs(10), server.expect(&line)).await;
+                let asked = asked.unwrap_or_else(|_| panic!("nobody asks: {line}"));
                 bodies.push(asked.body.clone());
                 asked.answer(200, &json!({"kind": "Status", "apiVersion": "v1", "status": "Success"}));
             }
