@@ -119,15 +119,19 @@ impl<K: Watched> Feed<K> {
 
     /// Swaps in the list. What came, changed or went while nobody was listening is news.
     pub(super) fn finish_list(&mut self, store: &Store<K>) -> News<K> {
-        let before = by_key(store);
+        let mut before = by_key(store);
         self.writer.apply_watcher_event(&Event::InitDone);
-        let after = by_key(store);
-        self.indexes.iter().for_each(|index| index.fill(after.values()));
+        let mut touched = store.state();
+        self.indexes.iter().for_each(|index| index.fill(touched.iter()));
         let version = |object: &Arc<K>| (object.uid(), object.resource_version());
-        let changed = |key: &ObjectRef<K>, object: &Arc<K>| before.get(key).map(version) != Some(version(object));
-        let gone = before.iter().filter(|(key, _)| !after.contains_key(*key));
-        let came = after.iter().filter(|(key, object)| changed(key, object));
-        let touched = came.chain(gone).map(|(_, object)| object.clone()).collect();
+        // Of the first list all is news, and no key is made for it: there may be very many.
+        if !before.is_empty() {
+            touched.retain(|object| {
+                let known = before.remove(&ObjectRef::from_obj(&**object));
+                known.as_ref().map(version) != Some(version(object))
+            });
+            touched.extend(before.into_values());
+        }
         let listed = std::mem::take(&mut self.malformed_in_list);
         let news = listed.iter().filter(|(key, malformed)| self.is_news(key, malformed));
         let malformed = news.map(|(_, malformed)| malformed.clone()).collect();

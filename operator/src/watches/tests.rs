@@ -194,7 +194,7 @@ async fn a_malformed_object_in_a_page_does_not_stop_the_watch() {
         })
     };
     let first = api.expect("GET /apis/imagefactory.dev/v1alpha1/projects").await;
-    assert!(first.query.contains("limit=500"), "{}", first.query);
+    assert!(first.query.contains("limit=100"), "{}", first.query);
     first.answer(200, &page(vec![project("a", 1), broken], "more"));
     let second = api.asked().await;
     assert!(second.query.contains("continue=more"), "{}", second.query);
