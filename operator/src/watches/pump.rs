@@ -16,6 +16,9 @@ use crate::runner::chain;
 
 /// Objects of a list that come at a time: all of a page are in memory, with its text, before one is trimmed.
 const PAGE: u32 = 100;
+/// How long a watch is asked for, in seconds. One that is silent for five seconds more is opened anew: its connection died and
+/// nobody said so. With kube's own measure it would take five minutes to find out.
+const WATCH_SECONDS: u32 = 85;
 
 /// Which objects of a kind are watched, and what of them is kept.
 pub struct Selection<K> {
@@ -55,6 +58,7 @@ where
     let config = watcher::Config {
         label_selector: what.labels,
         page_size: Some(PAGE),
+        timeout: Some(WATCH_SECONDS),
         ..watcher::Config::default()
     };
     let events = watcher(api, config).default_backoff();
