@@ -43,8 +43,8 @@ pub struct Watching<K> {
 }
 
 /// Watches objects and never ends: what fails is tried again with back-off.
-pub fn feed<K: Watched>(client: &Client, cache: Cache<K>, watching: Watching<K>) -> impl Future<Output = ()> + use<K> {
-    let Watching { labels, trim, silence } = watching;
+pub fn feed<K: Watched>(client: &Client, cache: Cache<K>, watching: &Watching<K>) -> impl Future<Output = ()> + use<K> {
+    let &Watching { labels, trim, silence } = watching;
     let api = Api::<Guarded<K>>::all(client.clone());
     let config = watcher::Config {
         label_selector: labels.map(str::to_owned),
@@ -165,7 +165,7 @@ mod tests {
             trim: |_| (),
             silence: SILENCE,
         };
-        (feed(&Client::new(service, "default"), cache.clone(), watching), taken)
+        (feed(&Client::new(service, "default"), cache.clone(), &watching), taken)
     }
 
     #[tokio::test(start_paused = true)]

@@ -132,7 +132,7 @@ impl Caches {
         trim: fn(&mut K),
     ) -> BoxFuture<'static, ()> {
         let silence = self.limit / 2;
-        feed::feed(client, cache.clone(), Watching { labels, trim, silence }).boxed()
+        feed::feed(client, cache.clone(), &Watching { labels, trim, silence }).boxed()
     }
 }
 
