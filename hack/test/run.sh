@@ -50,7 +50,7 @@ main() {
     tests "tests that need nothing" without-cluster "${GENTLY[@]}" cargo test --workspace --locked --no-fail-fast
     tests "a sample of faults at every step, on an API server of their own" faults under_faults
     tests "the store on a real PostgreSQL" postgres on_postgres
-    tests "webhook and audit killed under load" killed killed_under_load
+    tests "webhook and audit killed under load, webhook and operator cut off" killed killed_and_cut_off
     meanwhile fuzz nice -n 15 "$ROOT/hack/test/fuzz.sh"
     [ -z "$cluster" ] || on_the_cluster
     ended fuzz "the fuzzer, ${FUZZ_SECONDS:-60} s for each target"
@@ -122,8 +122,8 @@ under_faults() {
         "${GENTLY[@]}" cargo test --workspace --locked --test faults -- --ignored --nocapture
 }
 
-# Needs no cluster either: the two programs beside an API server of their own.
-killed_under_load() {
+# Needs no cluster either: the programs beside an API server of their own.
+killed_and_cut_off() {
     "$ROOT/hack/tools/build.sh" etcd kubernetes
     # Leaves the program itself beside its tests.
     "${GENTLY[@]}" cargo test --workspace --locked --no-run --test router

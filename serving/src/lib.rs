@@ -1,9 +1,11 @@
 //! What Image Factory's processes have alike, the webhook's and the operator's: how they begin and are asked to end, the
-//! port of metrics and health, TLS with a certificate that changes, what a watch brings, and the way to the audit's intake.
+//! port of metrics and health, TLS with a certificate that changes, what a watch brings, and the ways to the API server and to the
+//! audit's intake.
 //! It decides nothing.
 //!
 //! | module | does |
 //! |---|---|
+//! | [`api_server`] | how the API server is asked |
 //! | [`gates`] | named gates: whether the process is ready, and what it waits for |
 //! | [`exposition`] | the registry of what is counted, as text |
 //! | [`guarded`] | an object of a watch, or why it does not parse |
@@ -12,6 +14,7 @@
 //! | [`audit`] | events to the audit's intake |
 //! | [`logging`], [`signals`], [`chain`](mod@chain) | the log, SIGTERM, errors as text |
 
+pub mod api_server;
 pub mod audit;
 pub mod chain;
 pub mod exposition;

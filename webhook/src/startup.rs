@@ -5,15 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use http::HeaderValue;
-use http::header::USER_AGENT;
+use imagefactory_serving::api_server;
 use imagefactory_serving::audit::{Address, Intake};
 use imagefactory_serving::plain::{self, ServeError};
 use imagefactory_serving::tls::{self, Files};
 use imagefactory_serving::{Gates, logging, signals};
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
+use kube::Client;
 use kube::client::ClientBuilder;
-use kube::{Client, Config};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::sync::watch;
@@ -39,9 +38,6 @@ use crate::restore;
 use crate::router;
 use crate::serve::secure;
 use crate::settings::{Settings, SettingsError};
-
-/// Longest that opening a connection to the API server may take.
-const CONNECT: Duration = Duration::from_secs(10);
 
 /// Most threads that answer. A decision takes microseconds, and a node's cores are not all for the door: each thread costs
 /// a stack, and buffers of its own.
@@ -231,10 +227,7 @@ fn keep_certificates(
 }
 
 async fn connect(caches: &Caches) -> Result<Client, StartupError> {
-    let mut config = Config::infer().await?;
-    config.connect_timeout = Some(CONNECT);
-    let agent = concat!("image-factory-webhook/", env!("CARGO_PKG_VERSION"));
-    config.headers.push((USER_AGENT, HeaderValue::from_static(agent)));
+    let config = api_server::config(concat!("image-factory-webhook/", env!("CARGO_PKG_VERSION"))).await?;
     let builder = ClientBuilder::try_from(config).map_err(StartupError::Client)?;
     Ok(builder.with_layer(&caches.listen()).build())
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
@@ -105,6 +106,22 @@ impl ControlPlane {
         self.dir().join(format!("{user}.kubeconfig"))
     }
 
+    /// The port that the API server listens on.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A kubeconfig of one of [`USERS`] who finds the API server at another port of this machine.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn kubeconfig_by(&self, port: u16, user: &str) -> Result<PathBuf> {
+        let file = format!("{user}-by-{port}.kubeconfig");
+        self.write(&file, &kubeconfig(port, user))?;
+        Ok(self.dir().join(file))
+    }
+
     /// A client of one of [`USERS`].
     ///
     /// # Errors
@@ -125,14 +142,7 @@ impl ControlPlane {
         let mut tokens = String::new();
         for user in USERS {
             let _ = writeln!(tokens, "token-{user},{user},{user},system:masters");
-            let kubeconfig = format!(
-                "apiVersion: v1\nkind: Config\ncurrent-context: bench\n\
-                 clusters: [{{name: bench, cluster: {{server: \"https://127.0.0.1:{}\", insecure-skip-tls-verify: true}}}}]\n\
-                 users: [{{name: \"{user}\", user: {{token: \"token-{user}\"}}}}]\n\
-                 contexts: [{{name: bench, context: {{cluster: bench, user: \"{user}\"}}}}]\n",
-                self.port
-            );
-            self.write(&format!("{user}.kubeconfig"), &kubeconfig)?;
+            self.write(&format!("{user}.kubeconfig"), &kubeconfig(self.port, user))?;
         }
         self.write("tokens.csv", &tokens)?;
         self.write("audit.yaml", AUDIT)?;
@@ -261,6 +271,18 @@ impl ControlPlane {
             seconds: PATIENCE.as_secs(),
         })
     }
+}
+
+fn kubeconfig(port: u16, user: &str) -> String {
+    json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "bench",
+        "clusters": [{"name": "bench", "cluster": {
+            "server": format!("https://127.0.0.1:{port}"), "insecure-skip-tls-verify": true,
+        }}],
+        "users": [{"name": user, "user": {"token": format!("token-{user}")}}],
+        "contexts": [{"name": "bench", "context": {"cluster": "bench", "user": user}}],
+    })
+    .to_string()
 }
 
 /// A client by a kubeconfig.

@@ -9,6 +9,7 @@ use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use kube::Client;
 use kube::api::{Api, PostParams};
+use kube::client::Body;
 use serde_json::{Value, json};
 
 use crate::control_plane::{ControlPlane, free_port};
@@ -159,6 +160,15 @@ impl Door {
         text(self.health, path).await
     }
 
+    /// The status and the text that the webhook's plain port answers with; none while nobody does.
+    pub async fn answers(&self, path: &str) -> Option<(u16, String)> {
+        let request = http::Request::get(path).body(Body::empty()).ok()?;
+        let answer = plain(self.health)?.send(request).await.ok()?;
+        let status = answer.status().as_u16();
+        let text = answer.into_body().collect_bytes().await.ok()?;
+        Some((status, String::from_utf8_lossy(&text).into_owned()))
+    }
+
     /// Waits until the webhook is ready.
     ///
     /// # Errors
@@ -241,11 +251,18 @@ pub async fn namespace(client: &Client, name: &str, tenant: Option<&str>, asked:
     }
 }
 
-async fn text(port: u16, path: &str) -> Option<String> {
-    let address = format!("http://127.0.0.1:{port}").parse().ok()?;
-    let client = Client::try_from(kube::Config::new(address)).ok()?;
+/// What a path of a plain port answers with a success.
+pub async fn text(port: u16, path: &str) -> Option<String> {
     let request = http::Request::get(path).body(Vec::new()).ok()?;
-    client.request_text(request).await.ok()
+    plain(port)?.request_text(request).await.ok()
+}
+
+/// A client of a plain port, which says itself when it is not ready: kube would ask again for most of a minute.
+pub fn plain(port: u16) -> Option<Client> {
+    let address = format!("http://127.0.0.1:{port}").parse().ok()?;
+    let mut config = kube::Config::new(address);
+    config.default_retry = false;
+    Client::try_from(config).ok()
 }
 
 fn settings() -> Value {

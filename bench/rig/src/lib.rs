@@ -1,4 +1,4 @@
-//! What measurements (`bench/`) and the operator's fault tests (`operator/tests/faults/`) stand on.
+//! What measurements (`bench/`) and tests of the programs (`operator/tests/faults/`, `operator/tests/killed/`) stand on.
 //!
 //! | module | does |
 //! |---|---|

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
-use http::header::USER_AGENT;
+use imagefactory_serving::api_server;
 use kube::client::ClientBuilder;
 use kube::{Client, Config};
 
@@ -12,14 +11,11 @@ use super::StartupError;
 use crate::metrics::Metrics;
 use crate::metrics::requests::CountRequests;
 
-/// Longest that opening a connection may take.
+/// Longest that opening a connection to something else may take.
 const CONNECT: Duration = Duration::from_secs(10);
 
 pub(super) async fn connect(metrics: Arc<Metrics>) -> Result<Client, StartupError> {
-    let mut config = Config::infer().await?;
-    config.connect_timeout = Some(CONNECT);
-    let agent = concat!("image-factory-operator/", env!("CARGO_PKG_VERSION"));
-    config.headers.push((USER_AGENT, HeaderValue::from_static(agent)));
+    let config = api_server::config(concat!("image-factory-operator/", env!("CARGO_PKG_VERSION"))).await?;
     let builder = ClientBuilder::try_from(config).map_err(StartupError::Client)?;
     Ok(builder.with_layer(&CountRequests::new(metrics)).build())
 }

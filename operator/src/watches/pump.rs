@@ -14,6 +14,10 @@ use super::hub::{Hub, Watched};
 use crate::metrics::Metrics;
 use crate::runner::chain;
 
+/// How long a watch is asked for, in seconds. One that is silent for five seconds more is opened anew: its connection died and
+/// nobody said so. With kube's own measure it would take five minutes to find out.
+const WATCH_SECONDS: u32 = 85;
+
 /// Which objects of a kind are watched, and what of them is kept.
 pub struct Selection<K> {
     labels: Option<String>,
@@ -51,6 +55,7 @@ where
     let api = Api::<Guarded<K>>::all(client.clone());
     let config = watcher::Config {
         label_selector: what.labels,
+        timeout: Some(WATCH_SECONDS),
         ..watcher::Config::default()
     };
     let events = watcher(api, config).default_backoff();

@@ -99,20 +99,24 @@ fn is_of_the_webhook(status: &Status) -> bool {
     }
 }
 
-/// Whether the answer was the webhook's; anything but a refusal or a failure would be a hole.
-async fn refused(client: &Client, user: &str, name: &str) -> bool {
+/// Somebody of the team asks for a build.
+pub fn build(user: &str, name: &str) -> Request<Vec<u8>> {
     let body = json!({
         "apiVersion": "imagefactory.dev/v1alpha1", "kind": "Build", "metadata": {"name": name},
         "spec": {"projectRef": {"name": "web"},
             "source": {"inline": {"files": [{"path": "Dockerfile", "content": "FROM scratch\n"}]}}},
     });
-    let request = Request::post("/apis/imagefactory.dev/v1alpha1/namespaces/tenant-acme/builds")
+    Request::post("/apis/imagefactory.dev/v1alpha1/namespaces/tenant-acme/builds")
         .header("content-type", "application/json")
         .header("impersonate-user", user)
         .header("impersonate-group", "acme-team")
         .body(body.to_string().into_bytes())
-        .unwrap();
-    match client.request::<Value>(request).await {
+        .unwrap()
+}
+
+/// Whether the answer was the webhook's; anything but a refusal or a failure would be a hole.
+async fn refused(client: &Client, user: &str, name: &str) -> bool {
+    match client.request::<Value>(build(user, name)).await {
         Ok(made) => panic!("a build was let in: {made}"),
         Err(kube::Error::Api(status)) => is_of_the_webhook(&status),
         Err(_) => false,

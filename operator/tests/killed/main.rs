@@ -1,5 +1,6 @@
 //! The webhook's and the audit's real programs, killed at any moment while people are refused through a real API server.
-//! Each refusal that was answered is on record once; one that was not answered is there at most once.
+//! Each refusal that was answered is on record once; one that was not answered is there at most once. And the programs of
+//! webhook and operator cut off from their API server ([`cut`], [`cut_leader`]).
 //!
 //! `IMAGEFACTORY_KILLS` says how often (20 in `make test`, 200 in `make soak`), `IMAGEFACTORY_WEBHOOK` where the webhook's
 //! program is; by default it is looked for beside the operator's.
@@ -12,6 +13,9 @@
 )]
 
 mod asking;
+mod cut;
+mod cut_leader;
+mod line;
 mod listed;
 
 use std::path::{Path, PathBuf};
@@ -24,9 +28,13 @@ use imagefactory_rig::setup;
 use kube::Client;
 use kube::api::{Api, PostParams};
 use serde_json::json;
+use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
 use asking::Asking;
+
+/// Held by each test, however many threads they are run with: they wait for what has to be done within seconds.
+static ALONE: Mutex<()> = Mutex::const_new(());
 
 /// How long what was spooled or counted may take to become entries: a window of folding is a minute.
 const PATIENCE: Duration = Duration::from_secs(150);
@@ -113,6 +121,7 @@ async fn kill(door: &Door, rounds: u64) -> [Process; 2] {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs etcd and kube-apiserver, which hack/tools/build.sh builds"]
 async fn a_refusal_that_was_answered_is_on_record_once_whoever_was_killed_meanwhile() {
+    let _alone = ALONE.lock().await;
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let rounds = std::env::var("IMAGEFACTORY_KILLS").map_or(20, |kills| kills.parse().unwrap());
     let programs = programs();

@@ -1,13 +1,21 @@
 //! Carries one watch into its cache, for as long as the process lives.
+//!
+//! A watch that is silent need not be alive: nobody says so when a node goes, or when a firewall forgets a connection. So one
+//! that nothing was heard of for long is dropped with its connection, and all is listed anew: what an answer makes young is
+//! known as well as it can be, at once, and not with the next bookmark.
 
-use futures::{StreamExt, pin_mut};
+use std::time::Duration;
+
+use futures::{Stream, StreamExt, pin_mut};
 use imagefactory_serving::Guarded;
 use k8s_openapi::serde::de::DeserializeOwned;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
+use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
+use super::beats::Beat;
 use super::cache::{Cache, Knowledge};
 use super::pause::Pauses;
 
@@ -24,26 +32,59 @@ impl<K> Watched for K where
 {
 }
 
-/// Watches all objects, or those that `labels` selects, and never ends: what fails is tried again with back-off.
-pub fn feed<K: Watched>(
-    client: &Client,
-    cache: Cache<K>,
-    labels: Option<&str>,
-    trim: fn(&mut K),
-) -> impl Future<Output = ()> + use<K> {
+/// Which objects are watched, what of them is kept, and how long a watch may be silent.
+pub struct Watching<K> {
+    /// Labels that select them, where not all are wanted.
+    pub labels: Option<&'static str>,
+    /// Takes away what is not kept.
+    pub trim: fn(&mut K),
+    /// Longest silence. Bookmarks come about every minute.
+    pub silence: Duration,
+}
+
+/// Watches objects and never ends: what fails is tried again with back-off.
+pub fn feed<K: Watched>(client: &Client, cache: Cache<K>, watching: &Watching<K>) -> impl Future<Output = ()> + use<K> {
+    let Watching { labels, trim, silence } = *watching;
     let api = Api::<Guarded<K>>::all(client.clone());
     let config = watcher::Config {
         label_selector: labels.map(str::to_owned),
         ..watcher::Config::default()
     };
-    let events = watcher(api, config).backoff(Pauses::default());
     async move {
-        pin_mut!(events);
-        while let Some(event) = events.next().await {
-            match event {
-                Ok(event) => take(&cache, event, trim),
-                Err(error) => warn!(watch = cache.resource(), %error, "watch failed, will be tried again"),
+        loop {
+            let events = watcher(api.clone(), config.clone()).backoff(Pauses::default());
+            tokio::select! {
+                () = carry(events, &cache, trim) => {}
+                () = silent(cache.beat(), silence) => {
+                    info!(watch = cache.resource(), seconds = silence.as_secs(), "nothing was heard, listing anew");
+                }
             }
+        }
+    }
+}
+
+async fn carry<K: Watched>(
+    events: impl Stream<Item = watcher::Result<Event<Guarded<K>>>>,
+    cache: &Cache<K>,
+    trim: fn(&mut K),
+) {
+    pin_mut!(events);
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(event) => take(cache, event, trim),
+            Err(error) => warn!(watch = cache.resource(), %error, "watch failed, will be tried again"),
+        }
+    }
+}
+
+/// Waits until nothing was heard for that long, now included.
+async fn silent(beat: &Beat, silence: Duration) {
+    let begun = Instant::now();
+    loop {
+        let heard = beat.last().map_or(begun, |heard| heard.max(begun));
+        match silence.checked_sub(heard.elapsed()) {
+            Some(rest) if !rest.is_zero() => sleep(rest).await,
+            _ => return,
         }
     }
 }
@@ -94,5 +135,53 @@ fn good<K: Watched>(object: Guarded<K>, trim: fn(&mut K)) -> Option<K> {
             );
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use http::{Request, Response};
+    use imagefactory_crds::Project;
+    use kube::client::Body;
+    use tower::{BoxError, service_fn};
+
+    use super::*;
+
+    const SILENCE: Duration = Duration::from_secs(90);
+
+    /// A feed of an API server that takes requests and never answers, and how many it took.
+    fn unanswered(cache: &Cache<Project>) -> (impl Future<Output = ()> + use<>, Arc<AtomicU64>) {
+        let taken = Arc::new(AtomicU64::new(0));
+        let counted = taken.clone();
+        let service = service_fn(move |_: Request<Body>| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            std::future::pending::<Result<Response<Body>, BoxError>>()
+        });
+        let watching = Watching {
+            labels: None,
+            trim: |_| (),
+            silence: SILENCE,
+        };
+        (feed(&Client::new(service, "default"), cache.clone(), &watching), taken)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_never_answered_is_asked_for_again_and_what_was_heard_of_is_waited_for() {
+        let cache = Cache::of("projects");
+        let (feed, taken) = unanswered(&cache);
+        let asked = || taken.load(Ordering::Relaxed);
+        tokio::spawn(feed);
+        sleep(SILENCE - Duration::from_secs(1)).await;
+        assert_eq!(asked(), 1);
+        cache.beat().now();
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!(asked(), 1, "something was heard a moment ago");
+        sleep(SILENCE).await;
+        assert_eq!(asked(), 2);
+        sleep(SILENCE * 3).await;
+        assert_eq!(asked(), 5, "once in each such time, and without end");
     }
 }

@@ -19,6 +19,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::{Client, ResourceExt};
 
 use beats::Listen;
+use feed::Watching;
 
 /// All that is watched.
 #[derive(Clone)]
@@ -112,14 +113,26 @@ impl Caches {
     #[must_use]
     pub fn watches(&self, client: &Client) -> Vec<BoxFuture<'static, ()>> {
         vec![
-            feed::feed(client, self.tenants.clone(), None, keep_usage).boxed(),
-            feed::feed(client, self.settings.clone(), None, |settings| settings.status = None).boxed(),
-            feed::feed(client, self.projects.clone(), None, |project| project.status = None).boxed(),
-            feed::feed(client, self.namespaces.clone(), Some(LABEL_TENANT), trim_namespace).boxed(),
-            feed::feed(client, self.policies.clone(), None, |policy| policy.status = None).boxed(),
+            self.feed(client, &self.tenants, None, keep_usage),
+            self.feed(client, &self.settings, None, |settings| settings.status = None),
+            self.feed(client, &self.projects, None, |project| project.status = None),
+            self.feed(client, &self.namespaces, Some(LABEL_TENANT), trim_namespace),
+            self.feed(client, &self.policies, None, |policy| policy.status = None),
             // How long a record is trusted stands in its status.
-            feed::feed(client, self.records.clone(), None, |_| ()).boxed(),
+            self.feed(client, &self.records, None, |_| ()),
         ]
+    }
+
+    /// A connection that died is replaced when half of what is trusted is over, before anything is refused for it.
+    fn feed<K: Watched>(
+        &self,
+        client: &Client,
+        cache: &Cache<K>,
+        labels: Option<&'static str>,
+        trim: fn(&mut K),
+    ) -> BoxFuture<'static, ()> {
+        let silence = self.limit / 2;
+        feed::feed(client, cache.clone(), &Watching { labels, trim, silence }).boxed()
     }
 }
 
