@@ -3,6 +3,7 @@
 use imagefactory_crds::build::{Failure, FailureClass, OutputStatus};
 use imagefactory_crds::{Build, BuildStatus, conditions};
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
@@ -140,6 +141,16 @@ impl TestTenant {
         let mut jobs = work.list(&selector).await.expect("listing jobs").items;
         jobs.extend(self.api::<Job>().list(&selector).await.expect("listing jobs").items);
         jobs
+    }
+
+    /// The pods that were made for the Build and its jobs, in both namespaces that they may lie in.
+    pub async fn pods_of(&self, build: &Build) -> Vec<Pod> {
+        let uid = build.metadata.uid.clone().unwrap_or_default();
+        let selector = ListParams::default().labels(&format!("imagefactory.dev/build-uid={uid}"));
+        let work = Api::<Pod>::namespaced(self.client(), self.cluster.installation.work_namespace());
+        let mut pods = work.list(&selector).await.expect("listing pods").items;
+        pods.extend(self.api::<Pod>().list(&selector).await.expect("listing pods").items);
+        pods
     }
 
     /// Repository and tag that the Build would be published as by default.

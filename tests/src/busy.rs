@@ -152,6 +152,9 @@ impl Busy {
             "{name}: {made} jobs were needed, {} are there",
             jobs.len()
         );
+        let pods = self.tenant.pods_of(&build).await.len();
+        let tried = usize::try_from(attempts.0).unwrap_or(usize::MAX) + jobs.len();
+        assert!(pods <= tried, "{name}: {tried} attempts were made in {pods} pods");
         attempts
     }
 

@@ -17,6 +17,7 @@ mod door_records;
 mod door_roles;
 mod examples;
 mod failing_builds;
+mod full_volumes;
 mod gitops_health;
 mod hostile;
 mod image_scans;

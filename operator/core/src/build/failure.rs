@@ -109,7 +109,7 @@ fn of_node(pod: &PodView, work: Work) -> Option<Failure> {
             message,
             match work {
                 Work::Build => {
-                    "The node ran short of what the pod used: ask for more in spec.resources (ephemeralStorage, memory) of a new Build."
+                    "The pod used more than it may, or more than its node has: the message says which. Ask for more in spec.resources (ephemeralStorage, memory) of a new Build; what a volume holds, a platform administrator sets."
                 }
                 Work::Scan => {
                     "The node ran short of what the pod used: create a new ImageScan; if it happens again, tell a platform administrator."
@@ -330,6 +330,11 @@ mod tests {
             assert!(of_build.contains("new Build"), "{of_build}");
             assert!(!of_scan.contains("Build") && !of_scan.contains("spec."), "{of_scan}");
         }
+        let of_evicted = next(Work::Build).swap_remove(3);
+        assert!(
+            of_evicted.ends_with("a platform administrator sets."),
+            "whole: {of_evicted}"
+        );
         let unschedulable = PodView {
             unschedulable: Some("no room".to_owned()),
             ..PodView::default()

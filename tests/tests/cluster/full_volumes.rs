@@ -1,0 +1,67 @@
+//! Builds that write more than their volumes may hold: put out by the kubelet, in its words, and nobody beside them is.
+
+use imagefactory_crds::build::FailureClass;
+use imagefactory_tests::TestTenant;
+use imagefactory_tests::building::{failure_of, reason_of, status_of, told};
+use imagefactory_tests::dockerfile::{SMALL, inline, slow};
+use imagefactory_tests::wait::until;
+use serde_json::{Value, json};
+
+/// A source whose step takes a little more of that folder than a volume has, at once, and then waits to be found out: a
+/// kubelet looks at what volumes hold once a minute.
+fn fills(tenant: &TestTenant, folder: &str) -> Value {
+    let size = tenant.cluster.installation.text("/builds/volumeSize");
+    let gibibytes: u32 = size.strip_suffix("Gi").and_then(|size| size.parse().ok()).unwrap();
+    let mebibytes = gibibytes * 1024 + 64;
+    inline(&format!(
+        "FROM {SMALL}\nRUN fallocate -l {mebibytes}M {folder}/large && sleep 600\n"
+    ))
+}
+
+/// What the kubelet says of a volume, and whether what is to be done about it is told.
+fn says(failure: &imagefactory_crds::build::Failure, volume: &str) {
+    assert_eq!(
+        (failure.class, failure.reason.as_str()),
+        (FailureClass::Evicted, "Evicted")
+    );
+    let said = format!("EmptyDir volume \"{volume}\" exceeds the limit");
+    assert!(failure.message.contains(&said), "{failure:?}");
+    assert!(failure.next.contains("spec.resources"), "{failure:?}");
+}
+
+#[tokio::test]
+#[ignore = "needs the cluster of `make cluster`"]
+async fn a_build_that_fills_its_volume_is_evicted_and_says_which_and_its_neighbour_builds_on() {
+    let tenant = TestTenant::create("full").await;
+    let layout = json!({"source": fills(&tenant, "/layout"), "retries": 0});
+    tenant.start("layout", layout).await;
+    let cache = json!({"source": fills(&tenant, "/cache/out"), "cache": {"mode": "Refresh"}, "retries": 1});
+    tenant.start("cache", cache).await;
+    tenant.start("neighbour", json!({"source": slow(80)})).await;
+
+    let build = tenant.settled("layout").await;
+    assert_eq!(reason_of(&build), "Evicted", "{}", told(&build));
+    says(&failure_of(&build), "layout");
+    assert_eq!(status_of(&build).attempts, Some(1));
+    tenant.is_not_published("layout").await;
+
+    let build = until("the other one waits for its next attempt", 180, async || {
+        let build = tenant.build("cache").await;
+        status_of(&build).next_attempt_at.is_some().then_some(build)
+    })
+    .await;
+    says(&failure_of(&build), "cache-out");
+    let retries: Vec<_> = status_of(&build)
+        .retries
+        .iter()
+        .map(|of| (of.class, of.count))
+        .collect();
+    assert_eq!(retries, [(FailureClass::Evicted, 1)]);
+    tenant.cancel("cache").await;
+
+    let build = tenant.has_succeeded("neighbour").await;
+    assert_eq!(
+        (status_of(&build).attempts, status_of(&build).retries.len()),
+        (Some(1), 0)
+    );
+}
