@@ -204,6 +204,6 @@ fn pushed_until_its_time_was_up(pod: &PodStatus) {
     let ended = ended.expect("it was pushing").finished_at.as_ref().unwrap().0;
     let took = ended.duration_since(pod.start_time.as_ref().unwrap().0).as_secs();
     figure(&format!("its pod ended after {took} s"));
-    // Its minute, a grace of 10 s, and the pauses in which a kubelet looks.
-    assert!((59..=95).contains(&took), "it ended after {took} s");
+    // Its minute at the least, a grace of 10 s, and the pauses in which a busy kubelet looks.
+    assert!((59..=150).contains(&took), "it ended after {took} s");
 }
