@@ -39,14 +39,15 @@ pub fn end_state(seen: &Seen, tenant: &str, logs: bool) -> BTreeMap<String, Valu
             if *kind == "pods" {
                 // How far its containers came is the double's doing.
                 let phase = object["status"]["phase"].take();
+                let has_ended = phase == "Failed" || phase == "Succeeded";
                 object["status"] = phase;
-            }
-            // What is left of the timeout, by the clock; the shortest, 1, means that it is ended.
-            if let Some(deadline) = object.pointer_mut("/spec/activeDeadlineSeconds")
-                && *kind == "pods"
-                && *deadline != 1
-            {
-                *deadline = "what is left".into();
+                // What is left of the timeout, by the clock; the shortest, 1, means that it is to end. A pod that has may have
+                // been told so too, by one who had not heard yet.
+                if let Some(deadline) = object.pointer_mut("/spec/activeDeadlineSeconds")
+                    && (*deadline != 1 || has_ended)
+                {
+                    *deadline = "what is left".into();
+                }
             }
             // Logs are copied side by side: which is done first is chance.
             if let Some(logs) = object

@@ -115,12 +115,12 @@ async fn a_registry_that_goes_away_and_comes_back_costs_attempts_and_no_build() 
     }
 }
 
-/// How long a registry takes connections and answers nothing. Our own steps wait a minute for an answer.
+/// How long a registry takes connections and answers nothing: less than it takes until a step of ours gives up.
 const HANGS: Duration = Duration::from_secs(40);
 
 #[tokio::test]
 #[ignore = "needs the cluster of `make cluster`"]
-async fn a_registry_that_hangs_for_a_while_costs_no_build_and_hardly_an_attempt() {
+async fn a_registry_that_hangs_for_a_while_costs_scans_an_attempt_and_no_build() {
     let _alone = crate::ALONE.lock().await;
     let busy = Busy::start("hangs").await;
     let frozen = busy.tenant.cluster.server("registry").freeze();
@@ -130,8 +130,15 @@ async fn a_registry_that_hangs_for_a_while_costs_no_build_and_hardly_an_attempt(
     busy.ends_well().await;
     for name in &busy.names {
         let build = busy.tenant.build(name).await;
-        let retries: u32 = status_of(&build).retries.iter().map(|retries| retries.count).sum();
-        assert!(retries <= 1, "{name}: {:?}", status_of(&build).retries);
+        let status = status_of(&build);
+        assert_eq!(status.attempts, Some(1), "a push waits so long: {:?}", status.retries);
+        // The scanner's own client does not.
+        for retries in &status.retries {
+            assert!(
+                retries.class == FailureClass::Scan && retries.count <= 2,
+                "{name}: {retries:?}"
+            );
+        }
     }
 }
 
@@ -140,7 +147,8 @@ async fn a_registry_that_hangs_for_a_while_costs_no_build_and_hardly_an_attempt(
 async fn a_registry_that_hangs_on_costs_a_build_its_time_and_no_more() {
     let _alone = crate::ALONE.lock().await;
     let tenant = TestTenant::create("hangs-on").await;
-    let spec = json!({"source": slow(5), "timeout": "75s"});
+    // Less than it takes until a push gives up by itself.
+    let spec = json!({"source": slow(5), "timeout": "60s"});
     tenant.start("late", spec).await;
     tenant.reaches("late", "Building").await;
     let pod = tenant.pod_of("late").await;
@@ -196,6 +204,6 @@ fn pushed_until_its_time_was_up(pod: &PodStatus) {
     let ended = ended.expect("it was pushing").finished_at.as_ref().unwrap().0;
     let took = ended.duration_since(pod.start_time.as_ref().unwrap().0).as_secs();
     figure(&format!("its pod ended after {took} s"));
-    // 75 s, a grace of 10 s, and the pauses in which a kubelet looks.
-    assert!((74..=110).contains(&took), "it ended after {took} s");
+    // Its minute at the least, a grace of 10 s, and the pauses in which a busy kubelet looks.
+    assert!((59..=150).contains(&took), "it ended after {took} s");
 }
