@@ -1,11 +1,15 @@
 //! Builds of a test: start, wait, read.
 
+use std::fmt::Debug;
+
 use imagefactory_crds::build::{Failure, FailureClass, OutputStatus};
 use imagefactory_crds::{Build, BuildStatus, conditions};
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams};
+use kube::{Api, Resource};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::tenant::{PROJECT, TestTenant};
@@ -133,24 +137,29 @@ impl TestTenant {
             .expect("the build has a pod")
     }
 
-    /// The jobs that were made for the Build, in both namespaces that they may lie in.
+    /// The jobs that were made for the Build.
     pub async fn jobs_of(&self, build: &Build) -> Vec<Job> {
-        let uid = build.metadata.uid.clone().unwrap_or_default();
-        let selector = ListParams::default().labels(&format!("imagefactory.dev/build-uid={uid}"));
-        let work = Api::<Job>::namespaced(self.client(), self.cluster.installation.work_namespace());
-        let mut jobs = work.list(&selector).await.expect("listing jobs").items;
-        jobs.extend(self.api::<Job>().list(&selector).await.expect("listing jobs").items);
-        jobs
+        self.made_for(build).await
     }
 
-    /// The pods that were made for the Build and its jobs, in both namespaces that they may lie in.
+    /// The pods that were made for the Build and its jobs.
     pub async fn pods_of(&self, build: &Build) -> Vec<Pod> {
+        self.made_for(build).await
+    }
+
+    /// What was made of a kind for the Build, in both namespaces that it may lie in.
+    async fn made_for<K>(&self, build: &Build) -> Vec<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+    {
         let uid = build.metadata.uid.clone().unwrap_or_default();
         let selector = ListParams::default().labels(&format!("imagefactory.dev/build-uid={uid}"));
-        let work = Api::<Pod>::namespaced(self.client(), self.cluster.installation.work_namespace());
-        let mut pods = work.list(&selector).await.expect("listing pods").items;
-        pods.extend(self.api::<Pod>().list(&selector).await.expect("listing pods").items);
-        pods
+        let work = Api::<K>::namespaced(self.client(), self.cluster.installation.work_namespace());
+        let mut made = Vec::new();
+        for place in [work, self.api::<K>()] {
+            made.extend(place.list(&selector).await.expect("listing what was made"));
+        }
+        made
     }
 
     /// Repository and tag that the Build would be published as by default.

@@ -130,6 +130,7 @@ bounded_strings! {
     validation = Rule::new("self.cancelled || !oldSelf.cancelled").message("a cancelled build stays cancelled; create a new Build instead").field_path(".cancelled")
 )]
 pub struct BuildSpec {
+    // Thousands are held in memory and most say little: what is wide is boxed (docs/decisions/0031).
     /// Project that the build belongs to.
     pub project_ref: LocalRef,
     /// Template of the project to build by. What the Build says itself comes before the template, field by field; buildArgs, labels, secrets and pullSecrets are joined by name. A source takes the place of a template's recipe, and the other way round. What comes of it has to be what a Build could say itself.

@@ -11,7 +11,7 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 
 use crate::context::Context;
-use crate::watches::of_job;
+use crate::watches::{LABEL_JOB, of_job};
 
 /// The job of that name, and its pod if it is of that run and stage, as the watches show them.
 pub(super) fn seen(namespace: &str, name: &str, (uid, stage): (&str, Stage), context: &Context) -> Option<JobView> {
@@ -46,7 +46,7 @@ pub(super) async fn explained(
 
 async fn asked(mut job: JobView, uid: &str, context: &Context) -> Result<JobView, Unexplained> {
     let pods: Api<Pod> = Api::namespaced(context.client.clone(), &job.namespace);
-    let its = ListParams::default().labels(&format!("job-name={},{LABEL_BUILD_UID}={uid}", job.name));
+    let its = ListParams::default().labels(&format!("{LABEL_JOB}={},{LABEL_BUILD_UID}={uid}", job.name));
     let found = match pods.list(&its).await {
         Ok(found) => found,
         Err(source) => return Err(Unexplained { name: job.name, source }),

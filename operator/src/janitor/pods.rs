@@ -15,6 +15,7 @@ use tracing::{info, warn};
 use crate::apply::{self, Write};
 use crate::context::Context;
 use crate::keeper;
+use crate::watches::LABEL_JOB;
 
 pub(super) async fn sweep(context: &Context) {
     let keep = SignedDuration::from_secs(context.settings.builds.pod_ttl_seconds);
@@ -56,7 +57,7 @@ impl OfJobs {
     pub(super) fn all(context: &Context) -> Self {
         let mut pods = HashMap::<_, Vec<_>>::new();
         for pod in context.stores.pods.state() {
-            if let Some(job) = pod.labels().get("job-name") {
+            if let Some(job) = pod.labels().get(LABEL_JOB) {
                 let key = (pod.namespace().unwrap_or_default(), job.clone());
                 pods.entry(key).or_default().push(pod);
             }

@@ -11,7 +11,6 @@ mod news;
 mod policies;
 mod pump;
 pub mod trim;
-mod trim_scan;
 
 #[cfg(test)]
 mod tests;
@@ -108,6 +107,9 @@ pub struct Stores {
     pub jobs: Store<Job>,
 }
 
+/// Label of a job's pods, by which Kubernetes names it.
+pub(crate) const LABEL_JOB: &str = "job-name";
+
 /// Key of a job's pods in [`Stores::pods_by_job`].
 #[must_use]
 pub fn of_job(namespace: &str, name: &str) -> String {
@@ -115,10 +117,7 @@ pub fn of_job(namespace: &str, name: &str) -> String {
 }
 
 fn job_of(pod: &Pod) -> Option<String> {
-    Some(of_job(
-        pod.metadata.namespace.as_deref()?,
-        pod.labels().get("job-name")?,
-    ))
+    Some(of_job(pod.metadata.namespace.as_deref()?, pod.labels().get(LABEL_JOB)?))
 }
 
 fn record_id(record: &SorRecord) -> Option<String> {

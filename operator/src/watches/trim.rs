@@ -3,23 +3,23 @@
 //! What is kept for long is copied at last: as parsed, it lies between what is dropped, and nothing else has room in the
 //! holes. Copies lie close together, in the holes of those that were copied before (docs/benchmarks.md, Memory).
 
+mod image_scan;
+
 use std::collections::BTreeMap;
 
-pub use super::trim_scan::image_scan;
+pub use image_scan::image_scan;
 
 use imagefactory_core::build::status::is_settled;
 use imagefactory_crds::conditions::SUCCEEDED;
 use imagefactory_crds::denial::Code;
-use imagefactory_crds::{Build, BuildSpec, BuildStatus};
+use imagefactory_crds::{Build, BuildSpec, BuildStatus, GROUP};
 use k8s_openapi::api::batch::v1::{Job, JobStatus};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition, PodSpec, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 
-/// What names of labels and annotations of ours begin with.
-const OURS: &str = "imagefactory.dev/";
-/// Label of a job's pods.
-const LABEL_JOB: &str = "job-name";
+use super::LABEL_JOB;
+
 /// Annotation of `kubectl apply` with a copy of the whole object.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
@@ -38,18 +38,7 @@ pub fn build(build: &mut Build) {
     if !is_settled(build.status.as_ref()) {
         return;
     }
-    let metadata = std::mem::take(&mut build.metadata);
-    build.metadata = ObjectMeta {
-        creation_timestamp: metadata.creation_timestamp,
-        deletion_timestamp: metadata.deletion_timestamp,
-        generate_name: metadata.generate_name,
-        generation: metadata.generation,
-        name: metadata.name,
-        namespace: metadata.namespace,
-        resource_version: metadata.resource_version,
-        uid: metadata.uid,
-        ..ObjectMeta::default()
-    };
+    bare(&mut build.metadata);
     build.spec = BuildSpec {
         project_ref: std::mem::take(&mut build.spec.project_ref),
         ..BuildSpec::default()
@@ -67,7 +56,6 @@ fn ended(status: BuildStatus) -> BuildStatus {
             condition.message = String::new();
         }
     }
-    conditions.shrink_to_fit();
     BuildStatus {
         observed_generation: status.observed_generation,
         phase: status.phase,
@@ -113,14 +101,22 @@ pub fn job(job: &mut Job) {
     *job = job.clone();
 }
 
-/// Keeps what tells an object from others and whose it is.
+/// Keeps what tells an object from others, and whose it is.
 fn made_for(metadata: &mut ObjectMeta) {
+    let (annotations, labels) = (metadata.annotations.take(), metadata.labels.take());
+    bare(metadata);
+    metadata.annotations = annotations.map(only_ours).filter(|kept| !kept.is_empty());
+    metadata.labels = labels.map(only_ours);
+}
+
+/// Keeps what tells an object from others, and how old it is.
+fn bare(metadata: &mut ObjectMeta) {
     let whole = std::mem::take(metadata);
     *metadata = ObjectMeta {
-        annotations: whole.annotations.map(only_ours).filter(|kept| !kept.is_empty()),
         creation_timestamp: whole.creation_timestamp,
         deletion_timestamp: whole.deletion_timestamp,
-        labels: whole.labels.map(only_ours),
+        generate_name: whole.generate_name,
+        generation: whole.generation,
         name: whole.name,
         namespace: whole.namespace,
         resource_version: whole.resource_version,
@@ -131,13 +127,13 @@ fn made_for(metadata: &mut ObjectMeta) {
 
 /// Labels and annotations of ours, and the label by which a job's pods are found.
 fn only_ours(mut all: BTreeMap<String, String>) -> BTreeMap<String, String> {
-    all.retain(|key, _| key.starts_with(OURS) || key == LABEL_JOB);
+    let is_ours = |key: &str| key.strip_prefix(GROUP).is_some_and(|rest| rest.starts_with('/'));
+    all.retain(|key, _| is_ours(key) || key == LABEL_JOB);
     all
 }
 
 fn only_scheduled(mut conditions: Vec<PodCondition>) -> Vec<PodCondition> {
     conditions.retain(|condition| condition.type_ == "PodScheduled");
-    conditions.shrink_to_fit();
     conditions
 }
 
@@ -148,7 +144,5 @@ fn states(statuses: Vec<ContainerStatus>) -> Vec<ContainerStatus> {
         state: status.state,
         ..ContainerStatus::default()
     };
-    let mut kept: Vec<_> = statuses.into_iter().map(state).collect();
-    kept.shrink_to_fit();
-    kept
+    statuses.into_iter().map(state).collect()
 }

@@ -5,7 +5,7 @@
 //! read it.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{Debug, Write as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,8 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, ObjectMeta, PostParams};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, watcher};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -67,31 +68,19 @@ impl Watched {
     fn start(tenant: &TestTenant) -> Self {
         let seen = Arc::<Mutex<BTreeMap<Sight, Instant>>>::default();
         let mut watches = JoinSet::new();
-        let builds = watcher(tenant.api::<Build>(), watcher::Config::default()).default_backoff();
         let into = seen.clone();
-        watches.spawn(async move {
-            let builds = builds.applied_objects();
-            pin_mut!(builds);
-            while let Some(build) = builds.next().await {
-                let Ok(build) = build else { continue };
-                if build.status.as_ref().is_some_and(|status| status.staged.is_some()) {
-                    note(&into, Sight::Staged(build.name_any()));
-                }
+        watches.spawn(follow(tenant.api::<Build>(), move |build| {
+            if build.status.as_ref().is_some_and(|status| status.staged.is_some()) {
+                note(&into, Sight::Staged(build.name_any()));
             }
-        });
-        let pods = watcher(tenant.api::<Pod>(), watcher::Config::default()).default_backoff();
+        }));
         let into = seen.clone();
-        watches.spawn(async move {
-            let pods = pods.applied_objects();
-            pin_mut!(pods);
-            while let Some(pod) = pods.next().await {
-                let Ok(pod) = pod else { continue };
-                note(&into, Sight::Pod(pod.name_any()));
-                if phase_of(&pod) == "Succeeded" {
-                    note(&into, Sight::Ended(pod.name_any()));
-                }
+        watches.spawn(follow(tenant.api::<Pod>(), move |pod| {
+            note(&into, Sight::Pod(pod.name_any()));
+            if phase_of(&pod) == "Succeeded" {
+                note(&into, Sight::Ended(pod.name_any()));
             }
-        });
+        }));
         Self {
             seen,
             _watches: watches,
@@ -100,6 +89,22 @@ impl Watched {
 
     fn when(&self, sight: &Sight) -> Option<Instant> {
         lock(&self.seen).get(sight).copied()
+    }
+}
+
+/// Tells of each object as it stands and as it changes.
+async fn follow<K>(api: Api<K>, tell: impl Fn(K))
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let objects = watcher(api, watcher::Config::default())
+        .default_backoff()
+        .applied_objects();
+    pin_mut!(objects);
+    while let Some(object) = objects.next().await {
+        if let Ok(object) = object {
+            tell(object);
+        }
     }
 }
 

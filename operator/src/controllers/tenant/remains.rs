@@ -24,6 +24,7 @@ use super::TenantError;
 use super::observe::{find_namespace, read};
 use crate::context::Context;
 use crate::janitor;
+use crate::watches::LABEL_JOB;
 
 /// Looks at what is left.
 pub(super) async fn observe(tenant: &Tenant, context: &Context) -> Result<Observed, TenantError> {
@@ -45,7 +46,7 @@ pub(super) async fn observe(tenant: &Tenant, context: &Context) -> Result<Observ
     remains.unkept = u32::try_from(unkept.len()).unwrap_or(u32::MAX);
     remains.jobs = jobs;
     remains.jobs.retain(|job| {
-        let is_of = |pod: &&Pod| pod.labels().get("job-name") == job.metadata.name.as_ref();
+        let is_of = |pod: &&Pod| pod.labels().get(LABEL_JOB) == job.metadata.name.as_ref();
         job.metadata.namespace.as_deref() == Some(&context.settings.work_namespace) && !unkept.iter().any(is_of)
     });
     Ok(observed(namespace, remains))

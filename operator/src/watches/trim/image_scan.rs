@@ -5,25 +5,22 @@ use imagefactory_core::image_scan::is_settled;
 use imagefactory_crds::conditions::SUCCEEDED;
 use imagefactory_crds::{ImageScan, ImageScanSpec, ImageScanStatus};
 
-use super::trim;
+use super::{bare, object};
 
 /// Keeps an ImageScan whole until it has ended, and then what is still decided by, as of a Build: whose it is, how and when
 /// it ended, its logs, and what the audit tells of it. Who needs more of one asks the API server, and nothing is written from
 /// what is kept here.
 pub fn image_scan(scan: &mut ImageScan) {
-    trim::object(scan);
+    object(scan);
     if !is_settled(scan.status.as_ref()) {
         return;
     }
-    let metadata = &mut scan.metadata;
-    (metadata.annotations, metadata.labels) = (None, None);
-    (metadata.finalizers, metadata.owner_references) = (None, None);
+    bare(&mut scan.metadata);
     scan.spec = ImageScanSpec {
         project_ref: std::mem::take(&mut scan.spec.project_ref),
         ..ImageScanSpec::default()
     };
     scan.status = scan.status.take().map(ended);
-    // A copy has no room to spare, and lies beside others that are kept as long.
     *scan = scan.clone();
 }
 
@@ -56,7 +53,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::testing::object;
+    use crate::testing;
 
     fn scan(succeeded: &str, message: &str) -> ImageScan {
         let condition = |type_: &str| {
@@ -66,7 +63,7 @@ mod tests {
             })
         };
         let digest = format!("sha256:{}", "a".repeat(64));
-        object(json!({
+        testing::object(json!({
             "apiVersion": "imagefactory.dev/v1alpha1", "kind": "ImageScan",
             "metadata": {
                 "name": "nightly-bcdfg", "generateName": "nightly-", "namespace": "tenant-acme", "uid": "u",
