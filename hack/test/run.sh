@@ -66,7 +66,7 @@ deployed() {
 on_the_cluster() {
     SHOW_EACH=yes ended alone "black-box tests that run alone"
     once_more alone
-    tests "the worker against the real registry" registry on_the_registry
+    tests "the worker against the real registry, and the scanner against one that lies" registry on_the_registry
     tests "the worker against a registry with the referrers API" referrers on_a_registry_with_referrers
     tests "the archive against a real S3" s3 on_s3
     SHOW_EACH=yes tests "black-box tests, $THREADS at a time" together black_box "$THREADS" --test cluster --test chart
@@ -80,7 +80,7 @@ on_the_registry() {
         set -a
         # shellcheck source=/dev/null
         . "$CLUSTER_DIR/env"
-        cargo test --workspace --locked --test worker -- --ignored real_registry
+        TRIVY=$TOOLS_BIN/trivy cargo test --workspace --locked --test worker -- --ignored real_registry real_scanner
     )
 }
 

@@ -57,6 +57,8 @@ pub mod paths {
     pub const BUILD_CA: &str = "/ca/build";
     /// Reports and SBOMs of the scanner, a directory for each image in the order of the step: `0/report.json`, `0/sbom.json`.
     pub const REPORTS: &str = "/reports";
+    /// Where the scanner keeps what it makes, and finds the Java database.
+    pub const SCANNER_CACHE: &str = "/cache";
     /// What `resolve` found. Written by it, read by `scan` and `evaluate`.
     pub const IMAGE: &str = "/image";
     /// Scratch of a step of ours. `SSL_CERT_FILE` points at `ca.pem` in it, which the step writes first.

@@ -60,6 +60,12 @@ impl Places {
         self.path(paths::IMAGE)
     }
 
+    /// Where the scanner keeps what it makes, and finds the Java database.
+    #[must_use]
+    pub fn scanner_cache(&self) -> PathBuf {
+        self.path(paths::SCANNER_CACHE)
+    }
+
     /// What the scanner wrote: a directory for each image, by its number.
     #[must_use]
     pub fn reports(&self) -> PathBuf {

@@ -3,6 +3,7 @@
 
 mod child;
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,10 +17,11 @@ use crate::registry::{Digest, Repository, chain};
 use child::ChildError;
 
 const SCANNER: &str = "trivy";
-/// Where the scanner keeps what it makes, and finds the Java database.
-const CACHE: &str = "/cache";
 /// Variable that holds the token for the scanner's server.
 const TOKEN_VARIABLE: &str = "TRIVY_TOKEN";
+/// A proxy that is not there. The scanner's library asks a registry in plain text where TLS fails and the registry has a
+/// private address, and would send the credential for it along. What goes by TLS takes no notice of this.
+const NO_PLAIN_TEXT: &str = "http://127.0.0.1:1";
 /// How much longer than it was told the scanner may take to end by itself.
 const GRACE: Duration = Duration::from_secs(60);
 /// Longest making of an SBOM. It reads one file and writes another.
@@ -89,11 +91,11 @@ impl From<ScanError> for StepFailure {
 pub async fn run(step: &ScanStep, places: &Places) -> Result<Scanned, StepFailure> {
     let images = images(&named(step, places)?)?;
     for (number, image) in images.iter().enumerate() {
-        let folder = places.reports().join(number.to_string());
+        let (folder, cache) = (places.reports().join(number.to_string()), places.scanner_cache());
         // What an earlier run left must not be taken for this one's.
         crate::disk::empty(&folder).map_err(ScanError::Reports)?;
-        scan(step, image, &folder).await?;
-        convert(image, &folder).await?;
+        scan(step, image, (&folder, &cache)).await?;
+        convert(image, (&folder, &cache)).await?;
         tracing::info!(image, "image is scanned");
     }
     Ok(Scanned { images: images.len() })
@@ -130,18 +132,20 @@ fn images(step: &ScanStep) -> Result<Vec<String>, ScanError> {
 }
 
 /// The scanner's client against its server, which alone has the vulnerability database.
-async fn scan(step: &ScanStep, image: &str, folder: &Path) -> Result<(), ScanError> {
+async fn scan(step: &ScanStep, image: &str, (folder, cache): (&Path, &Path)) -> Result<(), ScanError> {
     let seconds = step.timeout_seconds.max(1);
     let mut command = scanner();
     command
+        .env("HTTP_PROXY", NO_PLAIN_TEXT)
+        .env("NO_PROXY", server_host(&step.server_url))
         .arg("image")
         .arg(format!("--server={}", step.server_url))
         .arg("--format=json")
-        .arg(output(folder, REPORT_FILE))
+        .arg(at("--output=", &folder.join(REPORT_FILE)))
         .args(["--scanners=vuln", "--list-all-pkgs", "--image-src=remote"])
         .args(["--no-progress", "--skip-version-check", "--disable-telemetry"])
         .arg("--skip-java-db-update")
-        .arg(format!("--cache-dir={CACHE}"))
+        .arg(at("--cache-dir=", cache))
         .arg(format!("--timeout={seconds}s"))
         .arg(image);
     let limit = Duration::from_secs(seconds.unsigned_abs()) + GRACE;
@@ -153,13 +157,13 @@ async fn scan(step: &ScanStep, image: &str, folder: &Path) -> Result<(), ScanErr
 }
 
 /// The same findings as CycloneDX; needs neither network nor token.
-async fn convert(image: &str, folder: &Path) -> Result<(), ScanError> {
+async fn convert(image: &str, (folder, cache): (&Path, &Path)) -> Result<(), ScanError> {
     let mut command = scanner();
     command
         .env_remove(TOKEN_VARIABLE)
         .args(["convert", "--format=cyclonedx"])
-        .arg(output(folder, SBOM_FILE))
-        .arg(format!("--cache-dir={CACHE}"))
+        .arg(at("--output=", &folder.join(SBOM_FILE)))
+        .arg(at("--cache-dir=", cache))
         .arg(folder.join(REPORT_FILE));
     let failed = |source| ScanError::Sbom {
         image: image.to_owned(),
@@ -168,14 +172,27 @@ async fn convert(image: &str, folder: &Path) -> Result<(), ScanError> {
     child::run(command, CONVERT).await.map_err(failed)
 }
 
+/// The scanner's server alone may be spoken to in plain text.
+fn server_host(url: &str) -> String {
+    let parsed = reqwest::Url::parse(url).ok();
+    parsed
+        .and_then(|url| url.host_str().map(str::to_owned))
+        .unwrap_or_default()
+}
+
+/// The scanner with nothing in its environment that would lead it elsewhere.
 fn scanner() -> Command {
     let mut command = Command::new(SCANNER);
     command.env_remove(imagefactory_core::step::STEP_VARIABLE);
+    for variable in ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"] {
+        command.env_remove(variable).env_remove(variable.to_lowercase());
+    }
     command
 }
 
-fn output(folder: &Path, name: &str) -> std::ffi::OsString {
-    let mut argument = std::ffi::OsString::from("--output=");
-    argument.push(folder.join(name));
+/// An option with a path, which need not be text.
+fn at(option: &str, path: &Path) -> OsString {
+    let mut argument = OsString::from(option);
+    argument.push(path);
     argument
 }

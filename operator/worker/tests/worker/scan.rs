@@ -1,8 +1,12 @@
 //! `scan` and `install` as a pod runs them: the scanner is a script that keeps what it was told.
 
+use std::env::var;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::Command;
+use std::sync::mpsc::{Receiver, channel};
 
 use imagefactory_core::step::{Report, STEP_VARIABLE, ScanStep, Scanned};
 use imagefactory_crds::build::FailureClass;
@@ -12,7 +16,7 @@ use super::support::Pod;
 
 /// Writes what it was called with and the report or SBOM that it was asked for.
 const SCANNER: &str = r#"#!/bin/sh
-{ echo "token=${TRIVY_TOKEN-none} step=${IMAGEFACTORY_STEP-none}"; for word; do echo "$word"; done; } >> "$CALLS"
+{ echo "token=${TRIVY_TOKEN-none} step=${IMAGEFACTORY_STEP-none} plain=${HTTP_PROXY-none} but=${NO_PROXY-none}"; for word; do echo "$word"; done; } >> "$CALLS"
 for word; do case "$word" in --output=*) echo "$1" > "${word#--output=}";; esac; done
 "#;
 
@@ -82,7 +86,7 @@ fn each_image_is_scanned_by_its_digest_and_only_the_scan_has_the_token() {
     let (first, second) = (&calls[0], &calls[1]);
     assert_eq!(
         (first[0], first[1], *first.last().unwrap()),
-        ("t0ken step=none", "image", &*image)
+        ("t0ken step=none plain=http://127.0.0.1:1 but=trivy", "image", &*image)
     );
     for wanted in [
         "--server=http://trivy:4954",
@@ -95,8 +99,57 @@ fn each_image_is_scanned_by_its_digest_and_only_the_scan_has_the_token() {
     ] {
         assert!(first.contains(&wanted), "{wanted}: {first:?}");
     }
-    assert_eq!((second[0], second[1]), ("none step=none", "convert"));
+    assert_eq!(
+        (second[0], second[1]),
+        ("none step=none plain=none but=none", "convert")
+    );
     assert!(second.contains(&"--format=cyclonedx") && second.ends_with(&[&*report.display().to_string()]));
+}
+
+/// A registry at that address that breaks off TLS, and asks for a password in plain text. Returns where, and what is told of
+/// each connection: whether it began with a handshake.
+fn downgrading(host: &str) -> (SocketAddr, Receiver<bool>) {
+    let listener = TcpListener::bind((host, 0)).expect("this machine has the address");
+    let address = listener.local_addr().unwrap();
+    let (tell, told) = channel();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut first = [0];
+            let by_tls = stream.read_exact(&mut first).is_ok() && first == [0x16];
+            if !by_tls {
+                let answer =
+                    "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"r\"\r\nContent-Length: 0\r\n\r\n";
+                let _ = stream.write_all(answer.as_bytes());
+            }
+            if tell.send(by_tls).is_err() {
+                return;
+            }
+        }
+    });
+    (address, told)
+}
+
+/// Private addresses are those that its library would speak plain text to.
+#[test]
+#[ignore = "needs the real scanner, as TRIVY, and the private address of REGISTRY"]
+fn real_scanner_never_asks_a_registry_in_plain_text() {
+    let registry = var("REGISTRY").expect("REGISTRY names the registry");
+    let (host, _) = registry.rsplit_once(':').expect("it has a port");
+    let (address, told) = downgrading(host);
+    let mut scene = Scene::new("");
+    fs::remove_file(scene.pod.path("bin/trivy")).unwrap();
+    symlink(
+        var("TRIVY").expect("TRIVY names the scanner"),
+        scene.pod.path("bin/trivy"),
+    )
+    .unwrap();
+    scene.step.repository = format!("{address}/staging/acme/shop/web");
+    let Report::Failed(failure) = scene.run() else {
+        panic!("an image was scanned that is nowhere")
+    };
+    assert_eq!(failure.reason, "ScannerFailed", "{}", failure.message);
+    let by_tls: Vec<_> = told.try_iter().collect();
+    assert!(!by_tls.is_empty() && by_tls.iter().all(|by_tls| *by_tls), "{by_tls:?}");
 }
 
 #[test]

@@ -17,7 +17,6 @@ use crate::build::validated::Validated;
 use crate::settings::{PlatformRegistry, Settings};
 use crate::step::{EvaluateStep, ResolveStep, ScanStep, paths};
 
-const CACHE: &str = "/cache";
 const DOCKER_CONFIG: &str = "/docker";
 const IMAGE: &str = "image";
 /// Container that finds out what an image is.
@@ -95,7 +94,7 @@ fn scan(told: &Told<'_>, settings: &Settings) -> Container {
     let mut mounts = vec![
         read_only(mount("tools", paths::TOOLS)),
         mount("reports", paths::REPORTS),
-        mount("cache", CACHE),
+        mount("cache", paths::SCANNER_CACHE),
         read_only(mount("docker", DOCKER_CONFIG)),
     ];
     if settings.scan.java_database_claim.is_some() {
