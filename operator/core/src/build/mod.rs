@@ -17,6 +17,8 @@ pub mod plan;
 #[cfg(test)]
 mod requester_tests;
 pub mod retry;
+#[cfg(test)]
+mod seen_late_tests;
 mod sources;
 mod spec;
 pub mod status;

@@ -181,6 +181,12 @@ impl PodView {
         matches!(self.phase.as_str(), "Succeeded" | "Failed")
     }
 
+    /// Whether the kubelet ended it at its deadline: its own, or one that was lowered to have it ended.
+    #[must_use]
+    pub fn was_ended_at_deadline(&self) -> bool {
+        self.reason.as_deref() == Some("DeadlineExceeded")
+    }
+
     /// The container of that name.
     #[must_use]
     pub fn container(&self, name: &str) -> Option<&ContainerView> {
@@ -222,6 +228,12 @@ impl ContainerView {
 }
 
 impl JobView {
+    /// Whether nothing of it runs any more, whether or not the job says so yet.
+    #[must_use]
+    pub fn has_run(&self) -> bool {
+        self.ended.is_some() || self.pod.as_ref().is_some_and(PodView::has_ended)
+    }
+
     /// Takes out of a job and its pods what decisions need.
     #[must_use]
     pub fn of<'a>(job: &Job, pods: impl Iterator<Item = &'a Pod>) -> Self {

@@ -464,6 +464,16 @@ fn a_scan_that_takes_too_long_is_ended() {
 }
 
 #[test]
+fn a_scan_that_ended_well_is_no_timeout_however_late_it_is_seen() {
+    let mut world = World::begun();
+    let report = world.evaluated(Judgement::Pass, true);
+    world.ends_with(vec![resolved('a', &[])], &report);
+    world.of.now = at(3 * 3600);
+    world.step();
+    assert_eq!(world.reason(), ("Succeeded", "Scanned"));
+}
+
+#[test]
 fn what_may_pass_by_itself_is_tried_again_up_to_the_budget_and_then_the_image_is_unknown() {
     let mut world = World::begun();
     let budget = world.of.settings.builds.retries.scan;

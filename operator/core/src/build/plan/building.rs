@@ -2,7 +2,9 @@
 
 use imagefactory_crds::build::{BuildStatus, Failure, FailureClass, Method, Phase, SourceStatus, StagedImage};
 use jiff::SignedDuration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use super::situation::Stop;
 use super::{Action, Plan, SOON, Situation};
 use crate::build::failure::{self, BUILDER, blank};
 use crate::build::method_failure::of_method;
@@ -22,6 +24,10 @@ pub(super) fn build(situation: Situation<'_>) -> Plan {
         };
     };
     match (situation.stop(), pod.has_ended()) {
+        // It ended in time, and nobody looked: that is no fault of the build's.
+        (Some(Stop::TimedOut), true) if !pod.was_ended_at_deadline() => {
+            telling_usage(situation, pod, built(situation, pod))
+        }
         (Some(stop), true) => telling_usage(situation, pod, situation.stops_as(&stop)),
         (Some(_), false) => Plan {
             actions: end_pod(pod).into_iter().collect(),
@@ -150,6 +156,10 @@ fn built(situation: Situation<'_>, pod: &PodView) -> Plan {
                 status.source = source.clone();
                 status.staged = Some(staged.clone());
                 status.stage_attempts.get_or_insert_default().scan = Some(1);
+                // Seen late: the scan has a time of its own, since the build's has run out while nobody looked.
+                if situation.is_past_deadline() {
+                    status.attempt_time = Some(Time(situation.now));
+                }
             });
             let message = format!("The image was built; {} is scanned.", staged.digest);
             Plan {

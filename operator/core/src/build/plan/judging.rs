@@ -4,9 +4,11 @@ use imagefactory_crds::build::{
     Failure, FailureClass, Judgement, OutputStatus, Phase, ScanStatus, StagedImage, Verdict,
 };
 
+use super::situation::Stop;
 use super::{Action, Plan, SOON, Situation, end_job};
 use crate::build::failure::blank;
 use crate::build::objects;
+use crate::build::observed::JobView;
 use crate::build::outcome::{
     Outcome, covers, has_evidence, is_by_all, is_consistent, of_scan, outcome, stuck, wrong_evidence,
 };
@@ -23,11 +25,17 @@ pub(super) fn scan(situation: Situation<'_>, staged: &StagedImage) -> Plan {
         .scan
         .as_ref()
         .filter(|job| situation.is_ours(job.build_uid.as_deref()));
-    if let Some(stop) = situation.stop() {
-        return Plan {
-            actions: job.and_then(end_job).into_iter().collect(),
-            ..situation.stops_as(&stop)
-        };
+    let stop = situation.stop();
+    match &stop {
+        // It ended in time, and nobody looked.
+        Some(Stop::TimedOut) if job.is_some_and(JobView::has_run) => {}
+        Some(stop) => {
+            return Plan {
+                actions: job.and_then(end_job).into_iter().collect(),
+                ..situation.stops_as(stop)
+            };
+        }
+        None => {}
     }
     let build = match situation.validated {
         Ok(build) => build,
@@ -58,7 +66,10 @@ pub(super) fn scan(situation: Situation<'_>, staged: &StagedImage) -> Plan {
             },
         },
         Outcome::Done(evaluated) => judged(situation, build, staged, evaluated),
-        Outcome::Failed(failure) => situation.tries_again(of_scan(failure), |_| (), Situation::unknown),
+        Outcome::Failed(failure) => match stop {
+            Some(stop) => situation.stops_as(&stop),
+            None => situation.tries_again(of_scan(failure), |_| (), Situation::unknown),
+        },
     }
 }
 
@@ -107,63 +118,90 @@ fn is_whole(scan: Option<&ScanStatus>, verdict: &Verdict, staged: &StagedImage) 
     covers(scan, verdict, &staged.platforms) && (!verdict.publishable || scan.is_some_and(has_evidence))
 }
 
-/// The image may be published and is being so. From here cancelling comes too late: the tag may have been set.
+/// The image may be published and is being so. From here cancelling and refusing come too late: the tag may have been set, and
+/// what is published is never told of as if it were not.
 pub(super) fn publish(situation: Situation<'_>, staged: &StagedImage, verdict: &Verdict) -> Plan {
     let job = situation
         .observed
         .publish
         .as_ref()
         .filter(|job| situation.is_ours(job.build_uid.as_deref()));
-    let build = match (situation.validated, job) {
-        (Ok(build), _) => build,
-        (Err(_), Some(job)) if job.ended.is_none() => {
-            return Plan {
-                again: Some(situation.until_deadline()),
-                ..Plan::default()
-            };
-        }
-        (Err(refusal), _) => return situation.refuses(refusal),
-    };
     let Some(job) = job else {
-        if let Some(why) = too_old(&situation, build) {
-            return situation.unknown(stale(&why));
-        }
-        let referrers = situation.draft().evidence();
-        let job = objects::publish_job(build, situation.owner(), staged, &referrers, situation.settings);
-        return Plan {
-            actions: vec![Action::CreateJob(Box::new(job))],
-            again: Some(SOON),
-            ..Plan::default()
-        };
+        return publishes(situation, staged);
     };
     match outcome::<Published>(job, Work::Build) {
         Outcome::Running => match stuck(job, Work::Build, situation.now, situation.settings) {
             Some(failure) => Plan {
                 actions: end_job(job).into_iter().collect(),
-                ..situation.fails(failure)
+                ..fails(situation, |situation| situation.fails(failure))
             },
             None => Plan {
                 again: Some(situation.until_deadline()),
                 ..Plan::default()
             },
         },
-        Outcome::Failed(failure) => situation.tries_again(failure, |_| (), Situation::fails),
-        Outcome::Done(published) if published.digest == staged.digest.as_str() => {
-            succeeded(situation, build, staged, verdict)
-        }
-        Outcome::Done(published) => situation.fails(blank(
-            FailureClass::Publish,
-            "DigestMismatch",
-            format!(
-                "{} was read back as {}, not as {}.",
-                build.output_image, published.digest, staged.digest
-            ),
-            "Somebody else writes this tag: choose another name, or find out who does.",
-        )),
+        Outcome::Failed(failure) => fails(situation, |situation| {
+            situation.tries_again(failure, |_| (), Situation::fails)
+        }),
+        Outcome::Done(Published { digest }) => match output_image(&situation) {
+            // The tag stands, whatever was said meanwhile.
+            Some(image) if digest == staged.digest.as_str() => succeeded(situation, image, staged, verdict),
+            image => fails(situation, |situation| {
+                situation.fails(mismatch(image.as_deref(), &digest, staged))
+            }),
+        },
     }
 }
 
-fn succeeded(situation: Situation<'_>, build: &Validated, staged: &StagedImage, verdict: &Verdict) -> Plan {
+/// Nothing publishes it yet.
+fn publishes(situation: Situation<'_>, staged: &StagedImage) -> Plan {
+    let build = match situation.validated {
+        Ok(build) => build,
+        Err(refusal) => return situation.refuses(refusal),
+    };
+    if let Some(why) = too_old(&situation, build) {
+        return situation.unknown(stale(&why));
+    }
+    let referrers = situation.draft().evidence();
+    let job = objects::publish_job(build, situation.owner(), staged, &referrers, situation.settings);
+    Plan {
+        actions: vec![Action::CreateJob(Box::new(job))],
+        again: Some(SOON),
+        ..Plan::default()
+    }
+}
+
+/// It was not published: for that failure, unless it may not be any more.
+fn fails(situation: Situation<'_>, plan: impl FnOnce(&Situation<'_>) -> Plan) -> Plan {
+    match situation.validated {
+        Ok(_) => plan(&situation),
+        Err(refusal) => situation.refuses(refusal),
+    }
+}
+
+/// Where it is published. Who was refused meanwhile publishes what was taken on.
+fn output_image(situation: &Situation<'_>) -> Option<String> {
+    if let Ok(build) = situation.validated {
+        return Some(build.output_image.clone());
+    }
+    let resolved = situation.build.status.as_ref()?.resolved_spec.as_ref()?;
+    Some(resolved.output.as_ref()?.image.as_ref()?.to_string())
+}
+
+fn mismatch(image: Option<&str>, digest: &str, staged: &StagedImage) -> Failure {
+    blank(
+        FailureClass::Publish,
+        "DigestMismatch",
+        format!(
+            "{} was read back as {digest}, not as {}.",
+            image.unwrap_or("The image"),
+            staged.digest
+        ),
+        "Somebody else writes this tag: choose another name, or find out who does.",
+    )
+}
+
+fn succeeded(situation: Situation<'_>, image: String, staged: &StagedImage, verdict: &Verdict) -> Plan {
     let reason = match verdict.result {
         Judgement::Pass => "Published",
         Judgement::Fail | Judgement::Unknown => "PublishedDryRun",
@@ -173,12 +211,12 @@ fn succeeded(situation: Situation<'_>, build: &Validated, staged: &StagedImage, 
     } else {
         ""
     };
-    let message = format!(
-        "Published {} with digest {}.{dry_run}",
-        build.output_image, staged.digest
-    );
+    let too_late = situation.validated.as_ref().err().map_or_else(String::new, |refusal| {
+        format!(" Refused meanwhile, which came too late: {}", refusal.message)
+    });
+    let message = format!("Published {image} with digest {}.{dry_run}{too_late}", staged.digest);
     let output = OutputStatus {
-        image: build.output_image.clone(),
+        image,
         digest: staged.digest.clone(),
         size: staged.size,
     };

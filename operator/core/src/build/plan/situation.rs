@@ -141,11 +141,12 @@ impl Situation<'_> {
             return Some(Stop::Refused(refusal.clone()));
         }
         // Whoever ended the pod at its deadline: what the user or the platform said was asked above.
-        let pod_timed_out = || {
-            self.our_pod()
-                .is_some_and(|pod| pod.reason.as_deref() == Some("DeadlineExceeded"))
-        };
-        (self.deadline().is_some_and(|deadline| self.now >= deadline) || pod_timed_out()).then_some(Stop::TimedOut)
+        let pod_timed_out = || self.our_pod().is_some_and(PodView::was_ended_at_deadline);
+        (self.is_past_deadline() || pod_timed_out()).then_some(Stop::TimedOut)
+    }
+
+    pub(super) fn is_past_deadline(&self) -> bool {
+        self.deadline().is_some_and(|deadline| self.now >= deadline)
     }
 
     pub(super) fn until_deadline(&self) -> Duration {

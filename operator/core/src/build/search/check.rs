@@ -3,7 +3,7 @@
 use imagefactory_crds::build::Phase;
 
 use super::mind::Mind;
-use super::state::{JobState, Real, State, Step};
+use super::state::{End, JobState, Real, State, Step};
 
 /// How many build pods may live at a time: in the cluster, and for each tenant the builds that are its own.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +42,12 @@ fn published(real: &Real, mind: &Mind) -> Result<(), String> {
                 job.digest, gist.publishable
             ));
         }
+    }
+    let is_told = real.jobs.iter().any(|job| {
+        job.step == Step::Publish && matches!(job.state, JobState::Over(End::Good) | JobState::Told(End::Good))
+    });
+    if is_told && gist.settled && gist.phase != Some(Phase::Succeeded) {
+        return Err(format!("an image was published, and its build is {:?}", gist.phase));
     }
     match real.published {
         Some(digest) if gist.publishable != Some(digest) => {

@@ -5,6 +5,7 @@ use imagefactory_crds::build::{Judgement, ScanStatus};
 use imagefactory_crds::image_scan::{EvidencePlace, Place, ScanPhase};
 
 use super::super::{Plan, Validated};
+use super::situation::Stop;
 use super::{SOON, Situation, create};
 use crate::build::JobView;
 use crate::build::objects::RESOLVE;
@@ -17,11 +18,17 @@ use crate::work::Work;
 
 /// An attempt was begun.
 pub(super) fn running(situation: Situation<'_>) -> Plan {
-    if let Some(stop) = situation.stop() {
-        return Plan {
-            actions: situation.job.and_then(end_job).into_iter().collect(),
-            ..situation.stops_as(&stop)
-        };
+    let stop = situation.stop();
+    match &stop {
+        // It ended in time, and nobody looked.
+        Some(Stop::TimedOut) if situation.job.is_some_and(JobView::has_run) => {}
+        Some(stop) => {
+            return Plan {
+                actions: situation.job.and_then(end_job).into_iter().collect(),
+                ..situation.stops_as(stop)
+            };
+        }
+        None => {}
     }
     let scan = match situation.validated {
         Ok(scan) => scan,
@@ -43,10 +50,13 @@ pub(super) fn running(situation: Situation<'_>) -> Plan {
             None => in_progress(situation, job),
         },
         Outcome::Done(evaluated) => judged(situation, scan, job, evaluated),
-        Outcome::Failed(failure) => {
-            let found = resolved(job);
-            situation.tries_again(of_scan(failure), |status| record(status, found.as_ref()))
-        }
+        Outcome::Failed(failure) => match stop {
+            Some(stop) => situation.stops_as(&stop),
+            None => {
+                let found = resolved(job);
+                situation.tries_again(of_scan(failure), |status| record(status, found.as_ref()))
+            }
+        },
     }
 }
 
