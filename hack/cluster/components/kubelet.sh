@@ -34,6 +34,9 @@ registryPullQPS: 50
 registryBurst: 100
 serializeImagePulls: false
 shutdownGracePeriod: 0s
+# Where pods have no control groups of their own, resizing one that is seen halfway ends the kubelet by a nil pointer
+# (doPodResizeAction, seen in 1.34.4).
+featureGates: {InPlacePodVerticalScaling: false}
 syncFrequency: 10s
 EOF
     # A name server on this host's own loopback would not be reachable from a pod.

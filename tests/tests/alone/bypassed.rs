@@ -192,7 +192,7 @@ async fn what_comes_past_a_webhook_that_is_gone_starts_no_pod_and_is_on_record_o
     ));
     let again = door.cluster.leader().await;
     door.cluster.kill_operator_pod(&again);
-    stays("each once", 30, async || {
+    stays("each once", 15, async || {
         let told = told(&door.entries(&tenant.name, "denial"));
         told.len() == count + 1 && told.values().all(|times| *times == 1)
     })

@@ -15,7 +15,7 @@ use serde_json::json;
 const CAP: usize = 3;
 /// Builds of the tenant that floods: some here, hundreds in `make soak`.
 fn flooding() -> u32 {
-    times("IMAGEFACTORY_FLOOD", 12)
+    times("IMAGEFACTORY_FLOOD", 8)
 }
 /// How long they may take all together, in seconds: each is a pod and two jobs, three at a time.
 const LONGEST: u64 = 1800;

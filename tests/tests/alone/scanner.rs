@@ -2,12 +2,13 @@
 //!
 //! Runs alone: it takes the scanner away from everybody.
 
-use imagefactory_crds::ImagePolicy;
 use imagefactory_crds::build::Judgement;
-use imagefactory_tests::building::{message_of, output_of, status_of, told};
+use imagefactory_crds::{ImagePolicy, ImageScan, conditions};
+use imagefactory_tests::building::{LONGEST, message_of, output_of, status_of, told};
 use imagefactory_tests::cluster::unique;
 use imagefactory_tests::dockerfile::{BASE, files, quick};
-use imagefactory_tests::tenant::ClusterObject;
+use imagefactory_tests::tenant::{ClusterObject, PROJECT};
+use imagefactory_tests::wait::until;
 use imagefactory_tests::{Cluster, TestTenant, phase_of, reason_of};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
@@ -49,7 +50,9 @@ fn impostor(script: &str) -> Value {
 async fn dry_run_tenant(cluster: &Cluster, purpose: &str) -> (ClusterObject, TestTenant) {
     let policy = json!({"metadata": {"name": unique("lax")}, "spec": {"mode": "DryRun", "sbom": "Optional"}});
     let policy = ClusterObject::create::<ImagePolicy>(cluster, "imagepolicy", policy).await;
-    let tenant = TestTenant::create_with(purpose, json!({"policyRef": {"name": policy.name}})).await;
+    let capabilities = json!({"build": true, "onDemandImageScanning": true, "changeReason": "a test"});
+    let spec = json!({"policyRef": {"name": policy.name}, "capabilities": capabilities});
+    let tenant = TestTenant::create_with(purpose, spec).await;
     (policy, tenant)
 }
 
@@ -77,6 +80,28 @@ async fn is_unknown(tenant: &TestTenant, name: &str, why: &str) {
         .into_iter()
         .filter_map(|job| job.metadata.name);
     assert_eq!(publishes.filter(|name| name.starts_with("publish-")).count(), 0);
+}
+
+/// Has that image scanned, and expects that nothing is known of it for that cause.
+async fn a_scan_is_unknown(tenant: &TestTenant, name: &str, image: &str, why: &str) {
+    let spec = json!({"projectRef": {"name": PROJECT}, "image": image});
+    let _: ImageScan = tenant.make(json!({"metadata": {"name": name}, "spec": spec})).await;
+    let status = until(&format!("scan {name} has ended"), LONGEST, async || {
+        let status = tenant.api::<ImageScan>().get(name).await.ok()?.status?;
+        status.is_settled().then_some(status)
+    })
+    .await;
+    let said = conditions::find(&status.conditions, "Succeeded").expect("it says how it went");
+    assert_eq!(
+        (said.status.as_str(), said.reason.as_str()),
+        ("False", "EvidenceUnknown"),
+        "{}",
+        said.message
+    );
+    let verdict = status.verdict.as_ref().expect("it says that nothing is known");
+    assert_eq!((verdict.result, verdict.publishable), (Judgement::Unknown, false));
+    assert!(said.message.contains(why), "{why}: {}", said.message);
+    assert!(status.evidence.is_none(), "{:?}", status.evidence);
 }
 
 #[tokio::test]
@@ -120,13 +145,22 @@ async fn a_scanner_that_crashes_or_writes_what_does_not_parse_makes_no_evidence(
     }
     let secret = pull_secret(&cluster).await;
     let _as_before = cluster.with_settings(|_| ());
+    let scanned = images[0].1.clone();
     for (name, image, why) in images {
         cluster.change_settings(|settings| {
             settings["images"]["trivy"] = json!(image);
             settings["images"]["pullPolicy"] = json!("IfNotPresent");
             settings["images"]["pullSecrets"] = json!([secret]);
+            // An ImageScan can't say so itself.
+            settings["builds"]["retries"]["scan"] = json!(0);
         });
-        is_unknown(&tenant, &format!("scanned-by-{name}"), why).await;
+        let name = format!("scanned-by-{name}");
+        // Both are judged by the same steps, and a scan alone is sooner done.
+        if name.ends_with("garbage") {
+            is_unknown(&tenant, &name, why).await;
+        } else {
+            a_scan_is_unknown(&tenant, &name, &scanned, why).await;
+        }
     }
     let delete = ["delete", "secret", &secret, "-n", cluster.installation.work_namespace()];
     let _ = cluster.kubectl().run(&delete).expect_ok();

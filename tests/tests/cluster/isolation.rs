@@ -3,9 +3,11 @@
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use imagefactory_tests::TestTenant;
-use imagefactory_tests::dockerfile::{BASE, git, inline};
+use imagefactory_tests::dockerfile::{BASE, files, git, inline};
 use imagefactory_tests::git::GitRepository;
 use serde_json::json;
+
+use super::buildkit::probes::PROBES;
 
 /// Credentials that the build may see: those of its own pull secret.
 const PULL_PASSWORD: &str = "marker-of-the-pull-secret";
@@ -160,6 +162,32 @@ fn sees_only_its_own_mounts(log: &str) {
 
 #[tokio::test]
 #[ignore = "needs the cluster of `make cluster`"]
+async fn a_step_of_any_method_reaches_neither_the_kernel_nor_the_node() {
+    let tenant = TestTenant::create("reaches").await;
+    let dockerfile = format!("FROM {BASE}\nCOPY probes.sh /\nRUN bash /probes.sh\n");
+    let source = files(&[("Dockerfile", &dockerfile), ("probes.sh", PROBES)]);
+    let methods = ["kaniko", "docker", "buildx"];
+    for method in methods {
+        tenant.start(method, json!({"method": method, "source": source})).await;
+    }
+    for method in methods {
+        tenant.has_succeeded(method).await;
+        let log = tenant.log(&tenant.pod_of(method).await, "build").await;
+        let said = |word: &str| -> Vec<String> {
+            let lines = log.lines().filter_map(|line| line.split_once(word));
+            lines.map(|(_, what)| what.trim().to_owned()).collect()
+        };
+        assert_eq!(
+            said(" CAN "),
+            ["write its own root", "run a shell in its own root"],
+            "{method}: {log}"
+        );
+        assert!(said(" CANNOT ").len() >= 20, "{method}: every probe was made: {log}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the cluster of `make cluster`"]
 async fn a_step_that_plants_an_analysis_at_the_scanner_is_refused() {
     let tenant = TestTenant::create("plants").await;
     let work = tenant.cluster.installation.work_namespace();
@@ -181,7 +209,7 @@ Connection: close\\r\\nContent-Length: %s\\r\\n\\r\\n%s' $path ${{#body}} \"$bod
          read -r -t 10 line <&3; echo \"ANSWER $path: ${{line:-nothing}}\"; exec 3>&-\n\
          done\n"
     );
-    let files = imagefactory_tests::dockerfile::files(&[
+    let files = files(&[
         (
             "Dockerfile",
             &format!("FROM {BASE}\nCOPY plant.sh /\nRUN bash /plant.sh\n"),

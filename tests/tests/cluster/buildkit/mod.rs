@@ -6,5 +6,5 @@ mod layout;
 mod platforms;
 mod pod;
 mod policy;
-mod probes;
+pub mod probes;
 mod stages;

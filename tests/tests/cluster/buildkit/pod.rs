@@ -191,7 +191,7 @@ impl Builder {
             "securityContext": {
                 "runAsUser": 0, "runAsGroup": 0, "readOnlyRootFilesystem": true,
                 "seccompProfile": {"type": "Localhost", "localhostProfile": "imagefactory/buildkit.json"},
-                "capabilities": {"drop": ["ALL"], "add": ["SETFCAP", "SETGID", "SETUID"]},
+                "capabilities": {"drop": ["ALL"], "add": ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETFCAP", "SETGID", "SETUID"]},
             },
             "volumeMounts": [
                 {"name": "workspace", "mountPath": "/workspace", "readOnly": true},

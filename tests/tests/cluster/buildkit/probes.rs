@@ -5,14 +5,16 @@ use serde_json::json;
 
 use super::pod::{Builder, Order};
 
-/// Each line says `CAN` or `CANNOT`, and what.
-const PROBES: &str = include_str!("probes.sh");
+/// What any step may try against the kernel and the node. Each line that it prints says `CAN` or `CANNOT`, and what.
+pub const PROBES: &str = include_str!("probes.sh");
+/// What it may try against the daemon and the pod, after [`PROBES`].
+const OF_THE_DAEMON: &str = include_str!("daemon.sh");
 
 #[tokio::test]
 #[ignore = "needs the cluster of `make cluster`"]
 async fn a_step_reaches_neither_the_daemon_nor_the_node_nor_a_token() {
     let builder = Builder::create();
-    let dockerfile = format!("FROM debian:bookworm-slim\nRUN <<'PROBES'\n{PROBES}PROBES\n");
+    let dockerfile = format!("FROM debian:bookworm-slim\nRUN <<'PROBES'\n{PROBES}{OF_THE_DAEMON}PROBES\n");
     let order = Order {
         dockerfile: &dockerfile,
         step: json!({"labels": [{"name": "note", "value": "marker-of-the-step"}]}),

@@ -3,21 +3,6 @@ try() {
     shift
     if "$@" >/tmp/said 2>&1; then echo " CAN $what"; else echo " CANNOT $what"; fi
 }
-for process in /proc/[0-9]*; do
-    name=$(tr '\0' ' ' <"$process/cmdline" | cut -d ' ' -f 1)
-    case $name in
-    */imagefactory-buildkit | */buildkitd | */buildctl | runc | */exe) ;;
-    *) continue ;;
-    esac
-    echo " SEEN ${name##*/}"
-    try "read the environment of $name" cat "$process/environ"
-    try "read the memory of $name" dd "if=$process/mem" bs=1 count=1
-    try "read the maps of $name" head -n 1 "$process/maps"
-    try "enter the root of $name" ls "$process/root/"
-    try "enter the directory of $name" ls "$process/cwd/"
-    try "open a file of $name" head -c 1 "$process/fd/3"
-    try "enter the mounts of $name" nsenter --mount="$process/ns/mnt" true
-done
 try "mount a tmpfs" mount -t tmpfs none /mnt
 try "bind a directory" mount --bind /etc /mnt
 try "make /proc writable" mount -o remount,rw /proc/sys
@@ -37,9 +22,6 @@ try "write the host's name" sh -c 'echo x >/proc/sys/kernel/hostname'
 try "trigger the kernel" sh -c 'echo h >/proc/sysrq-trigger'
 try "make a control group" mkdir /sys/fs/cgroup/mine
 try "find a token" ls /var/run/secrets/kubernetes.io
-try "find the credentials of the pod" ls /prepared
-try "find the secrets of the pod" ls /secrets
-try "find the daemon's socket" ls /state
 for device in /dev/sd* /dev/vd* /dev/nvme* /dev/kvm /dev/fuse /dev/net/tun; do
     try "find $device" test -e "$device"
 done
