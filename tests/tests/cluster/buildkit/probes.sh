@@ -3,6 +3,12 @@ try() {
     shift
     if "$@" >/tmp/said 2>&1; then echo " CAN $what"; else echo " CANNOT $what"; fi
 }
+make_control_group() {
+    for each in /sys/fs/cgroup /sys/fs/cgroup/*; do
+        mkdir "$each/mine" && test -e "$each/mine/cgroup.procs" && return 0
+    done
+    return 1
+}
 try "mount a tmpfs" mount -t tmpfs none /mnt
 try "bind a directory" mount --bind /etc /mnt
 try "make /proc writable" mount -o remount,rw /proc/sys
@@ -20,7 +26,7 @@ try "read the kernel's log" dmesg
 try "write a core pattern" sh -c 'echo x >/proc/sys/kernel/core_pattern'
 try "write the host's name" sh -c 'echo x >/proc/sys/kernel/hostname'
 try "trigger the kernel" sh -c 'echo h >/proc/sysrq-trigger'
-try "make a control group" mkdir /sys/fs/cgroup/mine
+try "make a control group" make_control_group
 try "find a token" ls /var/run/secrets/kubernetes.io
 for device in /dev/sd* /dev/vd* /dev/nvme* /dev/kvm /dev/fuse /dev/net/tun; do
     try "find $device" test -e "$device"
