@@ -142,7 +142,7 @@ fn a_project_names_no_secret_of_the_platform_that_it_did_not_name_before() {
             ("invalid_object", field)
         );
         let changed = update(&project("shop", json!({})), |new| {
-            new.spec = project("shop", spec.clone()).spec
+            new.spec = project("shop", spec.clone()).spec;
         });
         assert_eq!(door.says(&user("olga"), Subject::Project(changed)), "invalid_object");
         let later = update(&project("shop", spec), |new| new.spec.archived = true);

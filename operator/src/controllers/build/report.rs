@@ -108,6 +108,7 @@ pub(super) async fn note(build: &Build, note: Option<&Note>, context: &Context) 
 
 #[cfg(test)]
 mod tests {
+    use imagefactory_crds::build::Usage;
     use serde_json::json;
 
     use super::*;
@@ -123,7 +124,10 @@ mod tests {
             "spec": {"projectRef": {"name": "web"}, "templateRef": {"name": "t"}},
         }));
         let mut status = BuildStatus {
-            usage: serde_json::from_value(json!({"cpuSeconds": 7})).unwrap(),
+            usage: Some(Usage {
+                cpu_seconds: 7,
+                peak_memory: 1,
+            }),
             ..BuildStatus::default()
         };
         used(&build, &status, &context);
