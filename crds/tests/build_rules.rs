@@ -201,6 +201,12 @@ fn inline_files_are_at_most_8_kib_together() {
     admits(&of(&[4096, 4096]));
     refuses(&of(&[4096, 4097]), "inline files are at most 8 KiB together");
     refuses(&of(&[8193]), "too long");
+    let letters = |count: usize| {
+        let files = json!([{"path": "a", "content": "\u{fc}".repeat(count)}]);
+        with_spec(&least(), "source", json!({"inline": {"files": files}}))
+    };
+    admits(&letters(4096));
+    refuses(&letters(4097), "inline files are at most 8 KiB together");
     refuses(&of(&[]), "too short");
     refuses(&of(&[1; 33]), "too long");
 }

@@ -30,6 +30,7 @@ pub struct Door {
     caches: Caches,
     onboarding: OnboardingPolicy,
     registries: Option<Arc<PlatformPrefixes>>,
+    pull_secrets: Arc<[String]>,
     persons: Arc<Persons>,
     placement: Arc<AllowedPlacement>,
     recorder: Recorder,
@@ -44,6 +45,7 @@ impl Door {
             caches,
             onboarding: settings.onboarding,
             registries: settings.registries.clone().map(Arc::new),
+            pull_secrets: settings.pull_secrets.clone().into(),
             persons: Arc::new(settings.persons()),
             placement: Arc::new(settings.placement.clone()),
             recorder,
@@ -128,6 +130,7 @@ impl Door {
             persons: &self.persons,
             placement: &self.placement,
             registries: self.registries.as_deref(),
+            pull_secrets: &self.pull_secrets,
         }
     }
 

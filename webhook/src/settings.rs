@@ -20,6 +20,9 @@ pub struct Settings {
     /// The platform's registries; none where they are not told, and then the operator alone asks where an image lies.
     #[serde(default)]
     pub registries: Option<PlatformPrefixes>,
+    /// Secrets that the product's own images are pulled with: no tenant may refer to them.
+    #[serde(default)]
+    pub pull_secrets: Vec<String>,
     /// Who is who.
     persons: PersonsFile,
 }

@@ -23,6 +23,7 @@ struct World {
     caches: Caches,
     metrics: Arc<Metrics>,
     placement: Value,
+    pull_secrets: Value,
 }
 
 impl World {
@@ -31,6 +32,7 @@ impl World {
             caches: Caches::new(Duration::from_secs(180)),
             metrics: Arc::default(),
             placement: json!({}),
+            pull_secrets: json!([]),
         }
     }
 
@@ -55,6 +57,7 @@ impl World {
         let settings: Settings = serde_json::from_value(json!({
             "onboarding": {"build": false},
             "placement": self.placement,
+            "pullSecrets": self.pull_secrets,
             "persons": {"platformGroups": ["platform"], "securityGroups": [], "gitopsAccounts": [],
                 "ownAccounts": ["system:serviceaccount:factory:operator"]},
         }))
@@ -124,6 +127,27 @@ async fn where_a_build_may_run_the_settings_say() {
     let mut world = World::filled(true);
     world.placement = json!({"runtimeClassNames": ["gvisor"]});
     assert_eq!(world.answer("/validate", &placed).await["allowed"], true);
+}
+
+#[tokio::test]
+async fn what_the_settings_pull_the_products_images_with_no_build_names() {
+    let named = with(
+        "/request/object/spec",
+        json!({"projectRef": {"name": "web"}, "pullSecrets": [{"name": "mirror-pull"}]}),
+    );
+    let mut world = World::filled(true);
+    assert_eq!(world.answer("/validate", &named).await["allowed"], true);
+    world.pull_secrets = json!(["mirror-pull"]);
+    let answer = world.answer("/validate", &named).await;
+    assert_eq!(
+        (&answer["status"]["code"], &answer["status"]["reason"]),
+        (&json!(422), &json!("invalid_object")),
+        "{answer}"
+    );
+    assert_eq!(
+        answer["status"]["details"]["causes"][0]["field"],
+        "spec.pullSecrets[0].name"
+    );
 }
 
 #[tokio::test]

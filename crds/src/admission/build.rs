@@ -22,6 +22,7 @@ fn create(new: &Build, case: &Case<'_>) -> Result<(), Denial> {
     let project = &new.spec.project_ref.name;
     work::may_start(case, "create a build", project, Capability::Build)?;
     check_method(&new.spec, case.world.project)?;
+    entitlement::may_name(&new.spec.secrets_named(), case.world.pull_secrets)?;
     check_placement(&new.spec, case)
 }
 

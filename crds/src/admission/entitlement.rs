@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use crate::build::{AllowedPlacement, Placement};
+use crate::build::{AllowedPlacement, NamedSecret, Placement};
 use crate::denial::{Cause, Code, Denial};
 use crate::entitlement::{Capability, OnboardingPolicy, REMEDIATION, project_leaves, tenant_may};
 use crate::sor_record::{self, NotRegistered};
@@ -172,6 +172,28 @@ pub fn may_run_at(wanted: &Placement, tenant: Option<&Tenant>, platform: &Allowe
         message: format!("{path} {} is not allowed in tenant {name}.", brief(&value)),
         remediation: "Leave it out, or ask a platform administrator to allow it in the Tenant.",
         causes: vec![Cause::field(path, "is not allowed")],
+        capability: None,
+    })
+}
+
+/// Whether what a tenant writes may refer to these Secrets. Those that the product's own images are pulled with lie beside the
+/// tenant's, and what names one hands it to tenant code.
+///
+/// # Errors
+/// The first field that names one of the platform's.
+pub fn may_name(named: &[NamedSecret<'_>], platform: &[String]) -> Result<(), Withheld> {
+    let is_platforms = |secret: &&NamedSecret<'_>| platform.iter().any(|own| own == secret.name);
+    let Some(NamedSecret { field, name }) = named.iter().find(is_platforms) else {
+        return Ok(());
+    };
+    Err(Withheld {
+        code: Code::InvalidObject,
+        message: format!(
+            "{field} names {}, which is reserved for the factory: it pulls the product's own images.",
+            brief(name)
+        ),
+        remediation: "Refer to a Secret of your own.",
+        causes: vec![Cause::field(field.clone(), "is reserved for the factory")],
         capability: None,
     })
 }

@@ -149,6 +149,8 @@ pub struct World<'a> {
     pub platform_placement: Option<&'a AllowedPlacement>,
     /// The platform's registries; none where they are not told, and then the operator alone asks where an image lies.
     pub registries: Option<&'a PlatformPrefixes>,
+    /// Secrets that the product's own images are pulled with. They lie in each tenant's namespace and are not the tenant's.
+    pub pull_secrets: &'a [String],
     /// Who is who on the platform.
     pub persons: &'a Persons,
     /// Now.

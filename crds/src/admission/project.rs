@@ -3,7 +3,7 @@
 use super::case::{Case, Verdict, warning};
 use super::quota::{Limited, one_more};
 use super::rights::Right;
-use super::{Write, confirm, stamp};
+use super::{Write, confirm, entitlement, stamp};
 use crate::Project;
 use crate::denial::Denial;
 use crate::entitlement::{Capability, tenant_may};
@@ -17,6 +17,7 @@ pub(super) fn decide(write: &Write<Project>, case: &Case<'_>) -> Verdict {
             let (tenant, projects) = (case.world.tenant, case.world.projects);
             let used = u64::try_from(projects).unwrap_or(u64::MAX);
             tenant.map_or(Ok(()), |tenant| one_more(Limited::Projects, tenant, used))?;
+            check_secrets(None, new, case)?;
             Ok(warnings(None, new, case))
         }
         Write::Update { old, new } if old.spec != new.spec => {
@@ -26,6 +27,7 @@ pub(super) fn decide(write: &Write<Project>, case: &Case<'_>) -> Verdict {
                 "edit a project",
                 Some(name),
             )?;
+            check_secrets(Some(old), new, case)?;
             Ok(warnings(Some(old), new, case))
         }
         Write::Update { .. } => Ok(Vec::new()),
@@ -35,6 +37,14 @@ pub(super) fn decide(write: &Write<Project>, case: &Case<'_>) -> Verdict {
             Ok(Vec::new())
         }
     }
+}
+
+/// A name that stands there already stays: it may have become the platform's since, and the operator refuses its builds.
+fn check_secrets(old: Option<&Project>, new: &Project, case: &Case<'_>) -> Result<(), Denial> {
+    let known = old.map(|old| old.spec.secrets_named()).unwrap_or_default();
+    let mut news = new.spec.secrets_named();
+    news.retain(|secret| known.iter().all(|known| known.name != secret.name));
+    Ok(entitlement::may_name(&news, case.world.pull_secrets)?)
 }
 
 fn confirm_deletion(old: &Project, case: &Case<'_>) -> Result<(), Denial> {

@@ -3,6 +3,7 @@
 mod logs;
 mod options;
 mod resolved;
+mod secrets;
 mod source;
 mod status;
 pub mod support;
@@ -16,6 +17,7 @@ pub use options::{
     Placement, Platform, Proxy, ProxyException, ProxyUrl, SecretId, SecretKeyRef, TaintEffect, TaintToleration,
 };
 pub use resolved::{LongField, ReferredField, ResolvedSpec};
+pub use secrets::NamedSecret;
 pub use source::{
     ConfigMapSource, FileContent, GitRevision, GitSource, GitUrl, InlineFile, InlineSource, OciSource, PackageName,
     Recipe, ShellCommand, Source,

@@ -72,7 +72,7 @@ pub struct InlineSource {
     /// The files; together at most 8 KiB. For more, use a ConfigMap.
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(
-        validation = Rule::new("self.map(f, size(f.content)).sum() <= 8192").message("inline files are at most 8 KiB together; use a ConfigMap for more"),
+        validation = Rule::new("self.map(f, bytes(f.content).size()).sum() <= 8192").message("inline files are at most 8 KiB together; use a ConfigMap for more"),
         merge_strategy = ListMerge::Map(vec!["path".into()])
     )]
     pub files: Vec<InlineFile>,

@@ -82,6 +82,79 @@ fn a_placement_is_let_in_that_the_platform_or_the_tenant_allows() {
 }
 
 #[test]
+fn no_build_names_a_secret_that_the_platform_pulls_its_own_images_with() {
+    let mut door = acme();
+    let git = json!({"git": {"url": "https://git.example.com/a", "secretRef": {"name": "mirror-pull"}}});
+    let step = json!([{"id": "a", "secretRef": {"name": "mirror-pull", "key": "k"}}]);
+    let fields = [
+        (
+            "spec.pullSecrets[1].name",
+            json!({"pullSecrets": [{"name": "own"}, {"name": "mirror-pull"}]}),
+        ),
+        (
+            "spec.secrets[0].secretRef.name",
+            json!({"method": "docker", "secrets": step}),
+        ),
+        ("spec.source.git.secretRef.name", json!({ "source": git })),
+        (
+            "spec.output.pushSecretRef.name",
+            json!({"output": {"pushSecretRef": {"name": "mirror-pull"}}}),
+        ),
+    ];
+    for (field, spec) in &fields {
+        let denial = door.asks(&user("mia"), new(spec.clone())).denial.unwrap();
+        assert_eq!(denial.code.as_str(), "invalid_object");
+        assert_eq!(denial.causes[0].field, *field);
+        assert_eq!(
+            denial.message,
+            format!(
+                "{field} names mirror-pull, which is reserved for the factory: it pulls the product's own images. Refer to \
+                 a Secret of your own."
+            )
+        );
+    }
+    door.pull_secrets.clear();
+    for (field, spec) in fields {
+        assert_eq!(door.says(&user("mia"), new(spec)), "let in", "{field}");
+    }
+}
+
+#[test]
+fn a_project_names_no_secret_of_the_platform_that_it_did_not_name_before() {
+    let mut door = acme();
+    let git = |secret: &str| json!({"git": {"url": "https://git.example.com/a", "secretRef": {"name": secret}}});
+    let template = |secret: &str| json!([{"name": "a"}, {"name": "b", "pullSecrets": [{"name": secret}]}]);
+    for (field, spec) in [
+        ("spec.source.git.secretRef.name", json!({"source": git("mirror-pull")})),
+        (
+            "spec.templates[1].pullSecrets[0].name",
+            json!({"templates": template("mirror-pull")}),
+        ),
+        (
+            "spec.templates[0].output.pushSecretRef.name",
+            json!({"templates": [{"name": "a", "output": {"pushSecretRef": {"name": "mirror-pull"}}}]}),
+        ),
+    ] {
+        let made = Subject::Project(create(project("new", spec.clone())));
+        let denial = door.asks(&user("olga"), made).denial.unwrap();
+        assert_eq!(
+            (denial.code.as_str(), denial.causes[0].field.as_str()),
+            ("invalid_object", field)
+        );
+        let changed = update(&project("shop", json!({})), |new| {
+            new.spec = project("shop", spec.clone()).spec;
+        });
+        assert_eq!(door.says(&user("olga"), Subject::Project(changed)), "invalid_object");
+        let later = update(&project("shop", spec), |new| new.spec.archived = true);
+        assert_eq!(door.says(&user("olga"), Subject::Project(later)), "let in", "{field}");
+    }
+    door.projects = 0;
+    let own = json!({"source": git("own"), "templates": template("own")});
+    let made = Subject::Project(create(project("new", own)));
+    assert_eq!(door.says(&user("olga"), made), "let in");
+}
+
+#[test]
 fn every_field_of_a_build_but_cancelled_stays_as_it_is() {
     let door = acme();
     let old = build(json!({"target": "a"}));

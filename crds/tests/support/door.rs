@@ -28,6 +28,7 @@ pub struct Door {
     pub onboarding: OnboardingPolicy,
     pub placement: AllowedPlacement,
     pub registries: PlatformPrefixes,
+    pub pull_secrets: Vec<String>,
     pub persons: Persons,
 }
 
@@ -69,6 +70,7 @@ pub fn acme() -> Door {
             staging: "registry.example.com/staging".into(),
             output: "registry.example.com/images".into(),
         },
+        pull_secrets: vec!["mirror-pull".into()],
         persons: Persons {
             platform_groups: vec!["platform".into()],
             security_groups: vec!["security".into()],
@@ -194,6 +196,7 @@ impl Door {
             onboarding: self.onboarding,
             platform_placement: Some(&self.placement),
             registries: Some(&self.registries),
+            pull_secrets: &self.pull_secrets,
             persons: &self.persons,
             now: Timestamp::UNIX_EPOCH,
         }

@@ -85,7 +85,7 @@ pub struct Images {
     pub trivy: String,
     /// `IfNotPresent`, `Always` or `Never`.
     pub pull_policy: String,
-    /// Pull secrets for these images, by name, in the work namespace and in each tenant's. Their names begin with `imagefactory-`: no tenant can refer to them.
+    /// Pull secrets for these images, by name, in the work namespace and in each tenant's. No tenant may refer to them.
     #[serde(default)]
     pub pull_secrets: Vec<String>,
 }

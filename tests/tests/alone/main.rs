@@ -16,6 +16,7 @@ mod faults_sor;
 mod faults_store;
 mod malformed;
 mod operator;
+mod platform_secrets;
 mod queue;
 mod release;
 mod scanner;

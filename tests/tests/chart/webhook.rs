@@ -2,7 +2,7 @@
 
 use crate::support::render;
 use imagefactory_tests::chart::Chart;
-use imagefactory_tests::chart::object::{find, list, text};
+use imagefactory_tests::chart::object::{find, list, of_kind, text};
 use serde_json::{Value, json};
 
 const BOTH: [(&str, &str); 2] = [
@@ -23,6 +23,19 @@ fn what_is_restored_is_what_is_rendered_with_helms_marks() {
             restored["metadata"]["annotations"]["meta.helm.sh/release-name"],
             "image-factory"
         );
+    }
+}
+
+#[test]
+fn the_webhook_is_told_what_the_products_images_are_pulled_with() {
+    for (chart, secrets) in [
+        (Chart::minimal(), json!([])),
+        (Chart::full(), json!(["mirror-pull", "other-pull"])),
+    ] {
+        let objects = render(&chart);
+        let mut settings = of_kind(&objects, "ConfigMap")
+            .filter_map(|map| serde_json::from_str::<Value>(map["data"]["settings.json"].as_str()?).ok());
+        assert_eq!(settings.next().unwrap()["pullSecrets"], secrets);
     }
 }
 

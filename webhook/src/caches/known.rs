@@ -36,6 +36,8 @@ pub struct Platform<'a> {
     pub placement: &'a AllowedPlacement,
     /// The platform's registries, where they are told.
     pub registries: Option<&'a PlatformPrefixes>,
+    /// Secrets that the product's own images are pulled with.
+    pub pull_secrets: &'a [String],
 }
 
 impl Known {
@@ -53,6 +55,7 @@ impl Known {
             persons,
             placement,
             registries,
+            pull_secrets,
         } = platform;
         World {
             tenant: self.tenant.as_deref(),
@@ -63,6 +66,7 @@ impl Known {
             records,
             platform_placement: Some(placement),
             registries,
+            pull_secrets,
             onboarding,
             persons,
             now,

@@ -38,7 +38,7 @@ process reads the same text from a ConfigMap when it has to restore one.
 {{- $own := concat (include "image-factory.ownUsers" . | fromJsonArray) (include "image-factory.tidyingUsers" . | fromJsonArray) -}}
 {{- $persons := dict "platformGroups" .Values.platformAdmins.groups "securityGroups" .Values.securityTeam.groups "gitopsAccounts" .Values.gitops.accounts "ownAccounts" $own -}}
 {{- $registries := dict "staging" .Values.staging.prefix "output" .Values.output.prefix -}}
-{{- dict "onboarding" (dict "build" .Values.onboarding.build) "placement" .Values.builds.placement "persons" $persons "registries" $registries | toJson -}}
+{{- dict "onboarding" (dict "build" .Values.onboarding.build) "placement" .Values.builds.placement "persons" $persons "registries" $registries "pullSecrets" .Values.images.pullSecrets | toJson -}}
 {{- end -}}
 
 {{/* Where the API server calls. Takes a list: root, path. */}}

@@ -88,6 +88,26 @@ fn the_pod_of_a_build_with_a_cache_that_is_placed() {
 }
 
 #[test]
+fn a_build_argument_counts_before_the_proxy_of_its_name() {
+    let world = placed(json!({"buildArgs": [{"name": "HTTP_PROXY", "value": "http://mine"}]}));
+    let pod = build_pod(&validated(&world), None, &world.settings).spec.unwrap();
+    let builder = (pod.init_containers.iter().flatten()).find(|container| container.name == "build");
+    let told: Vec<_> = (builder.unwrap().args.iter().flatten())
+        .filter_map(|argument| argument.strip_prefix("--build-arg="))
+        .collect();
+    let exceptions = ".example.com,10.0.0.0/8";
+    assert_eq!(
+        told,
+        [
+            "http_proxy=http://proxy.example.com:3128".to_owned(),
+            format!("NO_PROXY={exceptions}"),
+            format!("no_proxy={exceptions}"),
+            "HTTP_PROXY=http://mine".to_owned(),
+        ]
+    );
+}
+
+#[test]
 fn the_pod_of_a_build_by_a_program_of_the_tenants() {
     let world = placed(json!({
         "method": "custom",

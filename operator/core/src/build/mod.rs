@@ -14,6 +14,7 @@ pub mod observed;
 mod options;
 pub(crate) mod outcome;
 pub mod plan;
+mod references;
 #[cfg(test)]
 mod requester_tests;
 pub mod retry;

@@ -199,13 +199,6 @@ fn outputs_are_bound_to_the_tenants_prefixes() {
 }
 
 #[test]
-fn a_reserved_name_is_refused_where_the_schema_was_not_asked() {
-    let mut world = World::new();
-    world.build.spec.pull_secrets = vec![imagefactory_crds::common::LocalRef::to("imagefactory-staging")];
-    assert_eq!(world.validated().unwrap_err().reason, "ReservedName");
-}
-
-#[test]
 fn a_missing_project_may_still_turn_up_in_the_first_seconds() {
     let mut world = World::new();
     world.project = None;

@@ -11,12 +11,12 @@ use imagefactory_crds::build::{
     Proxy, RegistryMirror, ResolvedSpec, Source,
 };
 use imagefactory_crds::common::{DurationText, LocalRef, Resources};
-use imagefactory_crds::{Build, BuildSpec, Project, Tenant, TenantSettings, conditions, names};
+use imagefactory_crds::{Build, BuildSpec, Project, Tenant, TenantSettings, conditions};
 use jiff::SignedDuration;
 
 use crate::build::names::Identity;
 use crate::build::spec::{self, Resolved};
-use crate::build::{options, sources};
+use crate::build::{options, references as referred, sources};
 use crate::dispatch::{self, TenantLimits};
 use crate::policy::Policies;
 use crate::reference::{ImageName, lies_under};
@@ -236,7 +236,7 @@ pub fn validate(build: &Build, references: References<'_>, settings: &Settings) 
     let Resolved { spec, record, lost } = spec::resolve(build, &identity, project, references, settings)?;
     let method = spec.method.unwrap_or_default();
     options::check_method(&spec, method)?;
-    check_references(&spec)?;
+    referred::check(&spec, settings)?;
     let pull_prefixes = choose_pulls(&spec, &identity, tenant, settings)?;
     let Chosen {
         source,
@@ -341,41 +341,6 @@ fn find_project<'a>(identity: &Identity, references: References<'a>) -> Result<&
 fn check_entitlement(tenant: &Tenant, project: &Project, settings: &Settings) -> Result<(), Refusal> {
     entitlement::may_build(Some(tenant), Some(project), settings.onboarding)
         .map_err(|withheld| Refusal::withheld(&withheld))
-}
-
-/// The schema refuses reserved names too; this holds where the schema was not asked.
-fn check_references(spec: &BuildSpec) -> Result<(), Refusal> {
-    let git_secret = spec
-        .source
-        .as_ref()
-        .and_then(|source| source.git.as_ref())
-        .and_then(|git| git.secret_ref.as_ref());
-    let config_map = spec
-        .source
-        .as_ref()
-        .and_then(|source| source.config_map.as_ref())
-        .map(|source| &source.name);
-    let push_secret = spec.output.as_ref().and_then(|output| output.push_secret_ref.as_ref());
-    let named = (spec
-        .pull_secrets
-        .iter()
-        .chain(git_secret)
-        .chain(push_secret)
-        .map(|reference| &reference.name))
-    .chain(spec.secrets.iter().map(|secret| &secret.secret_ref.name))
-    .chain(config_map)
-    .chain(spec.ca_bundle.as_ref().map(|bundle| &bundle.name));
-    for name in named {
-        if names::is_reserved(name) {
-            return Err(Refusal::failure(
-                FailureClass::Source,
-                "ReservedName",
-                format!("{name} is a name of the factory; a Build can't refer to it."),
-                "Refer to a Secret or ConfigMap of your own.",
-            ));
-        }
-    }
-    Ok(())
 }
 
 /// The source that was chosen, with what must be mounted for it.

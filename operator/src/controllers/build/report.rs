@@ -6,7 +6,7 @@ use imagefactory_core::build::Note;
 use imagefactory_core::build::plan::Situation;
 use imagefactory_core::build::status::is_settled;
 use imagefactory_core::dispatch::{Claim, claim};
-use imagefactory_crds::build::{BuildStatus, Phase};
+use imagefactory_crds::build::{BuildStatus, Method, Phase};
 use imagefactory_crds::{Build, names};
 use kube::runtime::events::{Event, EventType};
 use kube::{Resource, ResourceExt};
@@ -31,11 +31,7 @@ pub(super) fn settled(situation: Situation<'_>, status: &BuildStatus, context: &
         (Phase::Failed, Some(failure)) => failure.class.as_str(),
         (phase, _) => phase.as_str(),
     };
-    let recorded = status
-        .resolved_spec
-        .as_ref()
-        .and_then(|resolved| resolved.inputs.method);
-    let method = recorded.or(build.spec.method).unwrap_or_default().as_str();
+    let method = method_of(build, status).as_str();
     let took = status.start_time.as_ref().zip(status.completion_time.as_ref());
     let took = took.and_then(|(start, end)| Duration::try_from(end.0.duration_since(start.0)).ok());
     let tenant = names::tenant_of_namespace(&namespace).unwrap_or_default();
@@ -80,8 +76,14 @@ pub(super) fn used(build: &Build, status: &BuildStatus, context: &Context) {
     };
     let namespace = build.namespace().unwrap_or_default();
     let tenant = names::tenant_of_namespace(&namespace).unwrap_or_default();
-    let method = build.spec.method.unwrap_or_default().as_str();
+    let method = method_of(build, status).as_str();
     context.metrics.build_used(tenant, method, usage.cpu_seconds);
+}
+
+/// What built it: a Build that leaves it to its template or to a default does not say so itself.
+fn method_of(build: &Build, status: &BuildStatus) -> Method {
+    let recorded = (status.resolved_spec.as_ref()).and_then(|resolved| resolved.inputs.method);
+    recorded.or(build.spec.method).unwrap_or_default()
 }
 
 fn claims_more(before: Option<&BuildStatus>, now: &BuildStatus) -> bool {
@@ -101,5 +103,44 @@ pub(super) async fn note(build: &Build, note: Option<&Note>, context: &Context) 
     };
     if let Err(error) = context.recorder.publish(&event, &build.object_ref(&())).await {
         warn!(%error, build = build.name_any(), "event was not published");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use imagefactory_crds::build::Usage;
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{context, object, server};
+    use crate::watches::Hubs;
+
+    #[tokio::test]
+    async fn what_a_build_used_is_counted_under_the_method_that_its_template_or_a_default_named() {
+        let context = context(server().0, &Hubs::default());
+        let build: Build = object(json!({
+            "apiVersion": "imagefactory.dev/v1alpha1", "kind": "Build",
+            "metadata": {"name": "b", "namespace": "tenant-acme"},
+            "spec": {"projectRef": {"name": "web"}, "templateRef": {"name": "t"}},
+        }));
+        let mut status = BuildStatus {
+            usage: Some(Usage {
+                cpu_seconds: 7,
+                peak_memory: 1,
+            }),
+            ..BuildStatus::default()
+        };
+        used(&build, &status, &context);
+        assert!(counts(&context, "kaniko"), "who says nothing is built by the default");
+        status.resolved_spec = serde_json::from_value(json!({"method": "buildx"})).unwrap();
+        assert!(!counts(&context, "buildx"));
+        used(&build, &status, &context);
+        assert!(counts(&context, "buildx"));
+    }
+
+    fn counts(context: &Context, method: &str) -> bool {
+        let text = context.metrics.encode().unwrap();
+        let line = format!("imagefactory_build_cpu_seconds_total{{tenant=\"acme\",method=\"{method}\"}} 7");
+        text.lines().any(|found| found == line)
     }
 }

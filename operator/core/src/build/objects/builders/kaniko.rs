@@ -4,7 +4,7 @@
 use imagefactory_crds::build::CacheMode;
 use k8s_openapi::api::core::v1::{Container, SecurityContext};
 
-use super::capabilities;
+use super::{capabilities, proxy_values};
 use crate::build::objects::containers::{literal, runtime_default};
 use crate::build::validated::Validated;
 use crate::settings::Settings;
@@ -57,6 +57,11 @@ fn arguments(build: &Validated) -> Vec<String> {
     arguments.extend(build.target.iter().map(|target| format!("--target={target}")));
     let named = |option: &str, name: &str, value: &str| format!("--{option}={name}={value}");
     arguments.extend(
+        proxy_of_steps(build)
+            .iter()
+            .map(|(name, value)| named("build-arg", name, value)),
+    );
+    arguments.extend(
         build
             .build_args
             .iter()
@@ -76,4 +81,13 @@ fn arguments(build: &Validated) -> Vec<String> {
         named("registry-map", registry, &mirror.mirror)
     }));
     arguments.iter().map(|argument| literal(argument)).collect()
+}
+
+/// Kaniko gives a step the image's environment and no variable of its own, but arguments of these names without an ARG line,
+/// as `docker build` does, and keeps them out of the image. What the build names itself counts.
+fn proxy_of_steps(build: &Validated) -> Vec<(String, String)> {
+    let is_named = |name: &str| build.build_args.iter().any(|argument| argument.name.as_str() == name);
+    let mut values: Vec<_> = build.proxy.iter().flat_map(proxy_values).collect();
+    values.retain(|(name, _)| !is_named(name));
+    values
 }

@@ -130,8 +130,14 @@ fn environment(build: &Validated) -> Vec<EnvVar> {
     environment
 }
 
-/// A proxy as the variables that programs read, in both spellings.
+/// A proxy as the variables that programs read.
 pub(in crate::build::objects) fn proxy_variables(proxy: &Proxy) -> Vec<EnvVar> {
+    let named = proxy_values(proxy);
+    named.iter().map(|(name, value)| variable(name, value)).collect()
+}
+
+/// A proxy as names and values, in both spellings.
+fn proxy_values(proxy: &Proxy) -> Vec<(String, String)> {
     let exceptions = proxy
         .exceptions
         .iter()
@@ -144,7 +150,7 @@ pub(in crate::build::objects) fn proxy_variables(proxy: &Proxy) -> Vec<EnvVar> {
         ("NO_PROXY", (!exceptions.is_empty()).then_some(exceptions)),
     ];
     let set = named.into_iter().filter_map(|(name, value)| Some((name, value?)));
-    set.flat_map(|(name, value)| [variable(name, &value), variable(&name.to_ascii_lowercase(), &value)])
+    set.flat_map(|(name, value)| [(name.to_owned(), value.clone()), (name.to_ascii_lowercase(), value)])
         .collect()
 }
 
