@@ -109,7 +109,7 @@ fn each_image_is_scanned_by_its_digest_and_only_the_scan_has_the_token() {
 /// A registry at that address that breaks off TLS, and asks for a password in plain text. Returns where, and what is told of
 /// each connection: whether it began with a handshake.
 fn downgrading(host: &str) -> (SocketAddr, Receiver<bool>) {
-    let listener = TcpListener::bind((host, 0)).expect("this machine has the address");
+    let listener = TcpListener::bind((host, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     let (tell, told) = channel();
     std::thread::spawn(move || {
