@@ -343,7 +343,7 @@ fn a_report_is_not_believed_in_part_or_of_a_pod_that_still_runs() {
     let push = |message: &str| ended("push", 137, "Error", message);
     world.observed.pod = Some(pod("Running", vec![push(&whole)]));
     assert!(world.plan().then.is_empty());
-    world.observed.pod = Some(pod("Failed", vec![push(&whole[..whole.len() - 1])]));
+    world.observed.pod = Some(pod("Failed", vec![push(whole.strip_suffix('}').unwrap())]));
     assert!(world.step().then.is_empty());
     assert_eq!(world.status().staged, None);
 }

@@ -74,14 +74,11 @@ impl World {
         job
     }
 
-    /// A round that finds a job which is over, whose pod tells this of its images, and which makes these after it.
-    async fn ends(&mut self, job: &Value, told: &Value, makes: usize) -> Vec<Value> {
+    /// A round that finds a job which is over, and whose pod tells this of its images.
+    async fn ends(&mut self, job: &Value, told: &Value) {
         let name = job["metadata"]["name"].as_str().unwrap();
-        let (get, pods) = (
-            format!("GET {JOBS}"),
-            format!("GET {PODS}"),
-        );
-        let (delete, post) = (format!("DELETE {JOBS}/{name}"), format!("POST {JOBS}"));
+        let (get, pods) = (format!("GET {JOBS}"), format!("GET {PODS}"));
+        let delete = format!("DELETE {JOBS}/{name}");
         let message = json!({"done": {"images": told}}).to_string();
         let pod = json!({"metadata": {"name": "p"}, "status": {"phase": "Succeeded", "containerStatuses": [{
             "name": "unstage", "ready": false, "restartCount": 0, "image": "", "imageID": "",
@@ -89,8 +86,7 @@ impl World {
         let pod = json!({"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": [pod]});
         let mut answers = vec![(get.as_str(), list(std::slice::from_ref(job))), (pods.as_str(), pod)];
         answers.push((delete.as_str(), json!({"metadata": {}})));
-        answers.extend((0..makes).map(|_| (post.as_str(), json!({"metadata": {}}))));
-        self.round(&answers).await
+        self.round(&answers).await;
     }
 
     fn later(&mut self) {
@@ -162,7 +158,7 @@ async fn an_image_is_listed_when_it_is_staged_and_removed_by_a_job_when_its_time
     assert_eq!(world.listed().await, 1);
     job["status"] = json!({"conditions": [{"type": "Complete", "status": "True"}]});
     job["metadata"]["uid"] = json!("u");
-    world.ends(&job, &json!(["removed"]), 0).await;
+    world.ends(&job, &json!(["removed"])).await;
     assert_eq!(world.listed().await, 0);
     world.round(&[]).await;
     assert_eq!(world.listed().await, 0, "it is not listed again");
@@ -230,7 +226,7 @@ async fn an_attempt_that_may_have_pushed_is_removed_whatever_became_of_its_build
     for tag in ["attempt-1", "attempt-2"] {
         assert!(job.to_string().contains(tag), "{tag}: {job}");
     }
-    world.ends(&job, &json!(["absent", "removed"]), 0).await;
+    world.ends(&job, &json!(["absent", "removed"])).await;
     assert_eq!(world.listed().await, 0);
 }
 
@@ -240,7 +236,7 @@ async fn an_image_that_can_t_be_removed_does_not_keep_others_on_the_list_and_is_
     world.see("False", json!({"attempts": 3}));
     let job = world.removing("Complete").await;
     // The third is told nothing of, as by a job that was ended.
-    world.ends(&job, &json!(["failed", "removed"]), 0).await;
+    world.ends(&job, &json!(["failed", "removed"])).await;
     let archive = world.context.keeper.archive().clone();
     let mut left: Vec<_> = archive.staged().await.unwrap().into_iter().collect();
     left.sort();
@@ -258,7 +254,7 @@ async fn a_job_whose_pod_is_gone_has_removed_nothing_that_is_known_of() {
     let mut world = World::new();
     world.see_build("True");
     let job = world.removing("Complete").await;
-    world.ends(&job, &json!([]), 0).await;
+    world.ends(&job, &json!([])).await;
     assert_eq!(world.listed().await, 1);
 }
 
