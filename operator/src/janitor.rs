@@ -7,7 +7,7 @@ mod pods;
 mod retention;
 mod staged;
 
-pub(crate) use pods::{is_safe, may_go};
+pub(crate) use pods::{is_safe, job_may_go, may_go};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,10 +43,11 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
 }
 
 async fn sweep(round: u64, staged: &mut Staged, context: &Context) {
+    // First: what is left of a build that is gone tells of its image.
+    staged.sweep(context).await;
     jobs(context).await;
     pods::sweep(context).await;
     old_logs::sweep(round, context).await;
-    staged.sweep(context).await;
     retention::sweep(staged, context).await;
 }
 

@@ -1,21 +1,33 @@
 //! Staged images that nobody needs any more: when each expires, and which are removed together.
 //!
 //! The list of them lies in the object store and not in Builds, since a Build may be deleted before its image expires.
-//! Each entry lies under the ten minutes in which it expires, so that what is due is found by name alone.
+//! Each entry lies under the ten minutes in which it expires, so that what is due is found by name alone. An attempt to
+//! build is put there when it begins, by the tag that it gives its image: whether it came to an image, its status may
+//! never say.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use imagefactory_crds::Build;
+use imagefactory_crds::build::BuildStatus;
+use imagefactory_crds::names::{
+    LABEL_ATTEMPT, LABEL_BUILD_UID, LABEL_PROJECT, LABEL_STAGE, LABEL_TENANT, tenant_namespace,
+};
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Serialize};
 
-use crate::build::names::Identity;
-use crate::step::StagedEntry;
+use crate::build::names::{Identity, Stage, staging_repository, staging_tag};
+use crate::build::status::is_settled;
+use crate::settings::Settings;
+use crate::step::{Fate, StagedEntry, StagedName, Unstaged};
+use crate::work::{self, Work};
 
 /// Width of one slot of the list.
 const SLOT: i64 = 600;
 /// How long after its time an image may still be put on the list: one that was put there and removed is not again.
 const LATE: SignedDuration = SignedDuration::from_hours(1);
+/// How soon an image is tried again that could not be removed.
+const AGAIN: SignedDuration = SignedDuration::from_hours(1);
 
 /// A staged image on the list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,11 +43,23 @@ pub struct Expiry {
     pub build_uid: String,
     /// Repository in staging.
     pub repository: String,
-    /// Digest of the image.
-    pub digest: String,
+    /// Which image of it.
+    #[serde(flatten)]
+    pub image: StagedName,
 }
 
-/// Where an entry lies: `<slot>/<uid>-<digest>`.
+/// What is put on the list, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing {
+    /// When it expires.
+    pub slot: Slot,
+    /// Its name there, the same whenever it is asked for.
+    pub key: String,
+    /// The image.
+    pub expiry: Expiry,
+}
+
+/// When entries expire that lie together: `<slot>/<uid>-<tag>`, or with a digest where an earlier version put them there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(String);
 
@@ -68,36 +92,97 @@ impl Slot {
     }
 }
 
-/// The entry of a build's staged image, and its place; none if it has none, keeps it for ever, or was due long ago.
+/// What to put on the list for a build: an entry for each attempt that has begun. None if images are kept for ever, or it
+/// ended and was due long ago.
 #[must_use]
-pub fn entry(build: &Build, keep: SignedDuration, now: Timestamp) -> Option<(Slot, String, Expiry)> {
-    let status = build.status.as_ref()?;
-    let staged = status.staged.as_ref()?;
-    if keep.is_zero() {
-        return None;
-    }
-    let identity = Identity::of(build)?;
+pub fn listings(build: &Build, settings: &Settings, now: Timestamp) -> Vec<Listing> {
+    let (Some(status), Some(identity)) = (build.status.as_ref(), Identity::of(build)) else {
+        return Vec::new();
+    };
     // What does not change any more, so that the same image has the same place after a restart.
-    let begun = status
-        .start_time
-        .as_ref()
-        .or(build.metadata.creation_timestamp.as_ref())?
-        .0;
-    let due = begun.checked_add(keep).ok()?;
+    let created = build.metadata.creation_timestamp.as_ref();
+    let Some(begun) = status.start_time.as_ref().or(created) else {
+        return Vec::new();
+    };
+    let Some(due) = due(begun.0, settings) else {
+        return Vec::new();
+    };
+    // While it goes on nothing of it is removed, so nothing could be listed twice.
+    if is_settled(Some(status)) && now.duration_since(due) > LATE {
+        return Vec::new();
+    }
+    let of = Of {
+        tenant: &identity.tenant,
+        project: &identity.project,
+        build: &identity.name,
+        uid: &identity.uid,
+    };
+    (1..=attempts(status))
+        .filter_map(|attempt| of.listing(attempt, due, settings))
+        .collect()
+}
+
+/// How many attempts to build have begun.
+fn attempts(status: &BuildStatus) -> u32 {
+    let has_begun = status.start_time.is_some() || status.staged.is_some();
+    status.attempts.unwrap_or(u32::from(has_begun))
+}
+
+/// The same for a pod or job that was made for a build which is gone: it may have been deleted before anybody looked at
+/// it. Of which attempt a job's image is, it does not say: only a first one is so new that it is not listed yet.
+#[must_use]
+pub fn listing_of_remains(metadata: &ObjectMeta, settings: &Settings, now: Timestamp) -> Option<Listing> {
+    let labels = metadata.labels.as_ref()?;
+    let (Work::Build, build) = work::made_for(labels)? else {
+        return None;
+    };
+    let due = due(metadata.creation_timestamp.as_ref()?.0, settings)?;
     if now.duration_since(due) > LATE {
         return None;
     }
-    let (_, hex) = staged.digest.split_once(':')?;
-    let key = format!("{}-{hex}", identity.uid);
-    let expiry = Expiry {
-        tenant: identity.tenant,
-        namespace: identity.namespace,
-        build: identity.name,
-        build_uid: identity.uid,
-        repository: staged.repository.clone(),
-        digest: staged.digest.0.clone(),
+    let is_of_build = labels
+        .get(LABEL_STAGE)
+        .is_some_and(|stage| stage == Stage::Build.as_str());
+    let attempt = labels.get(LABEL_ATTEMPT).filter(|_| is_of_build);
+    let of = Of {
+        tenant: labels.get(LABEL_TENANT)?,
+        project: labels.get(LABEL_PROJECT)?,
+        build,
+        uid: labels.get(LABEL_BUILD_UID)?,
     };
-    Some((Slot::after(due)?, key, expiry))
+    of.listing(attempt.map_or(Some(1), |attempt| attempt.parse().ok())?, due, settings)
+}
+
+/// When what began then expires; never, if images are kept for ever.
+fn due(begun: Timestamp, settings: &Settings) -> Option<Timestamp> {
+    let keep = SignedDuration::from_secs(settings.staging_ttl_seconds);
+    begun.checked_add(keep).ok().filter(|_| !keep.is_zero())
+}
+
+/// Whose image it is.
+struct Of<'a> {
+    tenant: &'a str,
+    project: &'a str,
+    build: &'a str,
+    uid: &'a str,
+}
+
+impl Of<'_> {
+    fn listing(&self, attempt: u32, due: Timestamp, settings: &Settings) -> Option<Listing> {
+        let tag = staging_tag(attempt);
+        Some(Listing {
+            slot: Slot::after(due)?,
+            key: format!("{}-{tag}", self.uid),
+            expiry: Expiry {
+                tenant: self.tenant.to_owned(),
+                namespace: tenant_namespace(self.tenant),
+                build: self.build.to_owned(),
+                build_uid: self.uid.to_owned(),
+                repository: staging_repository(&settings.staging.prefix, self.tenant, self.project, self.uid),
+                image: StagedName::Tag(tag),
+            },
+        })
+    }
 }
 
 /// Images of one tenant that are removed by one job.
@@ -109,126 +194,70 @@ pub struct Batch {
     pub images: Vec<StagedEntry>,
 }
 
+/// Jobs that are there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Busy {
+    /// Tenants that get no other: theirs runs, or has failed and is to be looked at.
+    pub tenants: BTreeSet<String>,
+    /// How many run.
+    pub running: usize,
+}
+
 /// Most images of one job: what it is told has to fit into one variable.
 const IN_A_JOB: usize = 40;
 /// Most jobs at a time: the work namespace is for scans.
 const JOBS: usize = 4;
 
-/// What to begin to remove of what is due: one job for a tenant, none for a tenant that has one, few at a time.
-/// `busy` are the tenants of jobs that are there.
+/// What to begin to remove of what is due, which is given oldest first: one job for a tenant, none for a tenant that has
+/// one, few at a time. Who has waited longest comes first.
 #[must_use]
-pub fn batches(due: &[(String, Expiry)], busy: &BTreeSet<String>) -> Vec<Batch> {
-    let mut by_tenant = BTreeMap::<&str, Vec<StagedEntry>>::new();
-    for (path, expiry) in due.iter().filter(|(_, expiry)| !busy.contains(&expiry.tenant)) {
-        let images = by_tenant.entry(&expiry.tenant).or_default();
-        if images.len() < IN_A_JOB {
-            images.push(StagedEntry {
-                path: path.clone(),
-                repository: expiry.repository.clone(),
-                digest: expiry.digest.clone(),
-            });
+pub fn batches(due: &[(String, Expiry)], busy: &Busy) -> Vec<Batch> {
+    let mut batches = Vec::<Batch>::new();
+    for (path, expiry) in due.iter().filter(|(_, expiry)| !busy.tenants.contains(&expiry.tenant)) {
+        let image = StagedEntry {
+            path: path.clone(),
+            repository: expiry.repository.clone(),
+            image: expiry.image.clone(),
+        };
+        match batches.iter_mut().find(|batch| batch.tenant == expiry.tenant) {
+            Some(batch) if batch.images.len() >= IN_A_JOB => {}
+            Some(batch) => batch.images.push(image),
+            None => batches.push(Batch {
+                tenant: expiry.tenant.clone(),
+                images: vec![image],
+            }),
         }
     }
-    let room = JOBS.saturating_sub(busy.len());
-    let batch = |(tenant, images): (&str, Vec<StagedEntry>)| Batch {
-        tenant: tenant.to_owned(),
-        images,
+    batches.truncate(JOBS.saturating_sub(busy.running));
+    batches
+}
+
+/// What is done with an entry of the list when the job is over that was to remove its image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settling {
+    /// It goes from the list.
+    Unlist,
+    /// It goes to this place on the list, out of the way of others.
+    Postpone(Slot),
+}
+
+/// What is done with each entry of a job that is over. An image of which the job does not tell is tried again: removing
+/// what is gone is as good.
+#[must_use]
+pub fn settle(images: &[StagedEntry], told: Option<&Unstaged>, now: Timestamp) -> Vec<(String, Settling)> {
+    let Some(later) = now.checked_add(AGAIN).ok().and_then(Slot::after) else {
+        return Vec::new();
     };
-    by_tenant.into_iter().take(room).map(batch).collect()
+    let fates = told.map(|told| told.images.as_slice()).unwrap_or_default();
+    let settling = |fate: Option<&Fate>| match fate {
+        Some(Fate::Removed | Fate::Absent | Fate::Unsupported) => Settling::Unlist,
+        Some(Fate::Failed) | None => Settling::Postpone(later.clone()),
+    };
+    let images = images.iter().enumerate();
+    images
+        .map(|(number, image)| (image.path.clone(), settling(fates.get(number))))
+        .collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use imagefactory_crds::BuildStatus;
-    use imagefactory_crds::build::StagedImage;
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-
-    use super::*;
-    use crate::build::fixtures::{World, at, digest};
-
-    const DAY: SignedDuration = SignedDuration::from_hours(24);
-
-    fn build() -> Build {
-        let mut build = World::new().build;
-        build.status = Some(BuildStatus {
-            start_time: Some(Time(at(0))),
-            staged: Some(StagedImage {
-                repository: "registry.example.com/staging/acme/builds/web/uid".to_owned(),
-                digest: digest('a'),
-                size: 1,
-                platforms: Vec::new(),
-            }),
-            ..BuildStatus::default()
-        });
-        build
-    }
-
-    fn due(tenant: &str, number: usize) -> (String, Expiry) {
-        let expiry = Expiry {
-            tenant: tenant.to_owned(),
-            namespace: format!("tenant-{tenant}"),
-            build: "hello".to_owned(),
-            build_uid: number.to_string(),
-            repository: format!("registry.example.com/staging/{tenant}/builds/web/{number}"),
-            digest: digest('a').0,
-        };
-        (format!("slot/{number}"), expiry)
-    }
-
-    #[test]
-    fn a_staged_image_has_one_place_whenever_it_is_asked_for() {
-        let (slot, key, expiry) = entry(&build(), DAY, at(10)).unwrap();
-        assert_eq!(
-            entry(&build(), DAY, at(80_000)).unwrap(),
-            (slot.clone(), key.clone(), expiry)
-        );
-        assert!(
-            key.ends_with(&"a".repeat(64)) && crate::build::logs::is_segment(&key),
-            "{key}"
-        );
-        assert!(!slot.is_over(at(86_399)), "not before its time");
-        assert!(slot.is_over(at(86_400 + 600)), "soon after it");
-        assert_eq!(Slot::parse(slot.as_str()), Some(slot));
-    }
-
-    #[test]
-    fn what_was_due_long_ago_is_not_put_on_the_list_again() {
-        assert!(entry(&build(), DAY, at(86_400 + 3600)).is_some());
-        assert!(entry(&build(), DAY, at(86_400 + 3601)).is_none());
-    }
-
-    #[test]
-    fn without_an_image_or_a_time_nothing_expires() {
-        let mut none = build();
-        none.status.as_mut().unwrap().staged = None;
-        assert!(entry(&none, DAY, at(0)).is_none());
-        assert!(entry(&build(), SignedDuration::ZERO, at(0)).is_none());
-    }
-
-    #[test]
-    fn what_is_no_slot_is_not_read_as_one() {
-        for name in ["", "2026-01-01T00-0x", "../../../../../..", "2026-01-01T00-000"] {
-            assert_eq!(Slot::parse(name), None, "{name}");
-        }
-    }
-
-    #[test]
-    fn a_tenant_has_one_job_of_bounded_size_and_there_are_few() {
-        let all: Vec<_> = (0..100)
-            .map(|number| due("acme", number))
-            .chain([due("globex", 1)])
-            .collect();
-        let found = batches(&all, &BTreeSet::new());
-        let sizes: Vec<_> = found
-            .iter()
-            .map(|batch| (batch.tenant.as_str(), batch.images.len()))
-            .collect();
-        assert_eq!(sizes, [("acme", 40), ("globex", 1)]);
-        let told = serde_json::to_string(&found[0].images).unwrap();
-        assert!(told.len() < 32_000, "{}", told.len());
-        let busy = BTreeSet::from(["acme".to_owned()]);
-        assert_eq!(batches(&all, &busy).len(), 1, "not while its job is there");
-        let many: Vec<_> = (0..20).map(|number| due(&format!("t{number}"), number)).collect();
-        assert_eq!(batches(&many, &BTreeSet::new()).len(), 4);
-    }
-}
+mod tests;

@@ -205,6 +205,9 @@ pub struct PushStep {
     /// Where the builder's cache is kept once the image is in staging. That this fails is no failure of the build.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<CachePlace>,
+    /// When the build's time is over, in seconds since 1970: sending the cache leaves some of it to scan and publish.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<i64>,
 }
 
 /// What `push` sent.
@@ -429,20 +432,45 @@ pub struct StagedEntry {
     pub path: String,
     /// Repository in staging.
     pub repository: String,
-    /// Digest of the manifest or index.
-    pub digest: String,
+    /// Which image of it.
+    #[serde(flatten)]
+    pub image: StagedName,
 }
 
-/// What `unstage` removed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Which image of a build's staging repository.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum StagedName {
+    /// The manifest or index with this digest.
+    Digest(String),
+    /// Whatever has this tag, which an attempt to build gives; nothing, if it never came to that.
+    Tag(String),
+}
+
+/// What became of the images that `unstage` was to remove.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Unstaged {
-    /// Images that were removed.
-    pub removed: u32,
-    /// Images that were gone already.
-    pub absent: u32,
-    /// Images that stay, since their registry does not remove by digest.
-    pub unsupported: u32,
+    /// Of each, in the order of the step.
+    #[serde(default)]
+    pub images: Vec<Fate>,
+    /// Why the first that was not removed was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<StepFailure>,
+}
+
+/// What became of an image that was to be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Fate {
+    /// It was removed.
+    Removed,
+    /// It was gone already, or never there.
+    Absent,
+    /// It stays, since its registry does not remove by digest.
+    Unsupported,
+    /// It could not be removed.
+    Failed,
 }
 
 /// Why a step of ours ended without a result.

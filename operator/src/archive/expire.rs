@@ -112,6 +112,26 @@ impl Archive {
             .ok())
     }
 
+    /// Puts an entry into another slot. One that is not there any more needs none.
+    ///
+    /// # Errors
+    /// When the store can't be read or written.
+    pub async fn postpone_staged(&self, path: &str, slot: &Slot) -> Result<(), ArchiveError> {
+        let (from, name) = (self.path(&format!("{EXPIRE}/{path}")), path.rsplit('/').next());
+        let to = format!("{EXPIRE}/{}/{}", slot.as_str(), name.unwrap_or_default());
+        let failed = |source| ArchiveError::store("read", &from, source);
+        let content = match self.store.get(&from).await {
+            Err(object_store::Error::NotFound { .. }) => return Ok(()),
+            found => found.map_err(failed)?.bytes().await.map_err(failed)?,
+        };
+        if self.path(&to) == from {
+            return Ok(());
+        }
+        // The new one first: an image that is listed twice is removed all the same.
+        self.put(&to, content.into()).await?;
+        self.remove(&from).await
+    }
+
     /// Takes an entry off the list.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use tracing::{info, warn};
 use crate::apply::{self, Write};
 use crate::context::Context;
 use crate::keeper;
-use crate::watches::LABEL_JOB;
+use crate::watches::{LABEL_JOB, of_job};
 
 pub(super) async fn sweep(context: &Context) {
     let keep = SignedDuration::from_secs(context.settings.builds.pod_ttl_seconds);
@@ -79,6 +79,12 @@ async fn remove(pod: &Pod, context: &Context) {
         Ok(Write::Unchanged | Write::Gone | Write::Outdated) => {}
         Err(error) => warn!(%error, pod = name, namespace, "pod was not removed"),
     }
+}
+
+/// Whether the job of that name may be deleted with its pods, as far as their logs go.
+pub(crate) fn job_may_go(namespace: &str, name: &str, context: &Context) -> bool {
+    let pods = context.stores.pods_by_job.get(&of_job(namespace, name));
+    pods.iter().all(|pod| is_safe(pod, context))
 }
 
 /// Whether the pod of that name and uid may be deleted, as far as its logs go.

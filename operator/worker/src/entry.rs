@@ -1,9 +1,10 @@
 //! From environment to termination message: which step, what it is told, what it says.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
-use imagefactory_core::step::{Builder, PrepareStep, Prepared, Report, STEP_VARIABLE, StepFailure};
+use imagefactory_core::step::{Builder, PrepareStep, Prepared, Pushed, Report, STEP_VARIABLE, StepFailure};
 use imagefactory_crds::build::FailureClass;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -36,14 +37,61 @@ const TERMINATED: u8 = 143;
 /// Does a step, writes its report, and tells by the exit code whether it did its work.
 pub async fn run(command: Option<&str>) -> ExitCode {
     let places = places();
-    let report = tokio::select! {
-        report = dispatch(command, &places) => report,
-        () = stopped() => {
-            tracing::warn!("step was stopped before its end");
-            return ExitCode::from(TERMINATED);
+    let message = Message::new(termination_log());
+    tokio::select! {
+        report = dispatch(command, &places, &message) => message.finish(&report),
+        () = stopped() => message.broken_off(),
+    }
+}
+
+/// The termination message.
+struct Message {
+    path: PathBuf,
+    told: OnceLock<String>,
+}
+
+impl Message {
+    fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            told: OnceLock::new(),
         }
-    };
-    finish(&report, &termination_log())
+    }
+
+    /// Writes what is done already, for the case that the step does not come to its end.
+    fn tell<T: Serialize>(&self, done: &T) {
+        let text = Report::Done(done).encode();
+        match std::fs::write(&self.path, &text) {
+            Ok(()) => drop(self.told.set(text)),
+            Err(error) => {
+                tracing::warn!(path = %self.path.display(), %error, "report could not be written before the step's end");
+            }
+        }
+    }
+
+    fn finish(&self, report: &Written) -> ExitCode {
+        // What stands there is not written again: for a moment it would not stand there.
+        if self.told.get() != Some(&report.text)
+            && let Err(error) = std::fs::write(&self.path, &report.text)
+        {
+            tracing::error!(path = %self.path.display(), %error, "report could not be written");
+            return ExitCode::FAILURE;
+        }
+        if report.done {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }
+    }
+
+    fn broken_off(&self) -> ExitCode {
+        if self.told.get().is_some() {
+            tracing::warn!("step was stopped when its work was done");
+            return ExitCode::SUCCESS;
+        }
+        tracing::warn!("step was stopped before its end");
+        ExitCode::from(TERMINATED)
+    }
 }
 
 /// A report as it is written, and whether it is a good one.
@@ -52,11 +100,14 @@ struct Written {
     done: bool,
 }
 
-async fn dispatch(command: Option<&str>, places: &Places) -> Written {
+async fn dispatch(command: Option<&str>, places: &Places, message: &Message) -> Written {
     match command {
         Some("prepare") => step(async |told| prepared(&told, places).await).await,
         Some("load-cache") => step(async |told| cache::load(&told, places, &roots(places)?).await).await,
-        Some("push") => step(async |told| push::run(&told, places, &roots(places)?).await).await,
+        Some("push") => {
+            let tell = |pushed: &Pushed| message.tell(pushed);
+            step(async |told| push::run(&told, places, &roots(places)?, tell).await).await
+        }
         Some("evaluate") => step(async |told| evaluate::run(&told, places, &roots(places)?).await).await,
         Some("publish") => step(async |told| publish::run(&told, places, &roots(places)?).await).await,
         Some("unstage") => step(async |told| unstage::run(&told, places, &roots(places)?).await).await,
@@ -120,18 +171,6 @@ fn write<T: Serialize>(result: Result<T, StepFailure>) -> Written {
     Written {
         text: result.map_or_else(Report::Failed, Report::Done).encode(),
         done,
-    }
-}
-
-fn finish(report: &Written, log: &Path) -> ExitCode {
-    if let Err(error) = std::fs::write(log, &report.text) {
-        tracing::error!(path = %log.display(), %error, "report could not be written");
-        return ExitCode::FAILURE;
-    }
-    if report.done {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
     }
 }
 

@@ -96,15 +96,26 @@ impl From<PushError> for StepFailure {
     }
 }
 
-/// Checks the layout and sends it.
+/// Checks the layout and sends it, and the builder's cache after it. What was sent is told as soon as the image is in
+/// staging: the cache may take long, and whoever ends the container meanwhile does not undo the image.
 ///
 /// # Errors
 /// The layout is not taken, or the registry does not take it.
-pub async fn run(step: &PushStep, places: &Places, roots: &Roots) -> Result<Pushed, StepFailure> {
-    Ok(push(step, places, roots).await?)
+pub async fn run(
+    step: &PushStep,
+    places: &Places,
+    roots: &Roots,
+    tell: impl FnOnce(&Pushed),
+) -> Result<Pushed, StepFailure> {
+    let (registry, pushed) = push(step, places, roots).await?;
+    tell(&pushed);
+    if let Some(place) = &step.cache {
+        cache::store(&registry, place, places, step.deadline).await;
+    }
+    Ok(pushed)
 }
 
-async fn push(step: &PushStep, places: &Places, roots: &Roots) -> Result<Pushed, PushError> {
+async fn push(step: &PushStep, places: &Places, roots: &Roots) -> Result<(Registry, Pushed), PushError> {
     let repository = Repository::parse(&step.repository).map_err(RegistryError::from)?;
     let tagged = Reference::parse(&format!("{repository}:{}", step.tag)).map_err(RegistryError::from)?;
     let credentials = Credentials::load(&[places.staging_credentials()]).map_err(RegistryError::from)?;
@@ -122,14 +133,12 @@ async fn push(step: &PushStep, places: &Places, roots: &Roots) -> Result<Pushed,
         return Err(PushError::ReadBack { repository, digest });
     }
     tracing::info!(%repository, %digest, "image is in staging");
-    if let Some(place) = &step.cache {
-        cache::store(&registry, place, places).await;
-    }
-    Ok(Pushed {
+    let pushed = Pushed {
         digest: digest.to_string(),
         size: i64::try_from(layout.size).unwrap_or(i64::MAX),
         platforms: reported(&layout),
-    })
+    };
+    Ok((registry, pushed))
 }
 
 /// Nothing is sent before all of it was read: who looks at staging shall find no image that lies.

@@ -2,8 +2,9 @@
 //! is the registry's garbage collection's business.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use imagefactory_core::step::{StagedEntry, StepFailure, UnstageStep, Unstaged};
+use imagefactory_core::step::{Fate, StagedEntry, StagedName, StepFailure, UnstageStep, Unstaged};
 use imagefactory_crds::build::FailureClass;
 use serde_json::Value;
 
@@ -24,6 +25,9 @@ pub enum UnstageError {
     /// The registry failed.
     #[error("the staged image could not be removed")]
     Registry(#[from] RegistryError),
+    /// It takes too long.
+    #[error("removing the staged image takes too long")]
+    TooSlow,
 }
 
 impl From<UnstageError> for StepFailure {
@@ -36,57 +40,75 @@ impl From<UnstageError> for StepFailure {
                 "Report this as a defect of Image Factory.",
             ),
             UnstageError::Registry(source) => registry_failure(FailureClass::Infrastructure, source),
+            UnstageError::TooSlow => failure(
+                FailureClass::Infrastructure,
+                "RegistrySlow",
+                &chain(&error),
+                "Ask who runs the staging registry.",
+            ),
         }
     }
 }
 
-/// Removes every image that it can; removing again what is gone is as good.
+/// Longest that one image may take: one that hangs does not cost the others their turn.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// Removes every image that it can and says of each what became of it; removing again what is gone is as good.
 ///
 /// # Errors
-/// The first one that could not be removed. Later ones were tried all the same.
+/// Nothing could be tried.
 pub async fn run(step: &UnstageStep, places: &Places, roots: &Roots) -> Result<Unstaged, StepFailure> {
     let credentials = Credentials::load(&[places.staging_credentials()])
         .map_err(|error| UnstageError::Registry(error.into()))?
         .bound_to(vec![step.credential_prefix.clone()]);
     let registry = Registry::new(credentials, roots).map_err(UnstageError::Registry)?;
-    let (mut done, mut failed) = (Unstaged::default(), None);
+    let mut done = Unstaged::default();
     for image in &step.images {
-        match remove(&registry, &step.credential_prefix, image).await {
-            Ok(Removal::Removed) => done.removed += 1,
-            Ok(Removal::Absent) => done.absent += 1,
-            Ok(Removal::Unsupported) => done.unsupported += 1,
+        let removing = tokio::time::timeout(LONGEST, remove(&registry, &step.credential_prefix, image)).await;
+        let fate = match removing.unwrap_or(Err(UnstageError::TooSlow)) {
+            Ok(Removal::Removed) => Fate::Removed,
+            Ok(Removal::Absent) => Fate::Absent,
+            Ok(Removal::Unsupported) => Fate::Unsupported,
             Err(error) => {
                 tracing::error!(
                     repository = image.repository,
                     error = chain(&error),
                     "staged image was not removed"
                 );
-                failed = failed.or(Some(error));
+                done.failure.get_or_insert_with(|| short(error.into()));
+                Fate::Failed
             }
-        }
+        };
+        done.images.push(fate);
     }
-    if done.unsupported > 0 {
+    if done.images.contains(&Fate::Unsupported) {
         tracing::warn!(
-            images = done.unsupported,
             "the registry does not remove manifests by digest: staged images stay until somebody removes them there"
         );
     }
-    match failed {
-        Some(error) => Err(error.into()),
-        None => Ok(done),
-    }
+    Ok(done)
 }
 
 async fn remove(registry: &Registry, prefix: &str, image: &StagedEntry) -> Result<Removal, UnstageError> {
     let wrong = || UnstageError::Step {
-        name: format!("{}@{}", image.repository, image.digest),
+        name: match &image.image {
+            StagedName::Digest(digest) => format!("{}@{digest}", image.repository),
+            StagedName::Tag(tag) => format!("{}:{tag}", image.repository),
+        },
     };
     // Never a cache, and never what lies elsewhere, whatever the list says.
     if !image.repository.starts_with(&format!("{prefix}/builds/")) {
         return Err(wrong());
     }
     let repository = Repository::parse(&image.repository).map_err(RegistryError::from)?;
-    let digest = Digest::parse(&image.digest).ok_or_else(wrong)?;
+    let digest = match &image.image {
+        StagedName::Digest(digest) => Digest::parse(digest).ok_or_else(wrong)?,
+        StagedName::Tag(tag) if is_of_attempt(tag) => match registry.read_tag(&repository, tag).await? {
+            Some(manifest) => manifest.digest,
+            None => return Ok(Removal::Absent),
+        },
+        StagedName::Tag(_) => return Err(wrong()),
+    };
     let parts = parts(registry, &repository, &digest).await?;
     // Evidence first: once the image is gone, nothing says what belonged to it.
     for referrer in referrers(registry, &repository, &digest).await? {
@@ -98,6 +120,20 @@ async fn remove(registry: &Registry, prefix: &str, image: &StagedEntry) -> Resul
     }
     tracing::info!(%repository, %digest, ?removal, "staged image");
     Ok(removal)
+}
+
+/// A failure that leaves room in the report for what became of every image.
+fn short(mut failure: StepFailure) -> StepFailure {
+    for text in [&mut failure.message, &mut failure.next] {
+        text.truncate(text.floor_char_boundary(500));
+    }
+    failure
+}
+
+/// Whether a tag is one that `push` gives: no other is followed.
+fn is_of_attempt(tag: &str) -> bool {
+    tag.strip_prefix("attempt-")
+        .is_some_and(|number| number.parse::<u32>().is_ok())
 }
 
 /// What an index names; nothing for an image of one platform, and for one that is gone.

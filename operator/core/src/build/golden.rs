@@ -48,13 +48,13 @@ fn validated(world: &World) -> Validated {
 #[test]
 fn the_pod_of_a_plain_build() {
     let world = World::new();
-    insta::assert_yaml_snapshot!(build_pod(&validated(&world), None, &world.settings));
+    insta::assert_yaml_snapshot!(build_pod(&validated(&world), None, world.now, &world.settings));
 }
 
 #[test]
 fn the_pod_of_a_build_that_uses_everything() {
     let world = elaborate();
-    insta::assert_yaml_snapshot!(build_pod(&validated(&world), None, &world.settings));
+    insta::assert_yaml_snapshot!(build_pod(&validated(&world), None, world.now, &world.settings));
 }
 
 /// Where it runs, with what, and through which proxy.
@@ -84,7 +84,7 @@ fn placed(mut spec: serde_json::Value) -> World {
 #[test]
 fn the_pod_of_a_build_with_a_cache_that_is_placed() {
     let world = placed(json!({"cache": {"mode": "Use"}}));
-    insta::assert_yaml_snapshot!(build_pod(&validated(&world), None, &world.settings));
+    insta::assert_yaml_snapshot!(build_pod(&validated(&world), None, world.now, &world.settings));
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn the_pod_of_a_build_by_a_program_of_the_tenants() {
         },
         "secrets": [{"id": "npm", "secretRef": {"name": "npm-token", "key": "token"}}],
     }));
-    insta::assert_yaml_snapshot!(build_pod(&validated(&world), None, &world.settings));
+    insta::assert_yaml_snapshot!(build_pod(&validated(&world), None, world.now, &world.settings));
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn the_pod_of_a_build_for_two_platforms() {
         ],
         "buildArgs": [{"name": "GREETING", "value": "$(HOME)"}],
     }));
-    insta::assert_yaml_snapshot!(build_pod(&validated(&world), None, &world.settings));
+    insta::assert_yaml_snapshot!(build_pod(&validated(&world), None, world.now, &world.settings));
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn the_publish_job_with_the_tenants_own_credential_runs_in_its_namespace() {
 fn the_waiver_of_user_namespaces_leaves_the_pod_without_one() {
     let mut world = World::new();
     world.settings.require_user_namespaces = false;
-    let pod = build_pod(&validated(&world), None, &world.settings);
+    let pod = build_pod(&validated(&world), None, world.now, &world.settings);
     assert_eq!(pod.spec.unwrap().host_users, None);
 }
 

@@ -114,6 +114,16 @@ impl Identity {
     }
 }
 
+/// Where the images of a build wait for their verdict.
+pub(crate) fn staging_repository(prefix: &str, tenant: &str, project: &str, uid: &str) -> String {
+    format!("{prefix}/{tenant}/builds/{project}/{uid}")
+}
+
+/// Tag in staging of what an attempt to build made.
+pub(crate) fn staging_tag(attempt: u32) -> String {
+    format!("attempt-{attempt}")
+}
+
 /// Labels of what is made at a stage: whose it is, and of which attempt.
 pub(crate) fn labels(whose: [(&str, &str); 4], stage: Stage, attempt: u32) -> BTreeMap<String, String> {
     let ours = [

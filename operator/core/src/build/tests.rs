@@ -310,6 +310,50 @@ fn a_pod_that_the_kubelet_ended_at_its_deadline_is_a_timeout_too() {
 }
 
 #[test]
+fn an_image_that_is_staged_is_scanned_however_its_pod_ended_after_that() {
+    for (reason, exit_code) in [
+        (Some("Evicted"), 137),
+        (Some("NodeShutdown"), 0),
+        (Some("Terminated"), 143),
+        (None, 137),
+    ] {
+        let mut world = World::dispatched();
+        let push = ended("push", exit_code, "Error", &pushed('a').to_string());
+        let containers = vec![done("prepare", &prepared()), push];
+        world.observed.pod = Some(PodView {
+            reason: reason.map(str::to_owned),
+            ..pod("Failed", containers)
+        });
+        assert!(makes_job(&world.step().then, "scan-"), "{reason:?}");
+        assert_eq!(world.status().staged.as_ref().unwrap().digest, digest('a'));
+    }
+}
+
+#[test]
+fn a_report_is_not_believed_in_part_or_of_a_pod_that_still_runs() {
+    let mut world = World::dispatched();
+    let whole = pushed('a').to_string();
+    let push = |message: &str| ended("push", 137, "Error", message);
+    world.observed.pod = Some(pod("Running", vec![push(&whole)]));
+    assert!(world.plan().then.is_empty());
+    world.observed.pod = Some(pod("Failed", vec![push(whole.strip_suffix('}').unwrap())]));
+    assert!(world.step().then.is_empty());
+    assert_eq!(world.status().staged, None);
+}
+
+#[test]
+fn what_is_past_its_timeout_when_it_is_staged_has_timed_out() {
+    let mut world = World::dispatched();
+    let push = ended("push", 0, "Completed", &pushed('a').to_string());
+    world.observed.pod = Some(PodView {
+        reason: Some("DeadlineExceeded".to_owned()),
+        ..pod("Failed", vec![push])
+    });
+    assert!(world.step().then.is_empty());
+    assert_eq!(world.status().phase, Some(Phase::TimedOut));
+}
+
+#[test]
 fn failures_of_the_pod_carry_class_container_and_exit_code() {
     let cases = [
         (

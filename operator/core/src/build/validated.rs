@@ -14,7 +14,7 @@ use imagefactory_crds::common::{DurationText, LocalRef, Resources};
 use imagefactory_crds::{Build, BuildSpec, Project, Tenant, TenantSettings, conditions};
 use jiff::SignedDuration;
 
-use crate::build::names::Identity;
+use crate::build::names::{self as build_names, Identity};
 use crate::build::spec::{self, Resolved};
 use crate::build::{options, references as referred, sources};
 use crate::dispatch::{self, TenantLimits};
@@ -294,9 +294,11 @@ pub fn validate(build: &Build, references: References<'_>, settings: &Settings) 
 
 /// Where the image waits for its verdict.
 fn staging_repository(identity: &Identity, settings: &Settings) -> String {
-    format!(
-        "{}/{}/builds/{}/{}",
-        settings.staging.prefix, identity.tenant, identity.project, identity.uid
+    build_names::staging_repository(
+        &settings.staging.prefix,
+        &identity.tenant,
+        &identity.project,
+        &identity.uid,
     )
 }
 

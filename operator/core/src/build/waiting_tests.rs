@@ -361,7 +361,9 @@ fn what_a_build_asks_of_the_quota_is_what_its_pod_asks_for() {
             .unwrap();
     world.settings.tenants.default_requests = serde_json::from_str(r#"{"ephemeralStorage": "256Mi"}"#).unwrap();
     let build = world.validated().unwrap();
-    let pod = super::objects::build_pod(&build, None, &world.settings).spec.unwrap();
+    let pod = super::objects::build_pod(&build, None, world.now, &world.settings)
+        .spec
+        .unwrap();
     let amount = |container: &k8s_openapi::api::core::v1::Container, name: &str| {
         let resources = container.resources.clone().unwrap();
         let of = |list: Option<std::collections::BTreeMap<String, _>>| list.and_then(|list| list.get(name).cloned());

@@ -128,6 +128,9 @@ async fn perform(action: &Action, context: &Context) -> Result<Write, ApplyError
             Ok(Write::Unchanged)
         }
         Action::DeletePod { namespace, name, uid } => delete::<Pod>(namespace, name, uid, context).await,
+        Action::DeleteJob { namespace, name, .. } if !janitor::job_may_go(namespace, name, context) => {
+            Ok(Write::Unchanged)
+        }
         Action::DeleteJob { namespace, name, uid } => delete::<Job>(namespace, name, uid, context).await,
     }
 }
@@ -175,4 +178,47 @@ fn rejection(error: &ApplyError) -> Option<Rejection> {
         && !status.message.contains("cannot create resource")
         && !apply::is_namespace_terminating(error.cause());
     (by_admission || apply::is_invalid(error.cause())).then(|| Rejection::Invalid(status.message.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::runtime::watcher::Event;
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{context, object, server};
+    use crate::watches::{Guarded, Hubs};
+
+    #[tokio::test]
+    async fn a_job_is_deleted_only_when_the_logs_of_its_pods_are_kept() {
+        let (client, mut server) = server();
+        let hubs = Hubs::default();
+        let context = context(client, &hubs);
+        let ended = json!({"terminated": {"exitCode": 0, "containerID": "containerd://1"}});
+        let pod: Pod = object(json!({
+            "metadata": {"name": "scan-b-1-x", "namespace": "image-factory-work", "uid": "pod", "labels": {
+                "imagefactory.dev/tenant": "acme", "imagefactory.dev/project": "web",
+                "imagefactory.dev/build": "hello", "imagefactory.dev/build-uid": "b",
+                "imagefactory.dev/attempt": "1", "imagefactory.dev/stage": "scan", "job-name": "scan-b-1",
+            }},
+            "status": {"phase": "Succeeded", "containerStatuses": [
+                {"name": "evaluate", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": ended},
+            ]},
+        }));
+        hubs.pods.take(Event::Apply(Guarded(Ok(pod.clone()))));
+        let action = Action::DeleteJob {
+            namespace: "image-factory-work".to_owned(),
+            name: "scan-b-1".to_owned(),
+            uid: "job".to_owned(),
+        };
+        assert_eq!(perform(&action, &context).await.unwrap(), Write::Unchanged);
+        assert!(server.is_quiet_for(Duration::from_millis(20)).await);
+        context.keeper.keep_now(&pod);
+        let deleting = tokio::spawn(async move { perform(&action, &context).await });
+        let asked = server
+            .expect("DELETE /apis/batch/v1/namespaces/image-factory-work/jobs/scan-b-1")
+            .await;
+        asked.answer(200, &json!({"metadata": {}}));
+        assert_eq!(deleting.await.unwrap().unwrap(), Write::Written);
+    }
 }

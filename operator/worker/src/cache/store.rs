@@ -1,6 +1,6 @@
 //! Keeps what the builder left.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -18,8 +18,9 @@ const LONGEST: Duration = Duration::from_secs(600);
 const PARALLEL: usize = 3;
 
 /// Stores the builder's cache. The image is in staging already: what goes wrong here is told and left.
-pub(crate) async fn store(registry: &Registry, place: &CachePlace, places: &Places) {
-    let stored = tokio::time::timeout(LONGEST, try_store(registry, place, places)).await;
+pub(crate) async fn store(registry: &Registry, place: &CachePlace, places: &Places, deadline: Option<i64>) {
+    let longest = longest(deadline, SystemTime::now());
+    let stored = tokio::time::timeout(longest, try_store(registry, place, places)).await;
     match stored.unwrap_or(Err(CacheError::TooSlow)) {
         Ok(Some(digest)) => tracing::info!(repository = place.repository, tag = place.tag, %digest, "cache is stored"),
         Ok(None) => tracing::info!("the builder left no cache that can be kept"),
@@ -27,6 +28,14 @@ pub(crate) async fn store(registry: &Registry, place: &CachePlace, places: &Plac
             tracing::warn!(error = %chain(&error), "cache is not stored: the next build begins without what is new");
         }
     }
+}
+
+/// How long the build waits: half of what is left of its time at most, for the image is still to be scanned and published.
+fn longest(deadline: Option<i64>, now: SystemTime) -> Duration {
+    let Some(deadline) = deadline else { return LONGEST };
+    let deadline = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(deadline).unwrap_or_default());
+    let left = deadline.duration_since(now).unwrap_or_default();
+    LONGEST.min(left / 2)
 }
 
 async fn try_store(registry: &Registry, place: &CachePlace, places: &Places) -> Result<Option<Digest>, CacheError> {
@@ -78,4 +87,21 @@ async fn send(registry: &Registry, repository: &Repository, root: &Root, file: &
     registry.upload_blob(repository, blob, &source).await?;
     tracing::debug!(path = file.path, bytes = file.size, "file of the cache sent");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cache_leaves_half_of_what_is_left_to_scan_and_publish() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000);
+        let seconds = |deadline| longest(deadline, now).as_secs();
+        assert_eq!(seconds(None), 600);
+        assert_eq!(seconds(Some(10_000)), 600);
+        assert_eq!(seconds(Some(1_100)), 50);
+        for over in [1_000, 900, -1] {
+            assert_eq!(seconds(Some(over)), 0, "{over}");
+        }
+    }
 }

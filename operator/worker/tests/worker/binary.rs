@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::process::{Command, Output};
+use std::time::Duration;
 
-use imagefactory_core::step::{PushStep, Pushed, Report, STEP_VARIABLE};
+use imagefactory_core::step::{CachePlace, PushStep, Pushed, Report, STEP_VARIABLE};
 use imagefactory_crds::build::FailureClass;
 use imagefactory_worker::registry::Digest;
 
@@ -57,6 +58,7 @@ async fn pushing() -> (FakeRegistry, Pod, Digest, String) {
         max_bytes: 1 << 20,
         platforms: Vec::new(),
         cache: None,
+        deadline: None,
     };
     (registry, pod, digest, serde_json::to_string(&step).unwrap())
 }
@@ -148,6 +150,45 @@ async fn the_kubelet_s_signal_ends_a_step_at_once() {
         .unwrap();
     assert_eq!(status.code(), Some(143));
     assert!(!pod.path("log").exists());
+}
+
+#[tokio::test]
+async fn an_image_that_is_staged_is_told_before_its_cache_is_sent_and_a_signal_takes_nothing_of_it_back() {
+    let (registry, pod, digest, step) = pushing().await;
+    let mut step: PushStep = serde_json::from_str(&step).unwrap();
+    let place = CachePlace {
+        repository: format!("{}/staging/acme/cache/web", registry.host),
+        tag: "kaniko".to_owned(),
+        max_bytes: 1 << 20,
+    };
+    step.cache = Some(place);
+    pod.write("cache/out/k:1/index.json", "one");
+    registry.state().hangs_at = Some("acme/cache".to_owned());
+    let mut child = Command::new(env!("CARGO_BIN_EXE_worker"))
+        .arg("push")
+        .env(STEP_VARIABLE, serde_json::to_string(&step).unwrap())
+        .env("TERMINATION_LOG", pod.path("log"))
+        .env("IMAGEFACTORY_ROOT", pod.path(""))
+        .env("SSL_CERT_FILE", pod.path("ca.pem"))
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let hangs = async {
+        while !registry.seen().iter().any(|seen| seen.path.contains("acme/cache")) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), hangs).await.unwrap();
+    let told = |text: &str| matches!(Report::<Pushed>::decode(text), Some(Report::Done(pushed)) if pushed.digest == digest.as_str());
+    assert!(told(&fs::read_to_string(pod.path("log")).unwrap_or_default()));
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let status = tokio::task::spawn_blocking(move || child.wait())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(status.code(), Some(0));
+    assert!(told(&fs::read_to_string(pod.path("log")).unwrap()));
 }
 
 /// What runs beside our own clients (Git's transport) knows the authorities by `SSL_CERT_FILE` alone.

@@ -34,12 +34,13 @@ impl Scene {
                 tag: "kaniko".to_owned(),
                 max_bytes: 1 << 20,
             }),
+            deadline: None,
         };
         Self { registry, pod, step }
     }
 
     async fn push(&self) {
-        push::run(&self.step, &self.pod.places, &self.pod.roots())
+        push::run(&self.step, &self.pod.places, &self.pod.roots(), |_| ())
             .await
             .unwrap();
     }
@@ -176,4 +177,23 @@ async fn a_cache_that_names_files_elsewhere_is_not_laid_out() {
         assert_eq!(scene.load().await, CacheLoaded { bytes: 0 }, "{path}");
         assert!(scene.is_empty() && !scene.pod.path("cache/outside").exists());
     }
+}
+
+#[tokio::test]
+async fn a_cache_that_can_t_be_sent_in_time_leaves_time_to_the_image() {
+    let mut scene = Scene::new().await;
+    scene.pod.write("cache/out/k:1/index.json", "one");
+    scene.registry.state().hangs_at = Some(REPO.to_owned());
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    scene.step.deadline = i64::try_from(now + 4).ok();
+    tokio::time::timeout(Duration::from_secs(30), scene.push())
+        .await
+        .unwrap();
+    assert!(
+        scene.registry.seen().iter().any(|seen| seen.path.contains(REPO)),
+        "it was tried"
+    );
 }

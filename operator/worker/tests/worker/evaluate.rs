@@ -40,8 +40,12 @@ impl Scene {
             max_bytes: 1 << 20,
             platforms: Vec::new(),
             cache: None,
+            deadline: None,
         };
-        let digest = push::run(&staged, &pod.places, &pod.roots()).await.unwrap().digest;
+        let digest = push::run(&staged, &pod.places, &pod.roots(), |_| ())
+            .await
+            .unwrap()
+            .digest;
         registry.state().seen.clear();
         let port = serve_plain(Router::new().route("/version", get(move || async move { version }))).await;
         let scene = Self {
@@ -351,8 +355,11 @@ async fn two_images() -> Scene {
         max_bytes: 1 << 20,
         platforms: Vec::new(),
         cache: None,
+        deadline: None,
     };
-    push::run(&step, &scene.pod.places, &scene.pod.roots()).await.unwrap();
+    push::run(&step, &scene.pod.places, &scene.pod.roots(), |_| ())
+        .await
+        .unwrap();
     for (file, text) in [
         ("report.json", scene.report(&["HIGH", "HIGH"])),
         ("sbom.json", scene.sbom()),

@@ -74,8 +74,11 @@ impl Scene {
             max_bytes: 1 << 20,
             platforms: Vec::new(),
             cache: None,
+            deadline: None,
         };
-        let pushed = push::run(&step, &self.pod.places, &self.pod.roots()).await.unwrap();
+        let pushed = push::run(&step, &self.pod.places, &self.pod.roots(), |_| ())
+            .await
+            .unwrap();
         let images: Vec<_> = match pushed.platforms.as_slice() {
             [] => vec![(pushed.digest.clone(), None)],
             all => all
@@ -304,8 +307,11 @@ async fn evidence_of_another_image_is_no_evidence() {
         max_bytes: 1 << 20,
         platforms: Vec::new(),
         cache: None,
+        deadline: None,
     };
-    push::run(&step, &scene.pod.places, &scene.pod.roots()).await.unwrap();
+    push::run(&step, &scene.pod.places, &scene.pod.roots(), |_| ())
+        .await
+        .unwrap();
     let foreign = scene.attach(&scene.step.repository, other.as_str(), "report").await;
     scene.step.referrers = vec![scene.evidence_of_top(foreign.as_str())];
     let failure = scene.publish().await.unwrap_err();

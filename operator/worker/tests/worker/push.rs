@@ -29,12 +29,13 @@ impl Scene {
             max_bytes: 1 << 20,
             platforms: Vec::new(),
             cache: None,
+            deadline: None,
         };
         Self { registry, pod, step }
     }
 
     async fn push(&self) -> Result<Pushed, StepFailure> {
-        push::run(&self.step, &self.pod.places, &self.pod.roots()).await
+        push::run(&self.step, &self.pod.places, &self.pod.roots(), |_| ()).await
     }
 
     async fn refusal(&self) -> StepFailure {

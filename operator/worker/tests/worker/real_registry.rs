@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::env::var;
 
 use axum::body::Bytes;
-use imagefactory_core::step::{CachePlace, Evidence, LoadCacheStep, PublishStep, PushStep, StagedEntry, UnstageStep};
+use imagefactory_core::step::{
+    CachePlace, Evidence, Fate, LoadCacheStep, PublishStep, PushStep, StagedEntry, StagedName, UnstageStep,
+};
 use imagefactory_worker::manifest::Descriptor;
 use imagefactory_worker::registry::{Artifact, Blob, Digest, Payload, Registry, Subject};
 use imagefactory_worker::{cache, publish, push, unstage};
@@ -43,6 +45,7 @@ impl Scene {
             max_bytes: 1 << 20,
             platforms: Vec::new(),
             cache: None,
+            deadline: None,
         };
         Self { host, pod, push }
     }
@@ -100,7 +103,10 @@ async fn a_real_registry_takes_image_evidence_and_tag() {
     // Everything twice: the second time finds what the first one did.
     for _ in 0..2 {
         assert_eq!(
-            push::run(&scene.push, &pod.places, &roots).await.unwrap().digest,
+            push::run(&scene.push, &pod.places, &roots, |_| ())
+                .await
+                .unwrap()
+                .digest,
             digest.as_str()
         );
     }
@@ -145,7 +151,7 @@ async fn a_real_registry_refuses_a_wrong_password() {
         .pod
         .credential("credentials/staging", &scene.host, "factory", "wrong");
     scene.pod.layout_image(&[b"worker-test-one"]);
-    let failure = push::run(&scene.push, &scene.pod.places, &scene.pod.roots())
+    let failure = push::run(&scene.push, &scene.pod.places, &scene.pod.roots(), |_| ())
         .await
         .unwrap_err();
     assert_eq!(failure.reason, "RegistryUnauthorized");
@@ -160,18 +166,18 @@ async fn a_real_registry_removes_an_expired_image_with_its_evidence() {
     scene.push.repository = format!("{}/builds/shop/expired", scene.push.credential_prefix);
     let (pod, roots) = (&scene.pod, scene.pod.roots());
     let digest = pod.layout_image(&[b"worker-test-expired"]);
-    push::run(&scene.push, &pod.places, &roots).await.unwrap();
+    push::run(&scene.push, &pod.places, &roots, |_| ()).await.unwrap();
     let referrer = scene.attach(&digest).await;
     let step = UnstageStep {
         credential_prefix: scene.push.credential_prefix.clone(),
         images: vec![StagedEntry {
             path: "slot/one".to_owned(),
             repository: scene.push.repository.clone(),
-            digest: digest.to_string(),
+            image: StagedName::Tag("attempt-1".to_owned()),
         }],
     };
     let done = unstage::run(&step, &pod.places, &roots).await.unwrap();
-    assert_eq!((done.removed, done.absent, done.unsupported), (1, 0, 0));
+    assert_eq!(done.images, [Fate::Removed]);
     let (client, at) = (scene.staging(), repository(&scene.push.repository));
     for gone in [&digest, &referrer] {
         assert!(
@@ -181,7 +187,8 @@ async fn a_real_registry_removes_an_expired_image_with_its_evidence() {
     }
     assert!(client.read_tag(&at, "attempt-1").await.unwrap().is_none());
     assert!(client.read_tag(&at, &digest.referrers_tag()).await.unwrap().is_none());
-    assert_eq!(unstage::run(&step, &pod.places, &roots).await.unwrap().absent, 1);
+    let again = unstage::run(&step, &pod.places, &roots).await.unwrap();
+    assert_eq!(again.images, [Fate::Absent]);
 }
 
 #[tokio::test]
@@ -190,7 +197,7 @@ async fn a_real_registry_takes_an_index_with_the_evidence_of_each_image() {
     let scene = Scene::new();
     let (pod, roots) = (&scene.pod, scene.pod.roots());
     super::publish::layout_index(pod);
-    let pushed = push::run(&scene.push, &pod.places, &roots).await.unwrap();
+    let pushed = push::run(&scene.push, &pod.places, &roots, |_| ()).await.unwrap();
     let mut referrers = Vec::new();
     for image in &pushed.platforms {
         let digest = scene.attach(&Digest::parse(&image.digest).unwrap()).await;
@@ -238,7 +245,7 @@ async fn a_real_registry_keeps_a_cache() {
     scene.pod.write("cache/out/k:1/index.json", "one");
     scene.pod.write("cache/out/k:1/blobs/sha256/layer", vec![7; 100_000]);
     for _ in 0..2 {
-        push::run(&scene.push, &scene.pod.places, &scene.pod.roots())
+        push::run(&scene.push, &scene.pod.places, &scene.pod.roots(), |_| ())
             .await
             .unwrap();
     }
@@ -261,7 +268,7 @@ async fn a_real_registry_lists_evidence_by_its_api_or_else_by_the_tag() {
     let mut scene = Scene::new();
     scene.push.repository = format!("{}/builds/shop/listed", scene.push.credential_prefix);
     let digest = scene.pod.layout_image(&[b"worker-test-listed"]);
-    push::run(&scene.push, &scene.pod.places, &scene.pod.roots())
+    push::run(&scene.push, &scene.pod.places, &scene.pod.roots(), |_| ())
         .await
         .unwrap();
     let referrer = scene.attach(&digest).await;

@@ -34,8 +34,9 @@ impl Scene {
             max_bytes: 1 << 20,
             platforms: Vec::new(),
             cache: None,
+            deadline: None,
         };
-        push::run(&staged, &pod.places, &pod.roots()).await.unwrap();
+        push::run(&staged, &pod.places, &pod.roots(), |_| ()).await.unwrap();
         std::fs::create_dir_all(pod.path("image")).unwrap();
         registry.state().seen.clear();
         let step = ResolveStep {

@@ -1,7 +1,7 @@
 //! `unstage`: an expired image goes with everything that belongs to it, and nothing else does.
 
 use axum::http::StatusCode;
-use imagefactory_core::step::{StagedEntry, StepFailure, UnstageStep, Unstaged};
+use imagefactory_core::step::{Fate, MAX_REPORT, Report, StagedEntry, StagedName, StepFailure, UnstageStep, Unstaged};
 use imagefactory_worker::registry::Digest;
 use imagefactory_worker::unstage;
 use serde_json::json;
@@ -69,7 +69,14 @@ impl Scene {
         StagedEntry {
             path: "slot/one".to_owned(),
             repository: format!("{}/{repository}", self.registry.host),
-            digest: digest.to_owned(),
+            image: StagedName::Digest(digest.to_owned()),
+        }
+    }
+
+    fn tagged(&self, repository: &str, tag: &str) -> StagedEntry {
+        StagedEntry {
+            image: StagedName::Tag(tag.to_owned()),
+            ..self.entry(repository, "")
         }
     }
 
@@ -92,8 +99,8 @@ impl Scene {
     }
 }
 
-fn counts(done: Unstaged) -> (u32, u32, u32) {
-    (done.removed, done.absent, done.unsupported)
+fn reason(done: &Unstaged) -> &str {
+    done.failure.as_ref().map_or("", |failure| &failure.reason)
 }
 
 #[tokio::test]
@@ -104,15 +111,31 @@ async fn an_index_goes_with_its_platforms_its_evidence_and_its_tags_and_other_bu
             ..Options::default()
         })
         .await;
-        assert_eq!(counts(scene.remove_top().await.unwrap()), (1, 0, 0));
+        assert_eq!(scene.remove_top().await.unwrap().images, [Fate::Removed]);
         assert_eq!(scene.left(REPOSITORY), (0, 0), "referrers API: {referrers_api}");
         assert_eq!(scene.left(OTHER), (1, 0));
         assert_eq!(
-            counts(scene.remove_top().await.unwrap()),
-            (0, 1, 0),
+            scene.remove_top().await.unwrap().images,
+            [Fate::Absent],
             "once more is as good"
         );
     }
+}
+
+#[tokio::test]
+async fn what_an_attempt_has_tagged_goes_and_an_attempt_that_never_pushed_is_as_good_as_gone() {
+    let scene = Scene::new(Options::default()).await;
+    let attempts = || {
+        vec![
+            scene.tagged("staging/acme/builds/web/never", "attempt-1"),
+            scene.tagged(REPOSITORY, "attempt-2"),
+            scene.tagged(REPOSITORY, "attempt-1"),
+        ]
+    };
+    let done = scene.remove(attempts()).await.unwrap();
+    assert_eq!(done.images, [Fate::Absent, Fate::Absent, Fate::Removed]);
+    assert_eq!((scene.left(REPOSITORY), scene.left(OTHER)), ((0, 0), (1, 0)));
+    assert_eq!(scene.remove(attempts()).await.unwrap().images, [Fate::Absent; 3]);
 }
 
 #[tokio::test]
@@ -122,43 +145,66 @@ async fn a_registry_that_removes_nothing_is_no_failure_and_is_told() {
         ..Options::default()
     })
     .await;
-    assert_eq!(counts(scene.remove_top().await.unwrap()), (0, 0, 1));
+    assert_eq!(scene.remove_top().await.unwrap().images, [Fate::Unsupported]);
 }
 
 #[tokio::test]
 async fn what_is_no_staged_image_of_a_build_of_the_tenant_is_refused_before_a_request_is_sent() {
     let scene = Scene::new(Options::default()).await;
     let digest = scene.top.as_str();
-    for (repository, digest) in [
-        ("staging/acme/cache/web", digest),
-        ("staging/globex/builds/web/uid", digest),
-        ("staging/acme/builds/../../globex/builds/web/uid", digest),
-        ("images/acme/web", digest),
-        (REPOSITORY, "attempt-1"),
+    for entry in [
+        scene.entry("staging/acme/cache/web", digest),
+        scene.entry("staging/globex/builds/web/uid", digest),
+        scene.entry("staging/acme/builds/../../globex/builds/web/uid", digest),
+        scene.entry("images/acme/web", digest),
+        scene.entry(REPOSITORY, "attempt-1"),
+        scene.tagged("staging/acme/cache/web", "attempt-1"),
+        scene.tagged(REPOSITORY, "latest"),
+        scene.tagged(REPOSITORY, "attempt-1/../../other/manifests/attempt-1"),
+        scene.tagged(REPOSITORY, digest),
     ] {
-        let failure = scene.remove(vec![scene.entry(repository, digest)]).await.unwrap_err();
-        assert!(scene.registry.seen().is_empty(), "{repository}: {failure:?}");
+        let done = scene.remove(vec![entry.clone()]).await.unwrap();
+        assert_eq!(done.images, [Fate::Failed], "{entry:?}");
+        assert!(scene.registry.seen().is_empty(), "{entry:?}: {done:?}");
     }
     assert_eq!(scene.left(REPOSITORY).1, 2);
 }
 
 #[tokio::test]
-async fn one_that_fails_does_not_keep_others_and_the_step_says_so() {
+async fn one_that_fails_does_not_keep_others_and_it_is_told_of_each_what_became_of_it() {
     let scene = Scene::new(Options::default()).await;
     let images = vec![
         scene.entry("staging/acme/cache/web", scene.top.as_str()),
         scene.entry(REPOSITORY, scene.top.as_str()),
+        scene.entry(REPOSITORY, scene.top.as_str()),
     ];
-    assert_eq!(scene.remove(images).await.unwrap_err().reason, "InvalidStep");
+    let done = scene.remove(images).await.unwrap();
+    assert_eq!(done.images, [Fate::Failed, Fate::Removed, Fate::Absent]);
+    assert_eq!(reason(&done), "InvalidStep");
     assert_eq!(scene.left(REPOSITORY), (0, 0));
 }
 
 #[tokio::test]
-async fn a_registry_that_refuses_access_is_a_failure() {
+async fn an_image_that_is_refused_is_told_and_stays() {
     let scene = Scene::new(Options::default()).await;
     scene.registry.state().next_answers = vec![StatusCode::FORBIDDEN; 8];
-    assert_eq!(scene.remove_top().await.unwrap_err().reason, "RegistryUnauthorized");
+    let done = scene.remove_top().await.unwrap();
+    assert_eq!(
+        (done.images.as_slice(), reason(&done)),
+        ([Fate::Failed].as_slice(), "RegistryUnauthorized")
+    );
     assert_eq!(scene.left(REPOSITORY).1, 2);
+}
+
+#[tokio::test]
+async fn the_report_of_a_whole_job_fits_whatever_it_names() {
+    let scene = Scene::new(Options::default()).await;
+    let long = scene.entry(&"\u{1F4A5}\"".repeat(400), "");
+    let mut done = scene.remove(vec![long]).await.unwrap();
+    done.images = vec![Fate::Unsupported; 40];
+    let text = Report::Done(done.clone()).encode();
+    assert!(text.len() <= MAX_REPORT, "{}", text.len());
+    assert_eq!(Report::decode(&text), Some(Report::Done(done)));
 }
 
 #[tokio::test]
@@ -178,6 +224,6 @@ async fn the_token_service_is_asked_for_the_right_to_delete() {
     let text = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": []}).to_string();
     let top = registry.state().put_manifest(REPOSITORY, INDEX, &text);
     let scene = Scene { registry, pod, top };
-    assert_eq!(counts(scene.remove_top().await.unwrap()), (1, 0, 0));
+    assert_eq!(scene.remove_top().await.unwrap().images, [Fate::Removed]);
     assert!(service.seen().iter().any(|seen| seen.query.contains("pull%2Cdelete")));
 }

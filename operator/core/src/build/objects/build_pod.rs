@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use imagefactory_crds::build::{CacheMode, ClassName};
 use imagefactory_crds::names::ANNOTATION_RESOLVED_SPEC;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, KeyToPath, LocalObjectReference, Pod, PodSpec, Toleration, Volume};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
@@ -13,7 +14,7 @@ use super::containers::{
     BUILD_SERVICE_ACCOUNT, base_pod_spec, config_map, docker_config_json, empty_dir, mount, platform_ca, read_only,
     restricted, secret, staging_credential, step_container, variable, with_mounts,
 };
-use crate::build::names::Stage;
+use crate::build::names::{Stage, staging_tag};
 use crate::build::validated::Validated;
 use crate::settings::Settings;
 use crate::step::{Builder, CachePlace, LoadCacheStep, PrepareStep, PushStep, paths};
@@ -21,9 +22,9 @@ use crate::step::{Builder, CachePlace, LoadCacheStep, PrepareStep, PushStep, pat
 /// Most bytes that an image may have when it is pushed.
 const MAX_IMAGE_BYTES: u64 = 64 << 30;
 
-/// The pod of this attempt.
+/// The pod of this attempt, which begins now.
 #[must_use]
-pub fn build_pod(build: &Validated, owner: Option<OwnerReference>, settings: &Settings) -> Pod {
+pub fn build_pod(build: &Validated, owner: Option<OwnerReference>, now: Timestamp, settings: &Settings) -> Pod {
     Pod {
         metadata: ObjectMeta {
             name: Some(build.identity.object_name(Stage::Build)),
@@ -44,7 +45,7 @@ pub fn build_pod(build: &Validated, owner: Option<OwnerReference>, settings: &Se
                     .chain([builders::builder(build, settings)])
                     .collect(),
             ),
-            containers: vec![push(build, settings)],
+            containers: vec![push(build, now, settings)],
             volumes: Some(volumes(build, settings)),
             ..placed(build, base_pod_spec(settings))
         }),
@@ -173,14 +174,15 @@ fn cache_place(build: &Validated, settings: &Settings) -> Option<CachePlace> {
 }
 
 /// Takes the layout as hostile, and alone holds the staging credential.
-fn push(build: &Validated, settings: &Settings) -> Container {
+fn push(build: &Validated, now: Timestamp, settings: &Settings) -> Container {
     let step = PushStep {
         repository: build.staging_repository.clone(),
         credential_prefix: format!("{}/{}", settings.staging.prefix, build.identity.tenant),
-        tag: format!("attempt-{}", build.identity.attempt),
+        tag: staging_tag(build.identity.attempt),
         max_bytes: MAX_IMAGE_BYTES,
         platforms: build.platforms.clone(),
         cache: cache_place(build, settings),
+        deadline: (build.cache != CacheMode::Disabled).then(|| now.as_second().saturating_add(build.timeout.as_secs())),
     };
     let mut mounts = vec![
         read_only(mount("layout", paths::LAYOUT)),

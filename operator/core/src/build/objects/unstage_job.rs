@@ -113,7 +113,7 @@ pub fn removed_by(job: &Job) -> Vec<crate::step::StagedEntry> {
 mod tests {
     use super::*;
     use crate::build::fixtures::{digest, settings};
-    use crate::step::StagedEntry;
+    use crate::step::{StagedEntry, StagedName};
 
     fn batch(number: u32) -> Batch {
         Batch {
@@ -121,7 +121,7 @@ mod tests {
             images: vec![StagedEntry {
                 path: format!("2026-01-01T00-00/{number}"),
                 repository: "registry.example.com/staging/acme/builds/web/uid".to_owned(),
-                digest: digest('a').0,
+                image: StagedName::Digest(digest('a').0),
             }],
         }
     }

@@ -165,7 +165,7 @@ fn start_pod(situation: Situation<'_>, build: &Validated) -> Plan {
                 message: PREPARING,
             },
         );
-    let pod = objects::build_pod(build, situation.owner(), situation.settings);
+    let pod = objects::build_pod(build, situation.owner(), situation.now, situation.settings);
     Plan {
         actions: vec![Action::CreatePod(Box::new(pod))],
         status: Some(status),

@@ -134,8 +134,10 @@ fn by_method(situation: Situation<'_>, failure: Failure) -> Failure {
 /// The pod has ended by itself.
 fn built(situation: Situation<'_>, pod: &PodView) -> Plan {
     let source = prepared(pod);
+    // Told as soon as the image is in staging, by the container that put it there: how the pod ended after that, with its
+    // cache unsent or its node gone, takes nothing of it back.
     let pushed = pod.termination_message("push").and_then(Report::<Pushed>::decode);
-    let Some(Report::Done(pushed)) = pushed.filter(|_| pod.phase == "Succeeded") else {
+    let Some(Report::Done(pushed)) = pushed else {
         let failure = if pod.deleting {
             deleted()
         } else {

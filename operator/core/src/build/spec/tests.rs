@@ -297,7 +297,7 @@ fn what_is_recorded_never_allows_what_is_not_allowed_any_more() {
 #[test]
 fn a_start_whose_maker_died_is_recorded_as_its_pod_says() {
     let mut world = by_template(json!({}), json!({"source": files("FROM then")}));
-    let made = build_pod(&validated(&world), None, &world.settings);
+    let made = build_pod(&validated(&world), None, world.now, &world.settings);
     set_template(&mut world, json!({"source": files("FROM now")}));
     let text = &made.metadata.annotations.unwrap()[imagefactory_crds::names::ANNOTATION_RESOLVED_SPEC];
     world.begun_with = Some(serde_json::from_str(text).unwrap());

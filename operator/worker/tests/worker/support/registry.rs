@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::Request;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
@@ -106,6 +107,9 @@ impl FakeRegistry {
 async fn handle(server: Arc<Server>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, 256 << 20).await;
+    if server.hangs(&parts) {
+        std::future::pending::<()>().await;
+    }
     let (status, headers, bytes) = match body {
         Ok(body) => server.answer(&parts.method, &parts.uri, &parts.headers, body),
         // The client broke off.
@@ -134,6 +138,17 @@ fn typed(media_type: &str, digest: &str, bytes: Bytes) -> Answer {
 }
 
 impl Server {
+    fn hangs(&self, parts: &Parts) -> bool {
+        let mut state = self.state.lock().unwrap();
+        let path = parts.uri.path();
+        let hangs = state.hangs_at.as_ref().is_some_and(|at| path.contains(at));
+        if hangs {
+            let seen = Seen::of(&parts.method, &parts.uri, &parts.headers);
+            state.seen.push(seen);
+        }
+        hangs
+    }
+
     fn answer(&self, method: &Method, uri: &Uri, headers: &HeaderMap, body: Bytes) -> Answer {
         let mut state = self.state.lock().unwrap();
         let seen = Seen::of(method, uri, headers);

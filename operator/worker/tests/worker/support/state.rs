@@ -60,6 +60,8 @@ pub(crate) struct State {
     pub(crate) uploads_at: Option<String>,
     /// Blobs are served with this instead of their bytes.
     pub(crate) served_instead: Option<Bytes>,
+    /// Requests whose path holds this are never answered.
+    pub(crate) hangs_at: Option<String>,
     /// After a put of this tag, somebody else puts another manifest over it.
     pub(crate) overwrite_tag: Option<String>,
 }
