@@ -221,7 +221,8 @@ const CROWD: usize = 1100;
 /// So many connections that have each sent this, those that are not let go on the way.
 async fn crowd(hook: &Hook, sent: &[u8]) -> Vec<TlsStream<TcpStream>> {
     let connections = stream::iter(0..CROWD).map(async |_| {
-        let mut stream = client::connect(hook.port, &hook.authority).await.ok()?;
+        let connected = timeout(SOON, client::connect(hook.port, &hook.authority)).await;
+        let mut stream = connected.ok()?.ok()?;
         stream.write_all(sent).await.ok()?;
         stream.flush().await.ok()?;
         Some(stream)

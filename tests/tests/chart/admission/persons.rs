@@ -14,11 +14,11 @@ const WITHDRAWAL: &str = "To withdraw another's quarantine request you need the 
 const EDITS: &[&str] = &["update", "patch"];
 const MANAGES: &[&str] = &["update", "patch", "manageteam"];
 
-fn settings(spec: Value) -> Value {
+fn settings(spec: &Value) -> Value {
     json!({"metadata": {"name": "settings", "namespace": "tenant-acme"}, "spec": spec})
 }
 
-fn change(user: &str, verbs: &'static [&'static str], old: Value, new: Value) -> Request {
+fn change(user: &str, verbs: &'static [&'static str], old: &Value, new: &Value) -> Request {
     Request {
         verbs,
         object: settings(new),
@@ -44,31 +44,31 @@ fn members_and_roles_are_changed_by_those_alone_who_manage_the_team() {
         (some.clone(), json!({"members": [member("Viewer")]})),
         (some.clone(), json!({})),
     ] {
-        expect(&change(OWNER, EDITS, old.clone(), new.clone()), TEAM);
-        expect(&change(OWNER, MANAGES, old, new), "");
+        expect(&change(OWNER, EDITS, &old, &new), TEAM);
+        expect(&change(OWNER, MANAGES, &old, &new), "");
     }
     let made = Request {
         operation: "CREATE",
         old: Value::Null,
-        ..change(OWNER, EDITS, json!({}), some.clone())
+        ..change(OWNER, EDITS, &json!({}), &some)
     };
     expect(&made, TEAM);
     let named = json!({"members": some["members"], "roles": some["roles"], "displayName": "Acme"});
-    expect(&change(OWNER, EDITS, some, named), "");
+    expect(&change(OWNER, EDITS, &some, &named), "");
 }
 
 #[test]
 fn the_operator_makes_settings_and_platform_and_gitops_write_them_whatever_rbac_says_of_our_verb() {
     let empty = Request {
         operation: "CREATE",
-        object: settings(json!({})),
+        object: settings(&json!({})),
         old: Value::Null,
         ..in_tenant(OPERATOR, "CREATE", "tenantsettings.imagefactory.dev")
     };
     expect(&empty, "");
     let team = json!({"members": [member("Admin")]});
-    let of_gitops = change("system:serviceaccount:flux:apply", EDITS, json!({}), team.clone());
-    let mut of_platform = change("paul", EDITS, json!({}), team.clone());
+    let of_gitops = change("system:serviceaccount:flux:apply", EDITS, &json!({}), &team);
+    let mut of_platform = change("paul", EDITS, &json!({}), &team);
     of_platform.groups.push("platform".to_owned());
     expect(&of_gitops, TEAM);
     expect(&of_platform, TEAM);
@@ -78,9 +78,9 @@ fn the_operator_makes_settings_and_platform_and_gitops_write_them_whatever_rbac_
     let objects = render(&chart);
     judge(&objects, &of_gitops, "");
     judge(&objects, &of_platform, "");
-    judge(&objects, &change(OWNER, EDITS, json!({}), team.clone()), TEAM);
+    judge(&objects, &change(OWNER, EDITS, &json!({}), &team), TEAM);
     // RBAC says yes to whatever system:masters asks.
-    expect(&change(ADMINISTRATOR, MANAGES, json!({}), team), "");
+    expect(&change(ADMINISTRATOR, MANAGES, &json!({}), &team), "");
 }
 
 fn withdrawal(user: &str, verbs: &'static [&'static str], requester: Option<&str>) -> Request {
