@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`api_server`] | how the API server is asked |
 //! | [`gates`] | named gates: whether the process is ready, and what it waits for |
+//! | [`bodies`] | bodies of requests, for so long and so many bytes together |
 //! | [`exposition`] | the registry of what is counted, as text |
 //! | [`guarded`] | an object of a watch, or why it does not parse |
 //! | [`plain`] | the plain port: /metrics, /livez, /healthz, /readyz |
@@ -16,6 +17,7 @@
 
 pub mod api_server;
 pub mod audit;
+pub mod bodies;
 pub mod chain;
 pub mod exposition;
 pub mod gates;

@@ -62,6 +62,7 @@ async fn a_new_certificate_is_served_without_a_restart_and_a_bad_one_is_not() {
         connections: 2,
         handshake: Duration::from_secs(5),
         head: Duration::from_secs(5),
+        idle: Duration::from_secs(60),
     };
     let app = Router::new().route("/", get(async || "!"));
     let closing = Closing::at(stop.clone());

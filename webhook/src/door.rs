@@ -9,7 +9,6 @@ use imagefactory_crds::build::AllowedPlacement;
 use imagefactory_crds::denial::{Cause, Code, Denial};
 use imagefactory_crds::entitlement::OnboardingPolicy;
 use imagefactory_crds::image_scan::PlatformPrefixes;
-use imagefactory_crds::names::tenant_of_namespace;
 use jiff::Timestamp;
 use kube::core::admission::AdmissionResponse;
 use tracing::{debug, warn};
@@ -96,7 +95,8 @@ impl Door {
         }
     }
 
-    /// What the validating call would refuse, of those kinds whose schema has rules that the table of denials has too.
+    /// What the validating call would refuse, of those kinds whose schema, or a policy of the chart, has rules that the table
+    /// of denials has too.
     /// What can't be read or decided yet is left to the schema and to that call.
     fn foreseen(&self, asked: &Asked) -> Option<(Decision, Place)> {
         let after = with_stamp(asked);
@@ -105,7 +105,7 @@ impl Door {
         };
         let is_of_table = !matches!(
             request.subject,
-            Subject::Tenant(_) | Subject::TenantSettings(_) | Subject::Project(_) | Subject::ImagePolicy(_)
+            Subject::Tenant(_) | Subject::Project(_) | Subject::ImagePolicy(_)
         );
         let (decision, place) = is_of_table.then(|| self.decide(&request))?;
         let code = decision.denial.as_ref()?.code;
@@ -144,12 +144,12 @@ impl Door {
 
     fn decide(&self, request: &Request) -> (Decision, Place) {
         let mut place = Place {
-            // What is recorded names its tenant, also where a cache does not know it yet.
+            // Also where nothing can be decided. But never as the namespace's name says alone: who reaches this port could make
+            // up a name for each review, and each would be a series of its own for Prometheus.
             tenant: request
                 .namespace
                 .as_deref()
-                .and_then(tenant_of_namespace)
-                .map(str::to_owned),
+                .and_then(|namespace| self.caches.tenant_of(namespace)),
             project: known::project_of(&request.subject).map(str::to_owned),
             ..Place::default()
         };
@@ -241,4 +241,58 @@ fn tenant_itself(subject: &Subject) -> Option<String> {
     };
     let tenant = write.new_object().or(write.old_object())?;
     tenant.metadata.name.clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::review::read;
+
+    /// A review of a Build in that namespace.
+    fn asked(namespace: &str) -> Asked {
+        let mut review: Value = serde_json::from_str(include_str!("../tests/reviews/build-create.json")).unwrap();
+        review["request"]["namespace"] = namespace.into();
+        review["request"]["object"]["metadata"]["namespace"] = namespace.into();
+        read(review.to_string().as_bytes()).unwrap()
+    }
+
+    fn door(limit: Duration) -> Door {
+        let caches = Caches::new(limit);
+        let metadata = json!({"name": "tenant-acme", "labels": {"imagefactory.dev/tenant": "acme"}});
+        let tenant = json!({"apiVersion": "imagefactory.dev/v1alpha1", "kind": "Tenant",
+            "metadata": {"name": "acme"}, "spec": {"owners": []}});
+        let objects = json!({
+            "namespaces": [{"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}],
+            "tenants": [tenant],
+        });
+        caches.fill(&objects).unwrap();
+        let settings: Settings = serde_json::from_value(json!({
+            "onboarding": {"build": false},
+            "persons": {"platformGroups": [], "securityGroups": [], "gitopsAccounts": [], "ownAccounts": []},
+        }))
+        .unwrap();
+        Door::new(caches, &settings, Recorder::Log, Arc::default())
+    }
+
+    #[test]
+    fn a_tenant_that_no_cache_knows_is_not_taken_from_the_name_of_a_namespace() {
+        for (limit, code) in [
+            (Duration::from_secs(180), Code::PermissionDenied),
+            (Duration::ZERO, Code::DecisionUnavailable),
+        ] {
+            let door = door(limit);
+            let recorded = |namespace: &str| {
+                let (decision, place) = door.judge(&asked(namespace));
+                assert!(decision.denial.is_some(), "{namespace}");
+                (decision.denial.map(|denial| denial.code) == Some(code), place.tenant)
+            };
+            assert_eq!(recorded("tenant-acme"), (true, Some("acme".to_owned())), "{code:?}");
+            assert_eq!(recorded("tenant-made-up-17").1, None, "{code:?}");
+            assert_eq!(recorded("elsewhere").1, None, "{code:?}");
+        }
+    }
 }

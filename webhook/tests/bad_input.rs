@@ -7,6 +7,7 @@ mod client;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::{StreamExt, stream};
 use imagefactory_webhook::audit::Recorder;
 use imagefactory_webhook::caches::Caches;
 use imagefactory_webhook::certs::{Pair, Served, make};
@@ -64,9 +65,10 @@ impl Hook {
 
     /// What a client that does everything right is told.
     async fn answers(&self) -> String {
-        timeout(SOON, async { self.sends(&post(CREATE.as_bytes(), CREATE.len())).await })
-            .await
-            .unwrap()
+        let answer = timeout(SOON, self.sends(&post(CREATE.as_bytes(), CREATE.len()))).await;
+        let answer = answer.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        answer
     }
 
     /// What comes back for these bytes, whatever they are, on a connection of their own.
@@ -213,20 +215,67 @@ async fn a_client_that_sends_a_byte_at_a_time_is_answered_when_it_is_done() {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
+/// More than there are places.
+const CROWD: usize = 1100;
+
+/// So many connections that have each sent this, those that are not let go on the way.
+async fn crowd(hook: &Hook, sent: &[u8]) -> Vec<TlsStream<TcpStream>> {
+    let connections = stream::iter(0..CROWD).map(async |_| {
+        let connected = timeout(SOON, client::connect(hook.port, &hook.authority)).await;
+        let mut stream = connected.ok()?.ok()?;
+        stream.write_all(sent).await.ok()?;
+        stream.flush().await.ok()?;
+        Some(stream)
+    });
+    connections
+        .buffer_unordered(64)
+        .filter_map(async |stream| stream)
+        .collect()
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_holds_every_place_and_does_not_go_on_keeps_nobody_out() {
+    let hook = Hook::begin().await;
+    let kept = format!("GET / HTTP/1.1\r\nHost: {NAME}\r\n\r\n");
+    let cases = [
+        ("a body that stalls", post(&CREATE.as_bytes()[..100], CREATE.len())),
+        ("a long body that stalls", post(CREATE.as_bytes(), 8 << 20)),
+        ("a head that stalls", post(b"", 0)[..40].to_vec()),
+        ("nothing", Vec::new()),
+        ("a request, and then nothing", kept.into_bytes()),
+    ];
+    for (what, sent) in cases {
+        let held = crowd(&hook, &sent).await;
+        assert!(held.len() > CROWD / 2, "{what}: {}", held.len());
+        let answer = timeout(SOON, hook.sends(&post(CREATE.as_bytes(), CREATE.len()))).await;
+        assert!(answer.is_ok_and(|answer| answer.starts_with("HTTP/1.1 200")), "{what}");
+        drop(held);
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_stalls_is_given_up_after_seconds() {
+    let hook = Hook::begin().await;
+    let body = post(&CREATE.as_bytes()[..100], CREATE.len());
+    let head = post(b"", 0)[..40].to_vec();
+    for (what, sent, status) in [("body", body, "HTTP/1.1 408"), ("head", head, "")] {
+        let answer = timeout(2 * SOON, hook.sends(&sent)).await;
+        assert!(
+            answer.as_deref().is_ok_and(|answer| answer.starts_with(status)),
+            "{what}: {answer:?}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn connections_without_a_handshake_take_no_place_for_long() {
     let hook = Hook::begin().await;
-    // More than there is room for: those who wait are served when the silent ones are let go.
     let mut silent = Vec::new();
-    for _ in 0..1100 {
+    for _ in 0..CROWD {
         silent.push(TcpStream::connect(("127.0.0.1", hook.port)).await.unwrap());
     }
-    let answer = timeout(
-        Duration::from_secs(25),
-        hook.sends(&post(CREATE.as_bytes(), CREATE.len())),
-    )
-    .await;
-    assert!(answer.unwrap().starts_with("HTTP/1.1 200"));
+    hook.answers().await;
     drop(silent);
     hook.closing.now.cancel();
 }

@@ -346,6 +346,31 @@ async fn what_the_mutating_call_lets_in_it_stamps_and_what_it_can_t_read_it_leav
     assert_eq!(world.answer("/validate", &unread).await["allowed"], false);
 }
 
+/// A policy of the chart refuses it as well, in words of its own and before the validating call.
+#[tokio::test]
+async fn who_may_not_change_the_team_is_told_by_the_mutating_call_with_its_code() {
+    let editor = json!({"subject": {"kind": "User", "name": "eve"}, "role": "editor"});
+    let spec = json!({"members": [editor], "roles": [{"name": "editor", "permissions": ["EditSettings"]}]});
+    let settings = |spec: Value| {
+        json!({"apiVersion": "imagefactory.dev/v1alpha1", "kind": "TenantSettings", "spec": spec,
+            "metadata": {"name": "settings", "namespace": "tenant-acme"}})
+    };
+    let mut review = with("/request/kind/kind", "TenantSettings".into());
+    review["request"]["operation"] = "UPDATE".into();
+    review["request"]["userInfo"] = json!({"username": "eve", "groups": ["system:authenticated"]});
+    review["request"]["oldObject"] = settings(spec.clone());
+    let mut joined = spec.clone();
+    joined["members"][0]["role"] = "Admin".into();
+    review["request"]["object"] = settings(joined);
+    let world = World::filled(true);
+    let answer = world.answer("/mutate", &review).await;
+    assert_eq!(answer["status"]["reason"], "permission_denied", "{answer}");
+    let mut named = spec;
+    named["displayName"] = "Acme".into();
+    review["request"]["object"] = settings(named);
+    assert_eq!(world.answer("/mutate", &review).await["allowed"], true);
+}
+
 #[tokio::test]
 async fn other_kinds_are_not_stamped() {
     let answer = World::empty()

@@ -13,15 +13,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Bytes, to_bytes};
+use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use imagefactory_crds::audit::{Batch, Known, MAX_BATCH, MAX_EVENT_BYTES, MAX_QUESTION, Question};
+use imagefactory_serving::bodies::{Bodies, BodyError, BodyLimits, Held};
 use imagefactory_store::{Appended, StoreError};
 use serde_json::{Value, json};
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 use tracing::warn;
 
@@ -34,11 +34,16 @@ use crate::runner::chain;
 pub(super) const MAX_BODY: usize = MAX_BATCH * (MAX_EVENT_BYTES + 1) + 1024;
 /// Longest body of a question.
 const MAX_QUESTION_BODY: usize = MAX_QUESTION * 128;
-/// Bodies that are held at a time, in units of [`UNIT`]: four of the longest.
-const UNITS: usize = 4 * MAX_BODY.div_ceil(UNIT);
-const UNIT: usize = 4096;
-/// Longest wait for a body.
+/// Longest wait for a body, and for an answer to a question.
 const BODY: Duration = Duration::from_secs(10);
+/// Four of the longest are held at a time.
+const BODIES: BodyLimits = BodyLimits {
+    most: MAX_BODY,
+    short: 0,
+    short_room: 0,
+    long_room: 4 * MAX_BODY,
+    patience: BODY,
+};
 
 /// What the intake needs.
 #[derive(Clone)]
@@ -46,12 +51,12 @@ pub(super) struct Intake {
     pub(super) shelf: Shelf,
     pub(super) reviews: Arc<Reviews>,
     pub(super) counted: Arc<Counted>,
-    pub(super) room: Arc<Semaphore>,
+    pub(super) bodies: Bodies,
 }
 
 /// Room for bodies.
-pub(super) fn room() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(UNITS))
+pub(super) fn bodies() -> Bodies {
+    Bodies::new(BODIES)
 }
 
 pub(super) fn app(intake: Intake) -> Router {
@@ -66,12 +71,10 @@ pub(super) fn app(intake: Intake) -> Router {
 enum Refused {
     #[error(transparent)]
     Who(#[from] Refusal),
-    #[error("the body is too long")]
-    TooLong,
-    #[error("the body did not come in time")]
-    TooSlow,
+    #[error(transparent)]
+    Body(#[from] BodyError),
     #[error("the body is no batch of events, or no question: {0}")]
-    Body(serde_json::Error),
+    Unreadable(serde_json::Error),
     #[error("the batch has {0} events, more than {MAX_BATCH}")]
     TooMany(usize),
     #[error("{0} ids are asked for, more than {MAX_QUESTION}")]
@@ -88,9 +91,8 @@ impl Refused {
             Self::Who(Refusal::Unknown) => StatusCode::UNAUTHORIZED,
             Self::Who(Refusal::Forbidden) => StatusCode::FORBIDDEN,
             Self::Who(Refusal::Unavailable) | Self::NotOpen => StatusCode::SERVICE_UNAVAILABLE,
-            Self::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::Body(_) | Self::TooMany(_) | Self::TooManyIds(_) | Self::Store(StoreError::Invalid { .. }) => {
+            Self::Body(error) => error.status(),
+            Self::Unreadable(_) | Self::TooMany(_) | Self::TooManyIds(_) | Self::Store(StoreError::Invalid { .. }) => {
                 StatusCode::BAD_REQUEST
             }
             Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -134,10 +136,9 @@ impl Intake {
     async fn take(&self, request: Request) -> Result<Appended, Refused> {
         // Before anything of the body is held.
         self.reviews.admit(bearer(request.headers())).await?;
-        let _room = self.room_for(request.headers()).await?;
-        let body = read(request, MAX_BODY).await?;
-        let batch = parse(&body)?;
-        drop(body);
+        let Held { bytes, room: _room } = self.bodies.read(request).await?;
+        let batch = parse(&bytes)?;
+        drop(bytes);
         let store = self.shelf.store().ok_or(Refused::NotOpen)?;
         let began = Instant::now();
         let appended = store.append(batch.events).await?;
@@ -148,8 +149,8 @@ impl Intake {
     /// Which events of those that are asked for are stored. For who begins anew and does not know what was told.
     async fn known(&self, request: Request) -> Result<Vec<String>, Refused> {
         self.reviews.admit(bearer(request.headers())).await?;
-        let body = read(request, MAX_QUESTION_BODY).await?;
-        let Question { ids } = serde_json::from_slice(&body).map_err(Refused::Body)?;
+        let held = self.bodies.read_up_to(request, MAX_QUESTION_BODY).await?;
+        let Question { ids } = serde_json::from_slice(&held.bytes).map_err(Refused::Unreadable)?;
         if ids.len() > MAX_QUESTION {
             return Err(Refused::TooManyIds(ids.len()));
         }
@@ -159,32 +160,10 @@ impl Intake {
             Err(_) => Err(Refused::Store(StoreError::TooSlow)),
         }
     }
-
-    async fn room_for(&self, headers: &HeaderMap) -> Result<SemaphorePermit<'_>, Refused> {
-        let length = headers
-            .get(header::CONTENT_LENGTH)
-            .and_then(|value| value.to_str().ok()?.parse().ok());
-        let length: usize = length.unwrap_or(MAX_BODY);
-        if length > MAX_BODY {
-            return Err(Refused::TooLong);
-        }
-        let units = u32::try_from(length.div_ceil(UNIT).max(1)).unwrap_or(u32::MAX);
-        match timeout(BODY, self.room.acquire_many(units)).await {
-            Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) | Err(_) => Err(Refused::Store(StoreError::Busy)),
-        }
-    }
-}
-
-async fn read(request: Request, most: usize) -> Result<Bytes, Refused> {
-    match timeout(BODY, to_bytes(request.into_body(), most)).await {
-        Ok(body) => body.map_err(|_| Refused::TooLong),
-        Err(_) => Err(Refused::TooSlow),
-    }
 }
 
 fn parse(body: &Bytes) -> Result<Batch, Refused> {
-    let batch: Batch = serde_json::from_slice(body).map_err(Refused::Body)?;
+    let batch: Batch = serde_json::from_slice(body).map_err(Refused::Unreadable)?;
     if batch.events.len() > MAX_BATCH {
         return Err(Refused::TooMany(batch.events.len()));
     }

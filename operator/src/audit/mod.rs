@@ -38,7 +38,8 @@ use shelf::Shelf;
 const LIMITS: Limits = Limits {
     connections: 256,
     handshake: Duration::from_secs(5),
-    head: Duration::from_secs(60),
+    head: Duration::from_secs(5),
+    idle: Duration::from_secs(60),
 };
 
 /// Why the audit can't be stored, listed or verified.
@@ -95,7 +96,7 @@ pub(crate) async fn serve(role: Role, args: AuditServeArgs) -> Result<(), AuditE
         shelf: shelf.clone(),
         reviews: Arc::new(Reviews::new(role.client, args.audience, args.allowed)),
         counted,
-        room: intake::room(),
+        bodies: intake::bodies(),
     };
     let listener = TcpListener::bind(args.intake)
         .await

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::count::Counted;
-use super::intake::{Intake, MAX_BODY, app, room};
+use super::intake::{Intake, MAX_BODY, app, bodies};
 use super::reviews::Reviews;
 use super::shelf::Shelf;
 use super::{list, verify};
@@ -52,7 +52,7 @@ impl World {
             shelf: shelf.clone(),
             reviews: Arc::new(reviews),
             counted,
-            room: room(),
+            bodies: bodies(),
         });
         Self {
             app,

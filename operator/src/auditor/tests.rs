@@ -434,7 +434,8 @@ async fn the_intake_is_told_over_tls_as_soon_as_its_authority_is_known() {
     let limits = Limits {
         connections: 8,
         handshake: Duration::from_secs(5),
-        head: Duration::from_secs(60),
+        head: Duration::from_secs(5),
+        idle: Duration::from_secs(60),
     };
     let (stop, config) = (CancellationToken::new(), tls::config(&served).unwrap());
     let server = tokio::spawn(tls::serve(

@@ -1,12 +1,16 @@
-//! Connections over TLS, HTTP/1.1: so many at a time, and none that is held open for nothing.
+//! Connections over TLS, HTTP/1.1: so many at a time, and none that is held open for nothing. When all places are taken and
+//! somebody comes, one goes that is not being answered (`places.rs`).
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::{self, Next};
-use http::{HeaderValue, header};
+use http::{HeaderValue, Request, header};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
@@ -18,10 +22,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use super::heard::Heard;
+use super::places::{Holding, Place, Places, Stage};
 use super::served::Served;
 
 /// How long requests that run may take when a server ends.
 const LAST: Duration = Duration::from_secs(10);
+/// How soon another connection is asked to go when none has gone.
+const AGAIN: Duration = Duration::from_millis(20);
+/// Most bytes of a head, and of what is read of a body at once.
+const BUFFER: usize = 64 * 1024;
 
 /// How much is borne of clients.
 #[derive(Clone, Copy, Debug)]
@@ -30,8 +40,10 @@ pub struct Limits {
     pub connections: usize,
     /// Longest handshake.
     pub handshake: Duration,
-    /// Longest wait for the head of a request, which is also how long an idle connection is kept.
+    /// Longest time from the first byte of a request to the end of its head.
     pub head: Duration,
+    /// How long a connection is kept that asks nothing.
+    pub idle: Duration,
 }
 
 /// When a server ends: first it asks its clients to go, then it takes no more of them, and goes when those are done.
@@ -70,17 +82,19 @@ pub async fn serve(listener: TcpListener, tls: Arc<ServerConfig>, app: Router, l
     let app = asking_to_go(app, closing.soon.clone());
     let acceptor = TlsAcceptor::from(tls);
     let room = Arc::new(Semaphore::new(limits.connections));
+    let places = Places::default();
     let tasks = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
             () = closing.now.cancelled() => break,
-            accepted = accept(&listener, &room) => accepted,
+            accepted = accept(&listener, &room, &places) => accepted,
         };
-        let Some((stream, place)) = accepted else { continue };
+        let Some((stream, permit)) = accepted else { continue };
+        let holding = places.take();
         let (acceptor, app, now) = (acceptor.clone(), app.clone(), closing.now.clone());
         tasks.spawn(async move {
-            converse(stream, acceptor, app, limits, now).await;
-            drop(place);
+            converse(stream, &acceptor, app, (limits, &holding), now).await;
+            drop((holding, permit));
         });
     }
     drop(listener);
@@ -104,38 +118,68 @@ fn asking_to_go(app: Router, soon: CancellationToken) -> Router {
     }))
 }
 
-/// Only who has a place is taken: the others wait in the kernel's queue.
-async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> Option<(TcpStream, OwnedSemaphorePermit)> {
-    // Never closed.
-    let place = room.clone().acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((stream, _)) => Some((stream, place)),
+/// Who comes has a place: if none is free, another connection goes for it.
+async fn accept(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+    places: &Places,
+) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+    let (stream, _) = match listener.accept().await {
+        Ok(accepted) => accepted,
         Err(error) => {
             // Most often no file descriptor is left: others must end first.
             warn!(%error, "could not take a connection");
             sleep(Duration::from_millis(100)).await;
-            None
+            return None;
+        }
+    };
+    if let Ok(permit) = room.clone().try_acquire_owned() {
+        return Some((stream, permit));
+    }
+    loop {
+        places.make_room();
+        if let Ok(permit) = timeout(AGAIN, room.clone().acquire_owned()).await {
+            // Never closed.
+            return Some((stream, permit.ok()?));
         }
     }
 }
 
-async fn converse(stream: TcpStream, acceptor: TlsAcceptor, app: Router, limits: Limits, stop: CancellationToken) {
+async fn converse(
+    stream: TcpStream,
+    acceptor: &TlsAcceptor,
+    app: Router,
+    (limits, holding): (Limits, &Holding),
+    stop: CancellationToken,
+) {
     // Answers are small: waiting for more to send would only cost time.
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "answers may be held back");
     }
-    let stream = match timeout(limits.handshake, acceptor.accept(stream)).await {
+    let place = &holding.place;
+    let shaken = tokio::select! {
+        shaken = timeout(limits.handshake, acceptor.accept(stream)) => shaken,
+        why = place.has_to_go(limits.handshake) => return debug!(why, "let go in its handshake"),
+    };
+    let stream = match shaken {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return debug!(%error, "handshake failed"),
         Err(_) => return debug!("handshake took too long"),
     };
+    place.enter(Stage::New);
+    let stream = Heard {
+        stream,
+        place: place.clone(),
+    };
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.head)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
+        .header_read_timeout(limits.idle)
+        .max_buf_size(BUFFER)
+        .serve_connection(TokioIo::new(stream), told(app, place));
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
+        why = place.has_to_go(limits.head) => return debug!(why, "let go"),
         () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await
@@ -144,4 +188,24 @@ async fn converse(stream: TcpStream, acceptor: TlsAcceptor, app: Router, limits:
     if let Err(error) = ended {
         debug!(%error, "connection ended");
     }
+}
+
+/// Tells the place of a connection when a request has begun and when it was answered. Who reads the body tells it when that
+/// is there: the place goes along with the request.
+fn told(
+    app: Router,
+    place: &Arc<Place>,
+) -> impl Service<Request<Incoming>, Response = axum::response::Response, Error = Infallible, Future: Send> + use<> {
+    let (app, place) = (TowerToHyperService::new(app), place.clone());
+    service_fn(move |mut request: Request<Incoming>| {
+        let place = place.clone();
+        place.enter(Stage::Body);
+        request.extensions_mut().insert(place.clone());
+        let answer = app.call(request);
+        async move {
+            let answer = answer.await;
+            place.enter(Stage::Idle);
+            answer
+        }
+    })
 }

@@ -2,14 +2,17 @@
 //!
 //! Runs alone: for a moment nobody is asked about what others write.
 
+use imagefactory_crds::names::ANNOTATION_REQUESTED_BY;
 use imagefactory_tests::TestTenant;
+use imagefactory_tests::access::{Person, may};
 use imagefactory_tests::cluster::unique;
 use imagefactory_tests::dockerfile::quick;
+use imagefactory_tests::door::{Raw, Told, ours};
 use imagefactory_tests::wait::until;
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
 use kube::Api;
 use kube::api::DeleteParams;
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::test]
 #[ignore = "needs the cluster of `make cluster`"]
@@ -42,4 +45,118 @@ async fn configurations_that_somebody_deletes_are_put_back_and_the_door_is_shut_
     })
     .await;
     assert!(refused.starts_with("403 tenant_capability_not_entitled"), "{refused}");
+}
+
+/// Who asks in the test below: a name, and a role.
+const PEOPLE: [(&str, &str); 4] = [
+    ("editor", "editor"),
+    ("manager", "manager"),
+    ("member", "Member"),
+    ("stopper", "stopper"),
+];
+
+/// A tenant with those people, once RBAC knows them.
+async fn peopled() -> TestTenant {
+    let tenant = TestTenant::create("door-persons").await;
+    let role = |name: &str, permission: &str| json!({"name": name, "permissions": ["ViewProjects", permission]});
+    let members = PEOPLE.map(|(name, role)| json!({"subject": {"kind": "User", "name": name}, "role": role}));
+    let spec = json!({
+        "roles": [role("editor", "EditSettings"), role("manager", "ManageTeam"), role("stopper", "CancelBuilds")],
+        "members": members,
+    });
+    let _ = tenant.patch_settings(&spec).expect_ok();
+    for (name, verb, kind) in [
+        ("editor", "patch", "tenantsettings"),
+        ("manager", "manageteam", "tenantsettings"),
+        ("member", "patch", "quarantinerequests"),
+        ("stopper", "delete", "quarantinerequests"),
+    ] {
+        let resource = format!("{kind}.imagefactory.dev");
+        until(&format!("{name} may"), 30, async || {
+            let holds = may(
+                &tenant.client(),
+                Person::named(name),
+                verb,
+                &resource,
+                &tenant.namespace,
+            )
+            .await;
+            holds.then_some(())
+        })
+        .await;
+    }
+    tenant
+}
+
+async fn send(tenant: &TestTenant, user: &str, raw: &Raw) -> Told {
+    let client = tenant.cluster.client_as(user, &["system:authenticated"]).await;
+    raw.send(&client, false).await
+}
+
+fn request(tenant: &TestTenant, name: &str, requester: Option<&str>) -> Raw {
+    let spec = json!({
+        "source": {"image": "quay.io/example/app:1"}, "sorRecordId": "NONE-1", "justification": "A test of the door.",
+        "projectRef": {"name": "app"},
+    });
+    let mut request = ours("QuarantineRequest", name, &spec);
+    request["metadata"]["annotations"] = match requester {
+        Some(requester) => json!({ANNOTATION_REQUESTED_BY: requester}),
+        None => json!({}),
+    };
+    Raw::create(tenant.path("quarantinerequests", ""), request)
+}
+
+#[tokio::test]
+#[ignore = "needs the cluster of `make cluster`"]
+async fn while_nobody_stands_at_the_door_nobody_joins_the_team_or_withdraws_for_others_without_the_right() {
+    let tenant = peopled().await;
+    let _away = tenant.cluster.without_door();
+    let settings = |spec: Value| Raw::change(tenant.path("tenantsettings", "settings"), json!({"spec": spec}));
+    let admin = json!([{"subject": {"kind": "User", "name": "editor"}, "role": "Admin"}]);
+    let told = send(&tenant, "editor", &settings(json!({"members": admin}))).await;
+    assert_eq!((told.http, told.reason()), (403, "Forbidden"), "{}", told.body);
+    assert!(
+        told.message().contains("you need the permission ManageTeam"),
+        "{}",
+        told.body
+    );
+    let taken = json!([{"name": "editor", "permissions": ["ViewProjects", "EditSettings", "ManageTeam"]}]);
+    let told = send(&tenant, "editor", &settings(json!({"roles": taken}))).await;
+    assert_eq!(told.http, 403, "{}", told.body);
+    let told = send(&tenant, "editor", &settings(json!({"displayName": "Still mine"}))).await;
+    assert_eq!(told.http, 200, "{}", told.body);
+    // Nobody stamps them now.
+    assert_eq!(
+        send(&tenant, "member", &request(&tenant, "own", Some("member")))
+            .await
+            .http,
+        201
+    );
+    assert_eq!(
+        send(&tenant, "member", &request(&tenant, "forged", Some("stopper")))
+            .await
+            .http,
+        403
+    );
+    let others = request(&tenant, "others", None).send(&tenant.client(), false).await;
+    assert_eq!(others.http, 201, "{}", others.body);
+    let withdraw = |name: &str| {
+        Raw::change(
+            tenant.path("quarantinerequests", name),
+            json!({"spec": {"withdrawn": true}}),
+        )
+    };
+    let told = send(&tenant, "member", &withdraw("others")).await;
+    assert_eq!(told.http, 403, "{}", told.body);
+    assert!(
+        told.message().contains("you need the permission CancelBuilds"),
+        "{}",
+        told.body
+    );
+    for (user, name) in [("member", "own"), ("stopper", "others")] {
+        let told = send(&tenant, user, &withdraw(name)).await;
+        assert_eq!(told.http, 200, "{user} {name}: {}", told.body);
+    }
+    let told = send(&tenant, "manager", &settings(json!({"members": []}))).await;
+    assert_eq!(told.http, 200, "{}", told.body);
 }

@@ -230,6 +230,26 @@ fn given_certificates_without_their_authority_are_refused_where_there_is_an_audi
     assert!(find(&objects, "ConfigMap", "image-factory-ca").is_some());
 }
 
+/// In mode self the webhook makes it.
+#[test]
+fn an_audit_whose_certificate_nobody_makes_is_refused() {
+    let alone = Chart::minimal().set("audit.enabled=true,webhook.enabled=false");
+    let error = alone.clone().render().unwrap_err().to_string();
+    assert!(
+        [
+            "webhook.enabled=true",
+            "audit.enabled=false",
+            "webhook.certificates.mode=certManager"
+        ]
+        .iter()
+        .all(|way| error.contains(way)),
+        "{error}"
+    );
+    let issued = alone.set("webhook.certificates.mode=certManager,webhook.certificates.issuer.name=house");
+    let objects = render(&issued);
+    assert!(find(&objects, "Certificate", NAME).is_some());
+}
+
 #[test]
 fn who_may_send_follows_the_accounts_names() {
     let objects = audit("webhook.enabled=true,webhook.serviceAccount.name=hook");

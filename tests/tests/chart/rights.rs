@@ -22,7 +22,7 @@ image-factory-admin | pods/log | get
 image-factory-admin | projects.imagefactory.dev | get list patch update watch
 image-factory-admin | quarantinerequests.imagefactory.dev | create delete get list patch update watch
 image-factory-admin | secrets | create
-image-factory-admin | tenantsettings.imagefactory.dev | get list patch update watch
+image-factory-admin | tenantsettings.imagefactory.dev | get list manageteam patch update watch
 image-factory-audit | tokenreviews.authentication.k8s.io | create
 image-factory-credentials | tenants.imagefactory.dev | get list watch
 image-factory-credentials in image-factory-work | secrets | create
@@ -72,7 +72,7 @@ image-factory-owner | pods/log | get
 image-factory-owner | projects.imagefactory.dev | create delete get list patch update watch
 image-factory-owner | quarantinerequests.imagefactory.dev | create delete get list patch update watch
 image-factory-owner | secrets | create
-image-factory-owner | tenantsettings.imagefactory.dev | get list patch update watch
+image-factory-owner | tenantsettings.imagefactory.dev | get list manageteam patch update watch
 image-factory-permission-cancel-builds | builds.imagefactory.dev | delete patch update
 image-factory-permission-cancel-builds | imagescans.imagefactory.dev | delete patch update
 image-factory-permission-cancel-builds | quarantinerequests.imagefactory.dev | delete patch update
@@ -81,7 +81,7 @@ image-factory-permission-create-builds | imagescans.imagefactory.dev | create
 image-factory-permission-create-builds | quarantinerequests.imagefactory.dev | create patch update
 image-factory-permission-edit-settings | tenantsettings.imagefactory.dev | patch update
 image-factory-permission-manage-projects | projects.imagefactory.dev | patch update
-image-factory-permission-manage-team | tenantsettings.imagefactory.dev | patch update
+image-factory-permission-manage-team | tenantsettings.imagefactory.dev | manageteam patch update
 image-factory-permission-view-projects | builds.imagefactory.dev | get list watch
 image-factory-permission-view-projects | events | get list watch
 image-factory-permission-view-projects | events.events.k8s.io | get list watch

@@ -90,8 +90,37 @@ fn only_writes_of_the_releases_own_policy_pass_while_nobody_answers() {
 }
 
 #[test]
+fn who_reaches_the_port_is_anybody_unless_the_values_name_them() {
+    let from = |values: &Chart| {
+        let objects = render(values);
+        let policy = find(&objects, "NetworkPolicy", "image-factory-webhook").unwrap();
+        let rules = list(policy, "/spec/ingress").to_vec();
+        let rule = rules.iter().find(|rule| rule["ports"][0]["port"] == 8443).unwrap();
+        rule.get("from").cloned()
+    };
+    assert_eq!(from(&Chart::minimal()), None);
+    let named = Chart::minimal().set("networkPolicies.webhookFrom[0].ipBlock.cidr=10.0.0.10/32");
+    assert_eq!(from(&named), Some(json!([{"ipBlock": {"cidr": "10.0.0.10/32"}}])));
+}
+
+/// A policy of the chart refuses it too, and runs before the validating call: without this there would be no code and no
+/// record.
+#[test]
+fn who_may_not_change_the_team_is_told_by_the_mutating_call() {
+    let objects = render(&Chart::minimal());
+    let found = find(&objects, BOTH[1].0, "image-factory-webhook").unwrap();
+    let rules = list(found, "/webhooks/0/rules");
+    for resource in ["quarantinerequests", "tenantsettings"] {
+        let asked = rules.iter().any(|rule| {
+            list(rule, "/resources").contains(&json!(resource)) && list(rule, "/operations").contains(&json!("UPDATE"))
+        });
+        assert!(asked, "{resource}: {rules:?}");
+    }
+}
+
+#[test]
 fn without_the_webhook_nothing_of_it_is_there_and_who_asked_can_still_not_be_forged() {
-    let objects = render(&Chart::minimal().set("webhook.enabled=false"));
+    let objects = render(&Chart::minimal().set("webhook.enabled=false,audit.enabled=false"));
     for object in &objects {
         assert!(!text(object, "/metadata/name").contains("webhook"), "{object}");
     }

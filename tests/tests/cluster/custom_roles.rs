@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Value, json};
 
 /// Verb, resource, and the permissions that give it.
-const TABLE: [(&str, &str, &[Permission]); 20] = [
+const TABLE: [(&str, &str, &[Permission]); 21] = [
     ("get", "projects.imagefactory.dev", &[Permission::ViewProjects]),
     ("list", "builds.imagefactory.dev", &[Permission::ViewProjects]),
     ("get", "pods/log", &[Permission::ViewProjects]),
@@ -31,7 +31,7 @@ const TABLE: [(&str, &str, &[Permission]); 20] = [
         &[Permission::CreateBuilds],
     ),
     (
-        // Who asks may withdraw what is his own: that it is, the webhook says.
+        // Who asks may withdraw what is his own: that it is, the webhook says, and a policy.
         "patch",
         "quarantinerequests.imagefactory.dev",
         &[Permission::CancelBuilds, Permission::CreateBuilds],
@@ -41,6 +41,12 @@ const TABLE: [(&str, &str, &[Permission]); 20] = [
         "patch",
         "tenantsettings.imagefactory.dev",
         &[Permission::ManageTeam, Permission::EditSettings],
+    ),
+    // What tells the two apart while the webhook is gone.
+    (
+        "manageteam",
+        "tenantsettings.imagefactory.dev",
+        &[Permission::ManageTeam],
     ),
     ("create", "projects.imagefactory.dev", &[]),
     ("create", "secrets", &[]),

@@ -7,7 +7,7 @@ use imagefactory_crds::build::AllowedPlacement;
 use imagefactory_crds::denial::{Cause, Code, Denial};
 use imagefactory_crds::entitlement::OnboardingPolicy;
 use imagefactory_crds::image_scan::PlatformPrefixes;
-use imagefactory_crds::names::{LABEL_TENANT, TENANT_SETTINGS};
+use imagefactory_crds::names::{LABEL_TENANT, TENANT_SETTINGS, tenant_of_namespace};
 use imagefactory_crds::{Project, SorRecord, Tenant, TenantSettings};
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -105,6 +105,15 @@ impl Caches {
             projects: self.projects.count(namespace).saturating_sub(itself),
             records: record_of(&request.subject).map_or_else(Vec::new, |id| self.records_of(id)),
         })
+    }
+
+    /// The tenant whose namespace this is, if its Tenant or the namespace was seen, however long ago.
+    #[must_use]
+    pub fn tenant_of(&self, namespace: &str) -> Option<String> {
+        let tenant = tenant_of_namespace(namespace)?;
+        let held = self.namespaces.get("", namespace);
+        let is_made = held.is_some_and(|held| held.labels().get(LABEL_TENANT).is_some_and(|of| of == tenant));
+        (is_made || self.tenants.get("", tenant).is_some()).then(|| tenant.to_owned())
     }
 
     fn records_of(&self, id: &str) -> Vec<Arc<SorRecord>> {

@@ -13,7 +13,9 @@ use tokio::net::TcpListener;
 const LIMITS: Limits = Limits {
     connections: 1024,
     handshake: Duration::from_secs(10),
-    head: Duration::from_secs(300),
+    head: Duration::from_secs(3),
+    // Longer than an API server keeps a connection that it does not use, so that it is never we who close it under a review.
+    idle: Duration::from_secs(300),
 };
 
 /// Serves until `closing` says so, and until what was being answered is answered.

@@ -12,6 +12,13 @@ Expressions that several policies share. User names come from values and are wri
 ["system:serviceaccount:kube-system:namespace-controller", "system:serviceaccount:kube-system:generic-garbage-collector", "system:kube-controller-manager"]
 {{- end -}}
 
+{{/* CEL: the factory itself, or who asks as the platform does: its administrators and the accounts of GitOps that they name. */}}
+{{- define "image-factory.isPlatform" -}}
+request.userInfo.username in {{ include "image-factory.ownUsers" . }}
+{{- with .Values.gitops.accounts }} || request.userInfo.username in {{ toJson . }}{{ end }}
+{{- with .Values.platformAdmins.groups }} || (has(request.userInfo.groups) && request.userInfo.groups.exists(g, g in {{ toJson . }})){{ end }}
+{{- end -}}
+
 {{/* A binding that denies. Takes a list: root, name of the policy. */}}
 {{- define "image-factory.denyBinding" -}}
 apiVersion: admissionregistration.k8s.io/v1

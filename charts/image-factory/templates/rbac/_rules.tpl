@@ -19,7 +19,7 @@ roles is one. What RBAC can't tell apart (whose build is cancelled, who joins th
   verbs: [get]
 {{- end -}}
 
-{{/* Whoever asks may withdraw what he asked for: that it is his own, the webhook says. */}}
+{{/* Whoever asks may withdraw what he asked for: that it is his own, the webhook says, and admission/persons.yaml. */}}
 {{- define "image-factory.rules.create-builds" -}}
 - apiGroups: [imagefactory.dev]
   resources: [builds, imagescans, quarantinerequests]
@@ -42,15 +42,17 @@ roles is one. What RBAC can't tell apart (whose build is cancelled, who joins th
   verbs: [update, patch]
 {{- end -}}
 
-{{/* Members and roles are fields of the settings. */}}
+{{/* Members and roles are fields of the settings: a verb of its own says who may change those (admission/persons.yaml). */}}
 {{- define "image-factory.rules.manage-team" -}}
 - apiGroups: [imagefactory.dev]
   resources: [tenantsettings]
-  verbs: [update, patch]
+  verbs: [update, patch, manageteam]
 {{- end -}}
 
 {{- define "image-factory.rules.edit-settings" -}}
-{{- include "image-factory.rules.manage-team" . -}}
+- apiGroups: [imagefactory.dev]
+  resources: [tenantsettings]
+  verbs: [update, patch]
 {{- end -}}
 
 {{/*

@@ -157,11 +157,12 @@ webhooks:
         operations: [CREATE, UPDATE]
         resources: [builds, imagescans, quarantinerequests]
         scope: "*"
-      # Nothing is stamped on a record; what can't change in it is told with its code before the schema is asked.
+      # Nothing is stamped on these. What can't change in a record, and who may not change the team, is told with its code
+      # before the schema and ValidatingAdmissionPolicies are asked.
       - apiGroups: [imagefactory.dev]
         apiVersions: [v1alpha1]
         operations: [UPDATE]
-        resources: [sorrecords]
+        resources: [sorrecords, tenantsettings]
         scope: "*"
     matchConditions:
       - name: not-the-factory-itself

@@ -1,6 +1,7 @@
 //! Project: whether builds can start in it, and what its builds did.
 
 pub mod counts;
+pub mod quota;
 pub mod status;
 pub mod throttle;
 
@@ -8,4 +9,5 @@ pub mod throttle;
 mod tests;
 
 pub use counts::{Counted, count};
+pub use quota::within_quota;
 pub use status::{Situation, readiness, status};

@@ -1,7 +1,9 @@
 //! What a Project says of itself.
 //!
-//! An archived project is `Ready`: that nothing new starts is what its spec asks for. The reason says `Archived`.
+//! An archived project is `Ready`: that nothing new starts is what its spec asks for. The reason says `Archived`. One beyond
+//! the tenant's quota is not: it says the code that the door would have refused it with.
 
+use imagefactory_crds::admission::entitlement::Withheld;
 use imagefactory_crds::{Project, ProjectStatus};
 use jiff::Timestamp;
 
@@ -24,6 +26,8 @@ pub struct Situation<'a> {
     pub is_leaving: bool,
     /// Whether the ImagePolicy exists that it names, if it names one.
     pub has_policy: bool,
+    /// Why the tenant may not have it, if it has as many before it as it may have.
+    pub over_quota: Option<&'a Withheld>,
     /// Its builds, where it is time to count them.
     pub counted: Option<&'a Counted>,
     /// The time.
@@ -70,6 +74,16 @@ pub fn readiness(situation: Situation<'_>) -> Option<Readiness> {
     }
     if !has_tenant {
         return Some(homeless(&project.metadata, now));
+    }
+    if let Some(Withheld {
+        code,
+        message,
+        remediation,
+        ..
+    }) = situation.over_quota
+    {
+        let message = format!("{message} {remediation} Nothing is built in this project meanwhile.");
+        return Some(lacking(&project.metadata, now, code.as_str(), message));
     }
     if project.spec.archived {
         let message = "The project is archived: nothing new starts, and everything that exists is kept.";

@@ -5,13 +5,14 @@ use std::time::Duration;
 use imagefactory_crds::build::Phase;
 use imagefactory_crds::conditions::{self, ConditionStatus, SUCCEEDED, Statement, is_true};
 use imagefactory_crds::project::{BuildCounts, LastBuild};
-use imagefactory_crds::{Build, BuildSpec, BuildStatus, Project, ProjectSpec, ProjectStatus};
+use imagefactory_crds::tenant::Quota;
+use imagefactory_crds::{Build, BuildSpec, BuildStatus, Project, ProjectSpec, ProjectStatus, Tenant, TenantSpec};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use proptest::prelude::*;
 
 use super::throttle::{Due, PAUSE, due};
-use super::{Counted, Situation, count, readiness, status};
+use super::{Counted, Situation, count, readiness, status, within_quota};
 use crate::tenant::readiness::Standing;
 
 fn at(second: i64) -> Timestamp {
@@ -32,6 +33,7 @@ fn situation(project: &Project) -> Situation<'_> {
         has_tenant: true,
         is_leaving: false,
         has_policy: true,
+        over_quota: None,
         counted: None,
         now: at(1000),
     }
@@ -266,4 +268,78 @@ fn outside_a_tenants_namespace_nothing_is_counted() {
     });
     assert_eq!((status.builds, status.last_build), (None, None));
     assert!(is_true(&status.conditions, "Stalled"));
+}
+
+fn tenant(projects: Option<u32>) -> Tenant {
+    let quota = Quota {
+        projects,
+        ..Quota::default()
+    };
+    let spec = TenantSpec {
+        quota: Some(quota),
+        ..TenantSpec::default()
+    };
+    Tenant::new("acme", spec)
+}
+
+fn created(name: &str, second: i64) -> Project {
+    let mut project = project(ProjectSpec::default());
+    project.metadata.name = Some(name.to_owned());
+    project.metadata.creation_timestamp = Some(Time(at(second)));
+    project
+}
+
+#[test]
+fn the_projects_beyond_the_quota_are_the_last_created_and_of_those_of_one_second_the_last_by_name() {
+    let all = [created("new", 9), created("b", 5), created("a", 5), created("zero", 0)];
+    for (limit, beyond) in [
+        (None, &[][..]),
+        (Some(4), &[]),
+        (Some(3), &["new"]),
+        (Some(2), &["new", "b"]),
+        (Some(0), &["new", "b", "a", "zero"]),
+    ] {
+        let refused = |project: &&Project| within_quota(project, &all, &tenant(limit)).is_err();
+        let refused: Vec<_> = all
+            .iter()
+            .filter(refused)
+            .filter_map(|project| project.metadata.name.as_deref())
+            .collect();
+        assert_eq!(refused, beyond, "{limit:?}");
+    }
+    let left = [created("new", 9), created("a", 5)];
+    assert_eq!(
+        within_quota(&left[0], &left, &tenant(Some(2))),
+        Ok(()),
+        "others are gone"
+    );
+}
+
+#[test]
+fn a_project_beyond_the_quota_is_not_ready_and_says_limit_and_use_archived_or_not() {
+    for archived in [false, true] {
+        let spec = ProjectSpec {
+            archived,
+            ..ProjectSpec::default()
+        };
+        let one = project(spec);
+        let first = [created("first", -1), created("second", -2)];
+        let withheld = within_quota(&one, first.iter().chain([&one]), &tenant(Some(2))).unwrap_err();
+        let situation = Situation {
+            over_quota: Some(&withheld),
+            ..situation(&one)
+        };
+        let readiness = readiness(situation).unwrap();
+        assert_eq!(
+            (readiness.standing, &*readiness.reason),
+            (Standing::Stalled, "quota_exceeded")
+        );
+        assert!(
+            readiness
+                .message
+                .starts_with("Tenant acme may have 2 projects and has 2. Delete one"),
+            "{}",
+            readiness.message
+        );
+    }
 }

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use imagefactory_core::build::{Observed, Refusal, Validated};
+use imagefactory_core::project::within_quota;
 use imagefactory_core::quota::{Book, Existing};
 use imagefactory_crds::admission::quota::Limited;
 use imagefactory_crds::{Build, Tenant};
@@ -29,6 +30,7 @@ impl Quotas {
         let (Some(tenant), false) = (tenant, is_denied || is_begun(build, observed)) else {
             return validated;
         };
+        within_its_projects(build, tenant, context)?;
         self.ask(build, tenant, context)?;
         validated
     }
@@ -46,6 +48,19 @@ impl Quotas {
         book.ask(tenant, &LIMITS, (&one, &others), context.now())
             .map_err(|withheld| Refusal::withheld(&withheld))
     }
+}
+
+/// Nothing begins in a project that the tenant has beyond its quota.
+fn within_its_projects(build: &Build, tenant: &Tenant, context: &Context) -> Result<(), Refusal> {
+    let namespace = build.metadata.namespace.as_deref().unwrap_or_default();
+    let projects = context.stores.projects_by_namespace.get(namespace);
+    let own = projects
+        .iter()
+        .find(|project| project.metadata.name.as_deref() == Some(build.spec.project_ref.name.as_str()));
+    own.map_or(Ok(()), |own| {
+        let all = projects.iter().map(AsRef::as_ref);
+        within_quota(own, all, tenant).map_err(|withheld| Refusal::withheld(&withheld))
+    })
 }
 
 /// Whether its status says something, or its pod is there: then it was let in.
@@ -66,7 +81,7 @@ fn is_begun(build: &Build, observed: &Observed) -> bool {
 mod tests {
     use crate::watches::Guarded;
     use imagefactory_core::build::validate;
-    use imagefactory_crds::{TenantSpec, tenant::Quota};
+    use imagefactory_crds::{Project, TenantSpec, tenant::Quota};
     use kube::runtime::watcher::Event;
     use serde_json::{Value, json};
 
@@ -99,9 +114,12 @@ mod tests {
 
     /// What comes of a build that is looked at, when entitlement has nothing against it and its project is missing.
     fn judge(quotas: &Quotas, build: &Build, context: &Context) -> &'static str {
-        let tenant = tenant();
+        judge_for(&tenant(), quotas, build, context)
+    }
+
+    fn judge_for(tenant: &Tenant, quotas: &Quotas, build: &Build, context: &Context) -> &'static str {
         let references = imagefactory_core::build::References {
-            tenant: Some(&tenant),
+            tenant: Some(tenant),
             tenant_settings: None,
             project: None,
             policies: &Default::default(),
@@ -111,7 +129,7 @@ mod tests {
             is_leaving: false,
         };
         let validated = validate(build, references, &context.settings);
-        let judged = quotas.judge(validated, (build, &Observed::default()), Some(&tenant), context);
+        let judged = quotas.judge(validated, (build, &Observed::default()), Some(tenant), context);
         judged.map_or_else(|refusal| refusal.reason, |_| "")
     }
 
@@ -136,6 +154,53 @@ mod tests {
         assert_eq!(judge(&quotas, &build("a", &unseen), &context), LET_IN, "asked again");
         let begun = json!({"observedGeneration": 1});
         assert_eq!(judge(&quotas, &build("c", &begun), &context), LET_IN);
+    }
+
+    #[tokio::test]
+    async fn nothing_begins_in_a_project_beyond_the_quota_until_another_is_gone() {
+        let (client, _server) = server();
+        let hubs = Hubs::default();
+        let project = |name: &str, second: u32| -> Project {
+            object(json!({
+                "apiVersion": "imagefactory.dev/v1alpha1", "kind": "Project", "spec": {},
+                "metadata": {
+                    "name": name, "namespace": "tenant-acme", "uid": name, "resourceVersion": "1",
+                    "creationTimestamp": format!("2026-01-01T00:00:0{second}Z"),
+                },
+            }))
+        };
+        for (name, second) in [("web", 2), ("a", 1)] {
+            hubs.projects.take(Event::Apply(Guarded(Ok(project(name, second)))));
+        }
+        let context = context(client, &hubs);
+        let tenant = |projects| {
+            let quota = Quota {
+                projects: Some(projects),
+                ..Quota::default()
+            };
+            let spec = TenantSpec {
+                quota: Some(quota),
+                ..TenantSpec::default()
+            };
+            Tenant::new("acme", spec)
+        };
+        let one = build("one", &json!({"observedGeneration": -1}));
+        let asked = |limit| within_its_projects(&one, &tenant(limit), &context);
+        assert_eq!(asked(2), Ok(()));
+        let refusal = asked(1).unwrap_err();
+        assert_eq!(refusal.reason, REFUSED);
+        assert!(
+            refusal.message.contains("may have 1 projects and has 1."),
+            "{}",
+            refusal.message
+        );
+        assert_eq!(
+            judge_for(&tenant(1), &Quotas::default(), &one, &context),
+            REFUSED,
+            "it is asked where builds are judged"
+        );
+        hubs.projects.take(Event::Delete(Guarded(Ok(project("a", 1)))));
+        assert_eq!(asked(1), Ok(()));
     }
 
     #[tokio::test]

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use imagefactory_core::project::throttle::Due;
-use imagefactory_core::project::{Counted, Situation, count};
+use imagefactory_core::project::{Counted, Situation, count, within_quota};
+use imagefactory_crds::admission::entitlement::Withheld;
 use imagefactory_crds::{Build, Project};
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -18,6 +19,7 @@ pub(super) struct Observed {
     has_tenant: bool,
     is_leaving: bool,
     has_policy: bool,
+    over_quota: Option<Withheld>,
     counted: Option<Counted>,
     now: Timestamp,
     /// When the builds are to be counted, if it was too early now.
@@ -31,6 +33,7 @@ impl Observed {
             has_tenant: self.has_tenant,
             is_leaving: self.is_leaving,
             has_policy: self.has_policy,
+            over_quota: self.over_quota.as_ref(),
             counted: self.counted.as_ref(),
             now: self.now,
         }
@@ -43,6 +46,10 @@ pub(super) fn observe(project: &Project, context: &Context, ledger: &Ledger) -> 
     let now = context.now();
     let Home { tenant, is_leaving } = home(&namespace, &context.stores);
     let has_tenant = tenant.is_some();
+    let over_quota = tenant.and_then(|tenant| {
+        let all = context.stores.projects_by_namespace.get(&namespace);
+        within_quota(project, all.iter().map(AsRef::as_ref), &tenant).err()
+    });
     let turn = if has_tenant {
         Some(ledger.take_turn((namespace.clone(), name.clone()), now))
     } else {
@@ -53,6 +60,7 @@ pub(super) fn observe(project: &Project, context: &Context, ledger: &Ledger) -> 
         has_tenant,
         is_leaving,
         has_policy: policy.is_some_and(|policy| context.stores.policies.get(&ObjectRef::new(&policy.name)).is_some()),
+        over_quota,
         counted: (turn == Some(Due::Now)).then(|| count_builds(&namespace, &name, context)),
         now,
         count_in: match turn {

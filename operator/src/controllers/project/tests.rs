@@ -1,12 +1,15 @@
 //! What the project controller asks of the API server, and how often.
 
+use futures::{FutureExt, StreamExt};
 use imagefactory_core::tenant::objects::namespace;
 use imagefactory_crds::common::LocalRef;
 use imagefactory_crds::{Build, BuildSpec, ProjectSpec, Tenant, TenantSpec};
 use jiff::{SignedDuration, Timestamp};
+use kube::runtime::watcher::Event;
 
 use super::*;
 use crate::controllers::tenant::mock::{self, Mock, Server, show};
+use crate::watches::Guarded;
 
 const PROJECT: &str = "/apis/imagefactory.dev/v1alpha1/namespaces/tenant-acme/projects/web";
 
@@ -140,4 +143,96 @@ async fn a_project_that_was_overtaken_is_looked_at_again_although_its_builds_wer
         .start(&hubs);
     let outcome = reconcile(Arc::new(project()), server.context.clone(), Arc::default()).await;
     assert_eq!(outcome.unwrap(), Outcome::unchanged().again_after(SOON));
+}
+
+#[tokio::test]
+async fn a_project_beyond_the_quota_says_so_once_and_is_ready_when_another_is_gone() {
+    let (_, of_tenant) = cluster();
+    let hubs = Hubs::default();
+    for namespace in of_tenant.namespaces.store().state() {
+        show(&hubs.namespaces, (*namespace).clone());
+    }
+    let quota = imagefactory_crds::tenant::Quota {
+        projects: Some(1),
+        ..Default::default()
+    };
+    let spec = TenantSpec {
+        quota: Some(quota),
+        ..TenantSpec::default()
+    };
+    show(&hubs.tenants, Tenant::new("acme", spec));
+    let mut earlier = project();
+    earlier.metadata.name = Some("earlier".to_owned());
+    show(&hubs.projects, earlier.clone());
+    show(&hubs.projects, project());
+    let server = Mock::default().holds(PROJECT, &project()).start(&hubs);
+    let look = async |project: &Project| {
+        let outcome = reconcile(Arc::new(project.clone()), server.context.clone(), Arc::default()).await;
+        outcome.unwrap();
+        server.status()["conditions"][0].clone()
+    };
+    let ready = look(&project()).await;
+    assert_eq!(
+        (&ready["status"], &ready["reason"]),
+        (&"False".into(), &"quota_exceeded".into())
+    );
+    let mut known = project();
+    known.status = serde_json::from_value(server.status()).unwrap();
+    let written = server.writes();
+    look(&known).await;
+    assert_eq!(server.writes(), written, "nothing is written that does not change");
+    hubs.projects.take(Event::Delete(Guarded(Ok(earlier))));
+    assert_eq!(look(&known).await["reason"], "Active");
+}
+
+/// Projects that are woken by what is done to the hubs.
+async fn woken(hubs: &Hubs, does: impl FnOnce(&Hubs)) -> std::collections::BTreeSet<String> {
+    let mut wakes = watches::quota_wakes(hubs);
+    does(hubs);
+    let mut woken = std::collections::BTreeSet::new();
+    while let Some(Some(project)) = wakes.next().now_or_never() {
+        woken.insert(project.name);
+    }
+    woken
+}
+
+#[tokio::test]
+async fn projects_are_looked_at_again_when_another_goes_or_the_quota_changes_and_not_otherwise() {
+    let hubs = Hubs::default();
+    let tenant = |projects: Option<u32>| {
+        let quota = imagefactory_crds::tenant::Quota {
+            projects,
+            ..Default::default()
+        };
+        let spec = TenantSpec {
+            quota: Some(quota),
+            ..TenantSpec::default()
+        };
+        let mut tenant = Tenant::new("acme", spec);
+        tenant.metadata.uid = Some("acme".to_owned());
+        tenant
+    };
+    let named = |name: &str| {
+        let mut project = project();
+        project.metadata.name = Some(name.to_owned());
+        project.metadata.uid = Some(name.to_owned());
+        project
+    };
+    for name in ["a", "b"] {
+        show(&hubs.projects, named(name));
+    }
+    let both = ["a", "b"].map(str::to_owned).into();
+    let told = woken(&hubs, |hubs| show(&hubs.tenants, tenant(Some(1)))).await;
+    assert_eq!(told, both, "the quota changes");
+    let goes = |hubs: &Hubs| {
+        hubs.projects.take(Event::Delete(Guarded(Ok(named("c")))));
+    };
+    assert_eq!(woken(&hubs, goes).await, both, "another goes");
+    let twice = |hubs: &Hubs| {
+        show(&hubs.tenants, tenant(None));
+        show(&hubs.projects, named("a"));
+    };
+    assert_eq!(woken(&hubs, twice).await, both, "the quota is gone");
+    show(&hubs.tenants, tenant(None));
+    assert!(woken(&hubs, goes).await.is_empty(), "nothing is limited");
 }

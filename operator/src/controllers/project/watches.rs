@@ -1,16 +1,21 @@
 //! Which events wake which projects.
 
+use futures::StreamExt;
+use futures::stream::{BoxStream, select};
 use imagefactory_core::tenant::status::POLICY_NOT_FOUND;
+use imagefactory_crds::admission::quota::Limited;
 use imagefactory_crds::conditions::{READY, find};
-use imagefactory_crds::{Build, ImagePolicy, Project};
+use imagefactory_crds::names::{tenant_namespace, tenant_of_namespace};
+use imagefactory_crds::{Build, ImagePolicy, Project, Tenant};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
 
 use crate::runner::Wiring;
-use crate::watches::Hubs;
+use crate::watches::{Hubs, Index, News};
 
-/// A project is woken by itself, by its builds, by its namespace, and by an ImagePolicy that came or went.
+/// A project is woken by itself, by its builds, by its namespace, by an ImagePolicy that came or went, and where the tenant has a
+/// quota of projects by that and by each project that comes or goes.
 pub(super) fn wiring(hubs: &Hubs) -> Wiring<Project> {
     let (projects, policies) = (hubs.projects.store(), hubs.policies.store());
     let in_namespace = projects.clone();
@@ -20,10 +25,43 @@ pub(super) fn wiring(hubs: &Hubs) -> Wiring<Project> {
             hubs.namespaces
                 .leads_to(move |namespace| projects_in(&namespace, &in_namespace)),
         )
+        .also_on(quota_wakes(hubs))
         .also_on(hubs.policies.leads_to(move |policy| {
             let exists = policies.get(&ObjectRef::from_obj(&*policy)).is_some();
             projects_to_tell(&policy, exists, &projects)
         }))
+}
+
+/// Projects that may be within the quota now, or not any more.
+pub(super) fn quota_wakes(hubs: &Hubs) -> BoxStream<'static, ObjectRef<Project>> {
+    let (of_tenant, beside) = (hubs.projects.by_namespace(), hubs.projects.by_namespace());
+    let (quotas, tenants) = (News::of(hubs.tenants.store(), quota), hubs.tenants.store());
+    let by_tenants = hubs.tenants.leads_to(move |tenant| {
+        let namespace = tenant_namespace(&tenant.name_any());
+        all_of(&of_tenant, quotas.is_news(&tenant).then_some(&*namespace))
+    });
+    let come_or_gone = News::of(hubs.projects.store(), |_| 0);
+    let by_projects = hubs.projects.leads_to(move |project| {
+        let namespace = project.metadata.namespace.as_deref();
+        let concerns = |namespace: &&str| is_limited(namespace, &tenants) && come_or_gone.is_news(&project);
+        all_of(&beside, namespace.filter(concerns))
+    });
+    select(by_tenants, by_projects).boxed()
+}
+
+/// How many projects a tenant may have.
+fn quota(tenant: &Tenant) -> u64 {
+    Limited::Projects.limit(tenant).map_or(u64::MAX, u64::from)
+}
+
+fn is_limited(namespace: &str, tenants: &Store<Tenant>) -> bool {
+    let tenant = tenant_of_namespace(namespace).and_then(|name| tenants.get(&ObjectRef::new(name)));
+    tenant.is_some_and(|tenant| Limited::Projects.limit(&tenant).is_some())
+}
+
+fn all_of(projects: &Index<Project>, namespace: Option<&str>) -> Vec<ObjectRef<Project>> {
+    let found = namespace.map(|namespace| projects.get(namespace)).unwrap_or_default();
+    found.iter().map(|project| ObjectRef::from_obj(&**project)).collect()
 }
 
 /// The project that a build names, whether it exists or not.

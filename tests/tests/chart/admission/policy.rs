@@ -2,8 +2,10 @@
 //! request, and what their CEL says.
 
 use imagefactory_tests::chart::object::{find, list, name, of_kind, text};
-use kube_cel::cel::{Context, Program, Value as Cel, to_value};
+use kube_cel::cel::extractors::This;
+use kube_cel::cel::{Context, Program, ResolveResult, Value as Cel, to_value};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// A request to the API server.
 #[derive(Clone, Debug)]
@@ -12,6 +14,8 @@ pub struct Request {
     pub user: String,
     /// Their groups.
     pub groups: Vec<String>,
+    /// Verbs that RBAC gives them on what is asked about: what `authorizer.requestResource` answers by.
+    pub verbs: &'static [&'static str],
     /// CREATE, UPDATE, DELETE or CONNECT.
     pub operation: &'static str,
     /// As in `pods/exec` or `jobs.batch`.
@@ -128,6 +132,12 @@ fn judge(policy: &Value, request: &Request) -> Vec<String> {
         "namespaceObject",
         request.namespace.as_ref().unwrap_or(&Value::Null),
     );
+    bind(&mut context, "authorizer", &json!({"requestResource": {}}));
+    let verbs = request.verbs;
+    context.add_function("check", move |This(_): This<Cel>, verb: Arc<String>| -> ResolveResult {
+        Ok(Cel::Bool(verbs.contains(&verb.as_str())))
+    });
+    context.add_function("allowed", |This(decision): This<Cel>| -> ResolveResult { Ok(decision) });
     let conditions = list(policy, "/spec/matchConditions");
     if !conditions
         .iter()
