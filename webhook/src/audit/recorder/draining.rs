@@ -104,7 +104,10 @@ impl Deliverer {
                 self.breaker.well();
                 self.metrics.events("delivered_from_spool", delivered as u64);
                 if lost > 0 {
-                    error!(lost, "what the intake refused finds no room on the spool, the log alone has it");
+                    error!(
+                        lost,
+                        "what the intake refused finds no room on the spool, the log alone has it"
+                    );
                     self.metrics.events("lost", lost as u64);
                 }
             }

@@ -58,7 +58,10 @@ impl Spool {
     }
 
     fn bytes_refused(&self, but: u64) -> u64 {
-        let again = self.closed.iter().filter(|(number, file)| file.again && **number != but);
+        let again = self
+            .closed
+            .iter()
+            .filter(|(number, file)| file.again && **number != but);
         let closed: u64 = again.chain(&self.held).map(|(_, file)| file.bytes).sum();
         closed + self.refused.as_ref().map_or(0, |open| open.size)
     }

@@ -88,7 +88,10 @@ fn a_full_spool_takes_nothing_and_has_room_again_when_something_was_delivered() 
         kept += 1;
     }
     assert!(kept > 3 && spool.is_full());
-    assert!(matches!(spool.append(&some(&["more"]), Came::New), Err(SpoolError::Full)));
+    assert!(matches!(
+        spool.append(&some(&["more"]), Came::New),
+        Err(SpoolError::Full)
+    ));
     assert!(spool.bytes() <= 4096);
     assert_eq!(ids(&mut spool).len(), kept);
     spool.append(&some(&["more"]), Came::New).unwrap();
@@ -162,7 +165,7 @@ fn a_write_that_was_delivered_is_not_counted_again_on_the_spool() {
 fn a_write_that_found_no_room_is_not_taken_for_one_on_record() {
     let folder = tempfile::tempdir().unwrap();
     let mut spool = Spool::open(folder.path(), 512).unwrap();
-    spool.append(&[event("fills", 100)], Came::New).unwrap();
+    spool.append(&[event("fills", 250)], Came::New).unwrap();
     assert!(spool.append(&[denial(1)], Came::New).is_err());
     assert_eq!(ids(&mut spool), ["fills"]);
     spool.append(&[denial(1)], Came::New).unwrap();
@@ -235,9 +238,7 @@ fn what_is_refused_takes_a_part_of_the_spool_and_no_more_and_a_flood_of_it_is_co
     let mut spool = Spool::open(folder.path(), 16 << 10).unwrap();
     let mut lost = 0;
     for round in 0..20 {
-        let batch: Vec<AuditEvent> = (0..4)
-            .map(|number| event(&format!("e{round}-{number}"), 100))
-            .collect();
+        let batch: Vec<AuditEvent> = (0..4).map(|number| event(&format!("e{round}-{number}"), 100)).collect();
         spool.append(&batch, Came::New).unwrap();
         let oldest = spool.oldest().unwrap().unwrap();
         lost += spool.delivered(&oldest, &oldest.events).unwrap();
