@@ -57,6 +57,7 @@ pub struct Metrics {
     events: Family<OutcomeLabels, Counter>,
     spool_bytes: Gauge,
     spool_events: Gauge,
+    spool_refused: Gauge,
     expiry: Gauge,
     unrestored: Gauge,
 }
@@ -74,6 +75,7 @@ impl Default for Metrics {
             events: Family::default(),
             spool_bytes: Gauge::default(),
             spool_events: Gauge::default(),
+            spool_refused: Gauge::default(),
             expiry: Gauge::default(),
             unrestored: Gauge::default(),
         };
@@ -97,7 +99,7 @@ impl Metrics {
         );
         registry.register(
             "webhook_audit_events",
-            "Events by what became of them: delivered, spooled, lost to a full or broken spool, delivery that failed",
+            "Events by what became of them: delivered, spooled, refused by the intake, lost to a full or broken spool; deliveries that failed",
             self.events.clone(),
         );
         registry.register_with_unit(
@@ -110,6 +112,11 @@ impl Metrics {
             "webhook_spool_events",
             "Events that wait in the spool",
             self.spool_events.clone(),
+        );
+        registry.register(
+            "webhook_spool_refused_events",
+            "Events that the intake refused, kept in the spool and tried again",
+            self.spool_refused.clone(),
         );
         registry.register_with_unit(
             "webhook_certificate_expiry_timestamp",
@@ -169,10 +176,11 @@ impl Metrics {
         self.events.get_or_create(&OutcomeLabels { outcome }).inc_by(count);
     }
 
-    /// The spool holds so much.
-    pub fn spool(&self, bytes: u64, events: u64) {
+    /// The spool holds so much, and beside its events so many that were refused.
+    pub fn spool(&self, bytes: u64, events: u64, refused: u64) {
         self.spool_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
         self.spool_events.set(i64::try_from(events).unwrap_or(i64::MAX));
+        self.spool_refused.set(i64::try_from(refused).unwrap_or(i64::MAX));
     }
 
     /// The certificate that is served ends then, in seconds since the epoch.

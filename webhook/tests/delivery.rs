@@ -14,7 +14,7 @@ use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
-use imagefactory_crds::audit::{AuditEvent, Batch};
+use imagefactory_crds::audit::{AuditEvent, Batch, MAX_EVENT_BYTES};
 use imagefactory_webhook::audit::intake::{Address, Intake};
 use imagefactory_webhook::audit::recorder::{Delivery, deliverer};
 use imagefactory_webhook::audit::spool::Spool;
@@ -33,31 +33,50 @@ fn event(id: &str) -> AuditEvent {
     .unwrap()
 }
 
-/// An intake: what it got, by id with how often, the answers that it gives, and events that it never takes.
+/// A denial like all others, of a write of its own.
+fn denial(number: usize) -> AuditEvent {
+    let mut denial = event(&format!("d{number}"));
+    (denial.fold_key, denial.write_key) = ("same".to_owned(), format!("w{number}"));
+    denial
+}
+
+/// An intake: what it got, by id with how often, the answers that it gives, and events that it does not take.
 #[derive(Clone, Default)]
 struct Fake {
     got: Arc<Mutex<BTreeMap<String, u32>>>,
+    /// What it counts: of each id what came first, as the audit does.
+    counted: Arc<Mutex<BTreeMap<String, u64>>>,
     posts: Arc<AtomicU16>,
     answer: Arc<AtomicU16>,
-    poison: Option<&'static str>,
+    poison: Arc<Mutex<Option<&'static str>>>,
 }
+
+/// The answer of an intake that stores everything and says nothing for too long.
+const STORES_IN_SILENCE: u16 = 599;
 
 async fn take(State(fake): State<Fake>, headers: HeaderMap, body: Bytes) -> StatusCode {
     assert_eq!(headers["authorization"], "Bearer secret");
     fake.posts.fetch_add(1, Ordering::Relaxed);
-    let answer = StatusCode::from_u16(fake.answer.load(Ordering::Relaxed)).unwrap_or(StatusCode::OK);
+    let answer = fake.answer.load(Ordering::Relaxed);
     let batch: Batch = serde_json::from_slice(&body).unwrap();
-    if batch.events.iter().any(|event| Some(event.id.as_str()) == fake.poison) {
-        return StatusCode::UNPROCESSABLE_ENTITY;
+    let poison = *fake.poison.lock().unwrap();
+    let is_bad = |event: &AuditEvent| {
+        Some(event.id.as_str()) == poison || serde_json::to_vec(event).unwrap().len() > MAX_EVENT_BYTES
+    };
+    if answer < 300 && batch.events.iter().any(is_bad) {
+        return StatusCode::BAD_REQUEST;
     }
-    if answer == StatusCode::OK {
-        let mut got = fake.got.lock().unwrap();
-        batch
-            .events
-            .into_iter()
-            .for_each(|event| *got.entry(event.id).or_default() += 1);
+    if answer < 300 || answer == STORES_IN_SILENCE {
+        let (mut got, mut counted) = (fake.got.lock().unwrap(), fake.counted.lock().unwrap());
+        for event in batch.events {
+            counted.entry(event.id.clone()).or_insert(event.count);
+            *got.entry(event.id).or_default() += 1;
+        }
     }
-    answer
+    if answer == STORES_IN_SILENCE {
+        sleep(Duration::from_secs(5)).await;
+    }
+    StatusCode::from_u16(answer).unwrap_or(StatusCode::OK)
 }
 
 impl Fake {
@@ -74,6 +93,14 @@ impl Fake {
 
     fn has(&self, id: &str) -> bool {
         self.got.lock().unwrap().contains_key(id)
+    }
+
+    fn counted(&self) -> u64 {
+        self.counted.lock().unwrap().values().sum()
+    }
+
+    fn refuses(&self, id: Option<&'static str>) {
+        *self.poison.lock().unwrap() = id;
     }
 
     async fn gets(&self, id: &str) {
@@ -105,7 +132,7 @@ fn spooled(folder: &Path) -> Vec<String> {
     let mut ids = Vec::new();
     while let Some(oldest) = spool.oldest().unwrap() {
         ids.extend(oldest.events.iter().map(|event| event.id.clone()));
-        spool.delivered(&oldest).unwrap();
+        spool.delivered(&oldest, &[]).unwrap();
     }
     ids
 }
@@ -167,20 +194,95 @@ async fn what_a_process_left_behind_the_next_one_delivers() {
 }
 
 #[tokio::test]
-async fn an_event_that_the_intake_never_takes_holds_up_no_other() {
-    let folder = tempfile::tempdir().unwrap();
-    let fake = Fake {
-        poison: Some("bad"),
-        ..Fake::default()
-    };
+async fn an_event_that_the_intake_does_not_take_holds_up_no_other_and_stays_on_the_spool() {
+    let (folder, fake) = (tempfile::tempdir().unwrap(), Fake::default());
+    fake.refuses(Some("bad"));
     let (delivery, task, _end) = begin(folder.path(), fake.listen().await, 1 << 20);
-    for id in ["a", "bad", "b"] {
-        delivery.record(event(id)).await.unwrap();
-    }
+    let together = ["a", "bad", "b"].map(|id| delivery.record(event(id)));
+    let done = futures::future::join_all(together).await;
+    assert!(done.iter().all(Result::is_ok), "{done:?}");
+    // Nothing is wrong with the intake: what comes next is with it at once.
+    delivery.record(event("next")).await.unwrap();
+    assert!(fake.has("next"));
+    fake.gets("b").await;
+    assert!(fake.has("a") && !fake.has("bad"));
     drop(delivery);
     task.await.unwrap();
-    assert!(fake.has("a") && fake.has("b") && !fake.has("bad"));
+    assert_eq!(spooled(folder.path()), ["bad"]);
+}
+
+#[tokio::test]
+async fn what_an_older_intake_refused_is_delivered_to_the_newer_one_now_and_then_and_by_the_next_process() {
+    let (folder, fake) = (tempfile::tempdir().unwrap(), Fake::default());
+    fake.refuses(Some("new1"));
+    let port = fake.listen().await;
+    let (delivery, task, _end) = begin(folder.path(), port, 1 << 20);
+    for id in ["new1", "other"] {
+        delivery.record(event(id)).await.unwrap();
+    }
+    fake.gets("other").await;
+    // It is refused alone and put aside meanwhile.
+    sleep(Duration::from_millis(500)).await;
+    fake.refuses(Some("new2"));
+    let posts = fake.posts.load(Ordering::Relaxed);
+    sleep(Duration::from_millis(500)).await;
+    assert_eq!(fake.posts.load(Ordering::Relaxed), posts, "nobody asks all the time");
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(601)).await;
+    tokio::time::resume();
+    fake.gets("new1").await;
+
+    delivery.record(event("new2")).await.unwrap();
+    drop(delivery);
+    task.await.unwrap();
+    assert!(!fake.has("new2"));
+    fake.refuses(None);
+    let (_delivery, _task, _end) = begin(folder.path(), port, 1 << 20);
+    fake.gets("new2").await;
+}
+
+#[tokio::test]
+async fn an_event_that_is_too_long_is_refused_alone() {
+    let (folder, fake) = (tempfile::tempdir().unwrap(), Fake::default());
+    let (delivery, _task, _end) = begin(folder.path(), fake.listen().await, 1 << 20);
+    let mut long = event("long");
+    long.project = Some("x".repeat(MAX_EVENT_BYTES));
+    let together = [event("a"), long.clone(), event("b")].map(|event| delivery.record(event));
+    let done = futures::future::join_all(together).await;
+    assert_eq!(done.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
+    fake.gets("a").await;
+    fake.gets("b").await;
+    delivery.record(event("next")).await.unwrap();
+    assert!(fake.has("next"), "the breaker is closed");
+
+    // Also where there is no room on the spool.
+    let folder = tempfile::tempdir().unwrap();
+    let (delivery, _task, _end) = begin(folder.path(), fake.listen().await, 16);
+    let together = [event("c"), long, event("d")].map(|event| delivery.record(event));
+    let done = futures::future::join_all(together).await;
+    assert_eq!(done.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
+    assert!(fake.has("c") && fake.has("d"));
+}
+
+#[tokio::test]
+async fn a_flood_is_counted_exactly_while_the_intake_stores_and_does_not_answer() {
+    let (folder, fake) = (tempfile::tempdir().unwrap(), Fake::default());
+    let (delivery, task, _end) = begin(folder.path(), fake.listen().await, 1 << 20);
+    let record = async |numbers: std::ops::Range<usize>| {
+        let done = futures::future::join_all(numbers.map(|number| delivery.record(denial(number)))).await;
+        assert!(done.iter().all(Result::is_ok));
+    };
+    // Sent, stored, and not answered; those after them go to the spool.
+    fake.answer.store(STORES_IN_SILENCE, Ordering::Relaxed);
+    record(0..30).await;
+    record(30..100).await;
+    // Those of before again, as the API server asks more than once.
+    record(20..40).await;
+    fake.answer.store(200, Ordering::Relaxed);
+    drop(delivery);
+    task.await.unwrap();
     assert_eq!(spooled(folder.path()), Vec::<String>::new());
+    assert_eq!(fake.counted(), 100);
 }
 
 #[tokio::test]

@@ -11,13 +11,15 @@ use super::tests::every_family;
 const FOREIGN: [&str; 5] = ["instance", "job", "le", "namespace", "pod"];
 
 /// What webhook and audit tell, with its labels. That they do, a real Prometheus is asked (tests/tests/cluster/dashboards.rs).
-const ELSEWHERE: [(&str, &[&str]); 12] = [
+const ELSEWHERE: [(&str, &[&str]); 14] = [
     (
         "imagefactory_webhook_requests_total",
         &["call", "kind", "operation", "result"],
     ),
     ("imagefactory_webhook_duration_seconds_bucket", &["call"]),
+    ("imagefactory_webhook_audit_events_total", &["outcome"]),
     ("imagefactory_webhook_spool_events", &[]),
+    ("imagefactory_webhook_spool_refused_events", &[]),
     ("imagefactory_webhook_cache_age_seconds", &["resource"]),
     ("imagefactory_webhook_certificate_expiry_timestamp_seconds", &[]),
     ("imagefactory_webhook_configurations_unrestored", &[]),

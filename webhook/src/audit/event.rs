@@ -1,25 +1,16 @@
-//! What is audited of a decision, within bounds.
+//! What is audited of a decision.
 
 use imagefactory_crds::admission::{Attempt, Requester};
-use imagefactory_crds::audit::{Actor, AuditEvent, EventKind, MAX_EVENT_BYTES, Resource};
+use imagefactory_crds::audit::{Actor, AuditEvent, EventKind, Resource};
 use imagefactory_crds::denial::Denial;
-use imagefactory_crds::digest::hex;
 use imagefactory_crds::sor_record::NotRegistered;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::core::admission::Operation;
-use serde::Serialize;
-use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
+use serde_json::json;
 
+use super::bounds::{bounded, hash};
 use crate::review::Asked;
-
-/// Longest user name and group, in characters.
-const MAX_NAME: usize = 512;
-/// Most groups of an actor.
-const MAX_GROUPS: usize = 64;
-/// Longest message and reason, in characters.
-const MAX_TEXT: usize = 2000;
 
 /// What was decided, as far as it is audited.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +34,7 @@ pub struct Place {
     pub after_hash: String,
 }
 
-/// The event of a decision about a request.
+/// The event of a decision about a request, within bounds.
 #[must_use]
 pub fn event(asked: &Asked, user: &Requester, place: Place, verdict: Verdict<'_>, now: Timestamp) -> AuditEvent {
     let resource = resource(asked);
@@ -74,16 +65,16 @@ pub fn event(asked: &Asked, user: &Requester, place: Place, verdict: Verdict<'_>
             event.kind = EventKind::Denial;
             event.code = Some(denial.code);
             event.capability = denial.capability;
-            event.message = cut(&denial.message, MAX_TEXT);
+            event.message.clone_from(&denial.message);
             event.fold_key = fold_key(&event, denial);
         }
         Verdict::LetIn(attempt) => {
             event.before.clone_from(&attempt.before);
             event.after.clone_from(&attempt.after);
-            event.reason = attempt.reason.as_deref().map(|reason| cut(reason, MAX_TEXT));
+            event.reason.clone_from(&attempt.reason);
         }
     }
-    fit(event)
+    bounded(event)
 }
 
 /// Word of an operation in events, logs and metrics.
@@ -98,12 +89,11 @@ pub fn action(operation: &Operation) -> &'static str {
 }
 
 fn actor(user: &Requester) -> Actor {
-    let mut groups: Vec<String> = user.groups.iter().map(|group| cut(group, MAX_NAME)).collect();
+    let mut groups = user.groups.clone();
     groups.sort();
     groups.dedup();
-    groups.truncate(MAX_GROUPS);
     Actor {
-        user: cut(&user.name, MAX_NAME),
+        user: user.name.clone(),
         groups,
     }
 }
@@ -113,21 +103,23 @@ fn resource(asked: &Asked) -> Resource {
     let sent = object.and_then(|object| object.metadata.name.clone());
     let stored = asked.old_object.as_ref();
     Resource {
-        kind: cut(&asked.kind.kind, 63),
-        namespace: cut(asked.namespace.as_deref().unwrap_or_default(), 253),
-        name: cut(
-            &Some(asked.name.clone())
-                .filter(|name| !name.is_empty())
-                .or(sent)
-                .unwrap_or_default(),
-            253,
-        ),
-        uid: cut(&stored.and_then(ResourceExt::uid).unwrap_or_default(), 64),
+        kind: asked.kind.kind.clone(),
+        namespace: asked.namespace.clone().unwrap_or_default(),
+        name: Some(asked.name.clone())
+            .filter(|name| !name.is_empty())
+            .or(sent)
+            .unwrap_or_default(),
+        uid: stored.and_then(ResourceExt::uid).unwrap_or_default(),
     }
 }
 
-/// What makes one write one: the API server may ask more than once for it, each time with another review uid.
+/// What makes one write one: the API server may ask more than once for it, each time with another review uid. What has
+/// neither uid nor name, since the API server makes the name of `generateName` after the mutating call, has no key: two
+/// such requests alike are two objects that somebody wants. Where that call refuses, it is the last that is asked.
 fn write_key(asked: &Asked, user: &Requester, resource: &Resource) -> String {
+    if resource.uid.is_empty() && resource.name.is_empty() {
+        return String::new();
+    }
     let which = if resource.uid.is_empty() {
         json!([asked.kind.kind, resource.namespace, resource.name])
     } else {
@@ -152,27 +144,91 @@ fn fold_key(event: &AuditEvent, denial: &Denial) -> String {
     ))
 }
 
-fn hash(of: &impl Serialize) -> String {
-    // Tuples of text always serialize; an empty hash would only mean that nothing is taken for equal.
-    let bytes = serde_json::to_vec(of).unwrap_or_default();
-    hex(&Sha256::digest(bytes))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use imagefactory_crds::denial::Code;
+    use serde_json::Value;
 
-/// The intake takes no event beyond a size. What is let go is said.
-fn fit(mut event: AuditEvent) -> AuditEvent {
-    let size = |event: &AuditEvent| serde_json::to_vec(event).map_or(usize::MAX, |bytes| bytes.len());
-    let too_long = |value: &Value| json!({"leftOut": "too long", "sha256": hash(value)});
-    if size(&event) > MAX_EVENT_BYTES {
-        event.before = event.before.as_ref().map(too_long);
-        event.after = event.after.as_ref().map(too_long);
-    }
-    if size(&event) > MAX_EVENT_BYTES {
-        event.actor.groups.truncate(8);
-        event.message = cut(&event.message, 200);
-    }
-    event
-}
+    const CREATE: &[u8] = include_bytes!("../../tests/reviews/build-create.json");
 
-fn cut(text: &str, most: usize) -> String {
-    text.chars().take(most).collect()
+    fn review(change: impl FnOnce(&mut Value)) -> Asked {
+        let mut review: Value = serde_json::from_slice(CREATE).unwrap();
+        change(&mut review["request"]);
+        crate::review::read(review.to_string().as_bytes()).unwrap()
+    }
+
+    fn told(asked: &Asked, verdict: Verdict<'_>, place: Place) -> AuditEvent {
+        event(
+            asked,
+            &crate::subject::requester(asked),
+            place,
+            verdict,
+            Timestamp::now(),
+        )
+    }
+
+    fn denied(asked: &Asked) -> AuditEvent {
+        let denial = Denial::new(Code::TenantCapabilityNotEntitled, "No.");
+        told(asked, Verdict::Denied(&denial), Place::default())
+    }
+
+    #[test]
+    fn the_event_of_a_review_that_is_long_everywhere_is_one_that_the_intake_takes() {
+        for long in ["x".repeat(40_000), "\u{1}".repeat(40_000), "🦀".repeat(10_000)] {
+            let asked = review(|request| {
+                let groups: Vec<String> = (0..100).map(|number| format!("{number}{long}")).collect();
+                request["userInfo"] = json!({"username": long, "groups": groups});
+                request["kind"]["kind"] = json!(long);
+                request["namespace"] = json!(long);
+                request["name"] = json!(long);
+                request["object"]["metadata"]["name"] = json!(long);
+                request["object"]["spec"]["projectRef"]["name"] = json!(long);
+                request["oldObject"] = request["object"].clone();
+                request["oldObject"]["metadata"]["uid"] = json!(long);
+            });
+            let place = || Place {
+                tenant: Some(long.clone()),
+                project: Some(long.clone()),
+                before_hash: long.clone(),
+                after_hash: long.clone(),
+            };
+            let denial = Denial::new(Code::TenantCapabilityNotEntitled, long.clone());
+            let attempt = Attempt {
+                before: Some(json!(long)),
+                after: Some(json!([long])),
+                reason: Some(long.clone()),
+            };
+            for verdict in [Verdict::Denied(&denial), Verdict::LetIn(&attempt)] {
+                let event = told(&asked, verdict, place());
+                assert_eq!(imagefactory_store::check(&event, Timestamp::now()), Ok(()));
+                assert!(crate::audit::spool::fits(&event));
+                assert!(event.project.is_some_and(|project| long.starts_with(&project)));
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_write_has_one_key_whatever_its_review_is_called_and_another_object_has_another() {
+        let again = review(|request| request["uid"] = json!("another"));
+        let other = review(|request| {
+            request["name"] = json!("other");
+            request["object"]["metadata"]["name"] = json!("other");
+        });
+        let key = denied(&review(|_| ())).write_key;
+        assert!(!key.is_empty());
+        assert_eq!(denied(&again).write_key, key);
+        assert_ne!(denied(&other).write_key, key);
+    }
+
+    #[test]
+    fn of_objects_that_have_no_name_yet_none_is_taken_for_another() {
+        let asked = review(|request| {
+            request["name"] = json!("");
+            request["object"]["metadata"] = json!({"generateName": "web-", "namespace": "tenant-acme"});
+        });
+        let event = denied(&asked);
+        assert_eq!((event.resource.name.as_str(), event.write_key.as_str()), ("", ""));
+        assert!(!event.fold_key.is_empty(), "a flood of them is folded");
+    }
 }

@@ -1,5 +1,6 @@
 //! What is recorded of decisions, and how it is made durable before the answer leaves.
 
+pub mod bounds;
 pub mod event;
 pub mod recorder;
 pub mod spool;

@@ -2,6 +2,7 @@
 //! or one wait for the disk.
 
 mod blocked;
+mod draining;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,10 +16,11 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::spool::{Oldest, Spool, SpoolError};
-use super::{Unrecorded, log};
+use super::Unrecorded;
+use super::spool::{Came, Spool, SpoolError};
 use crate::metrics::Metrics;
 use blocked::Disk;
+use draining::Draining;
 
 /// How long an answer may wait for the intake.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -65,29 +67,20 @@ pub struct Deliverer {
     draining: Option<Draining>,
     breaker: Breaker,
     disk: Disk,
+    /// When what the intake refused is tried again; none while there is nothing of it.
+    again: Option<Instant>,
     metrics: Arc<Metrics>,
 }
 
-/// A file of the spool on its way. It goes batch by batch, so that nobody waits for the whole of it.
-struct Draining {
-    oldest: Oldest,
-    /// How many of its events are delivered.
-    at: usize,
-    /// How many of the next go one by one, because the intake does not take them together.
-    singly: usize,
-}
-
-impl Draining {
-    fn next(&self) -> &[AuditEvent] {
-        let most = if self.singly > 0 { 1 } else { MAX_BATCH };
-        let rest = self.oldest.events.get(self.at..).unwrap_or_default();
-        rest.get(..most).unwrap_or(rest)
-    }
-
-    fn went(&mut self, count: usize) {
-        self.at += count;
-        self.singly = self.singly.saturating_sub(count);
-    }
+/// What the intake said to a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Said {
+    /// It has them.
+    Yes,
+    /// It has none of them, and one of them at least it never takes.
+    No,
+    /// It may have them.
+    Nothing,
 }
 
 /// A way to a task that is yet to be run.
@@ -107,6 +100,7 @@ pub fn deliverer(spool: Spool, intake: Intake, metrics: Arc<Metrics>) -> (Delive
         draining: None,
         breaker: Breaker::default(),
         disk: Disk::default(),
+        again: None,
         metrics,
     };
     deliverer.show();
@@ -118,7 +112,7 @@ impl Deliverer {
     pub async fn run(mut self, end: CancellationToken) {
         let mut batch = Vec::new();
         loop {
-            let (due, look) = (self.due(), self.disk.look());
+            let (due, look, again) = (self.due(), self.disk.look(), self.again);
             tokio::select! {
                 biased;
                 count = self.queue.recv_many(&mut batch, MAX_BATCH) => {
@@ -129,6 +123,7 @@ impl Deliverer {
                 }
                 () = end.cancelled() => break,
                 () = sleep_until(look.unwrap_or_else(Instant::now)), if look.is_some() => self.look().await,
+                () = sleep_until(again.unwrap_or_else(Instant::now)), if again.is_some() => self.try_again(),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.drain().await,
             }
         }
@@ -137,38 +132,80 @@ impl Deliverer {
 
     /// When what is spooled is tried next; none while nothing is.
     fn due(&self) -> Option<Instant> {
-        let waits = self.spool.as_ref().is_some_and(|spool| spool.events() > 0);
+        let waits = self.spool.as_ref().is_some_and(Spool::waits);
         waits.then(|| self.breaker.until().unwrap_or_else(Instant::now))
     }
 
     async fn take(&mut self, batch: Vec<Waiting>) {
         let (events, waiting): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|waiting| (waiting.event, waiting.done)).unzip();
-        let count = events.len() as u64;
-        let outcome = if self.may_ask() && self.delivered(&events).await {
-            Ok("delivered")
-        } else {
-            self.spooled(events).await.map(|()| "spooled")
-        };
-        self.metrics.events(outcome.unwrap_or("lost"), count);
-        for done in waiting {
+        let events: Arc<[AuditEvent]> = events.into();
+        for (done, outcome) in waiting.into_iter().zip(self.recorded(&events).await) {
+            self.metrics.events(outcome.unwrap_or("lost"), 1);
             // Who asked may have gone meanwhile.
             let _ = done.send(outcome.map(|_| ()));
         }
         self.show();
     }
 
-    async fn delivered(&mut self, events: &[AuditEvent]) -> bool {
+    /// Of each event what became of it.
+    async fn recorded(&mut self, events: &Arc<[AuditEvent]>) -> Vec<Result<&'static str, Unrecorded>> {
+        let said = if self.may_ask() {
+            Some(self.delivered(events).await)
+        } else {
+            None
+        };
+        let came = match said {
+            Some(Said::Yes) => return vec![Ok("delivered"); events.len()],
+            Some(Said::Nothing) => Came::Sent,
+            // The others wait in the spool no longer than it takes to send each alone.
+            Some(Said::No) | None => Came::New,
+        };
+        let kept = match self.spooled(events, came).await {
+            Ok(kept) => kept.into_iter().map(|kept| kept.then_some("spooled")).collect(),
+            Err(Unrecorded) if said == Some(Said::No) => self.each_delivered(events).await,
+            Err(Unrecorded) => vec![None; events.len()],
+        };
+        kept.into_iter().map(|outcome| outcome.ok_or(Unrecorded)).collect()
+    }
+
+    async fn delivered(&mut self, events: &[AuditEvent]) -> Said {
         match self.intake.deliver(events, PATIENCE).await {
             Ok(()) => {
                 self.breaker.well();
-                true
+                if let Some(spool) = &mut self.spool {
+                    spool.note(events);
+                }
+                Said::Yes
+            }
+            // It answers, and is well.
+            Err(error) if error.is_final() => {
+                warn!(
+                    error = crate::chain(&error),
+                    "the intake refuses a batch, each of its events is sent alone"
+                );
+                self.breaker.well();
+                Said::No
             }
             Err(error) => {
                 self.failed(&error);
-                false
+                Said::Nothing
             }
         }
+    }
+
+    /// With no spool to keep them, those events of a refused batch are delivered that the intake takes.
+    async fn each_delivered(&mut self, events: &[AuditEvent]) -> Vec<Option<&'static str>> {
+        let mut outcomes = vec![None; events.len()];
+        for (event, outcome) in events.iter().zip(&mut outcomes) {
+            match self.delivered(std::slice::from_ref(event)).await {
+                Said::Yes => *outcome = Some("delivered"),
+                Said::No => {}
+                // Nobody waits for one after the other.
+                Said::Nothing => break,
+            }
+        }
+        outcomes
     }
 
     fn failed(&mut self, error: &IntakeError) {
@@ -182,11 +219,12 @@ impl Deliverer {
         self.breaker.failed(Instant::now());
     }
 
-    async fn spooled(&mut self, events: Vec<AuditEvent>) -> Result<(), Unrecorded> {
-        match self.on_disk(move |spool| spool.append(&events)).await {
-            Ok(()) => {
+    async fn spooled(&mut self, events: &Arc<[AuditEvent]>, came: Came) -> Result<Vec<bool>, Unrecorded> {
+        let events = events.clone();
+        match self.on_disk(move |spool| spool.append(&events, came)).await {
+            Ok(kept) => {
                 self.disk.well();
-                Ok(())
+                Ok(kept)
             }
             Err(error) => {
                 if matches!(error, SpoolError::Io(_)) {
@@ -201,71 +239,10 @@ impl Deliverer {
         }
     }
 
-    /// Delivers the next events of the oldest file of the spool.
-    async fn drain(&mut self) {
-        let mut draining = match self.draining.take() {
-            Some(draining) => draining,
-            None => match self.on_disk(Spool::oldest).await {
-                Ok(Some(oldest)) => Draining {
-                    oldest,
-                    at: 0,
-                    singly: 0,
-                },
-                Ok(None) => return,
-                Err(error) => {
-                    warn!(error = crate::chain(&error), "the spool can't be read");
-                    return self.breaker.failed(Instant::now());
-                }
-            },
-        };
-        if draining.next().is_empty() {
-            return self.done(draining.oldest).await;
-        }
-        match self.intake.deliver(draining.next(), PATIENCE).await {
-            Ok(()) => draining.went(draining.next().len()),
-            Err(error) if error.is_final() => self.refused(&mut draining, &error),
-            Err(error) => self.failed(&error),
-        }
-        self.draining = Some(draining);
-    }
-
-    /// One event that the intake never takes must not hold up the others: it is told to the log and let go.
-    fn refused(&self, draining: &mut Draining, error: &IntakeError) {
-        match draining.next() {
-            [event] => {
-                error!(
-                    error = crate::chain(error),
-                    id = event.id,
-                    "the intake refuses an event for good"
-                );
-                log(event);
-                self.metrics.events("refused", 1);
-                draining.went(1);
-            }
-            many => draining.singly = many.len(),
-        }
-    }
-
-    async fn done(&mut self, oldest: Oldest) {
-        let count = oldest.events.len() as u64;
-        match self.on_disk(move |spool| spool.delivered(&oldest)).await {
-            Ok(()) => {
-                self.breaker.well();
-                self.metrics.events("delivered_from_spool", count);
-            }
-            Err(error) => {
-                warn!(
-                    error = crate::chain(&error),
-                    "what was delivered could not be taken from the spool"
-                );
-                self.breaker.failed(Instant::now());
-            }
-        }
-        self.show();
-    }
-
     async fn finish(mut self, end: CancellationToken) {
         self.breaker.well();
+        // What was refused as well, for the last time: another release of the intake may be there by now.
+        self.try_again();
         while let Some(due) = self.due() {
             tokio::select! {
                 () = end.cancelled() => break,
@@ -273,7 +250,8 @@ impl Deliverer {
             }
         }
         let left = self.spool.as_ref().map_or(0, Spool::events);
-        info!(left, "the audit's delivery ended");
+        let refused = self.spool.as_ref().map_or(0, Spool::refused);
+        info!(left, refused, "the audit's delivery ended");
     }
 
     async fn on_disk<T: Send + 'static>(
@@ -293,11 +271,10 @@ impl Deliverer {
     }
 
     fn show(&self) {
-        let (bytes, events, full) = self
-            .spool
-            .as_ref()
-            .map_or((0, 0, true), |spool| (spool.bytes(), spool.events(), spool.is_full()));
-        self.metrics.spool(bytes, events);
+        let full = self.spool.as_ref().is_none_or(Spool::is_full);
+        let spool = self.spool.as_ref();
+        let (bytes, events) = spool.map_or((0, 0), |spool| (spool.bytes(), spool.events()));
+        self.metrics.spool(bytes, events, spool.map_or(0, Spool::refused));
         let nowhere = self.disk.is_broken() && !self.breaker.is_closed();
         self.full.store(full || nowhere, Ordering::Relaxed);
     }

@@ -48,6 +48,12 @@ pub fn encode(event: &AuditEvent) -> Result<Vec<u8>, CodecError> {
     Ok(record)
 }
 
+/// Whether an event can be a record.
+#[cfg(test)]
+pub fn fits(event: &AuditEvent) -> bool {
+    encode(event).is_ok()
+}
+
 /// All whole records of a file, up to its end or to the first that is damaged: what follows that was never acknowledged.
 #[must_use]
 pub fn decode(mut bytes: &[u8]) -> Vec<AuditEvent> {

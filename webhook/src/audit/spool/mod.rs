@@ -1,19 +1,33 @@
 //! Events on disk until the intake has them: files of records, the last of which is open for more. A file goes when all of
 //! it was delivered; one that was delivered in part before a crash is delivered again, and stored once for its ids.
+//!
+//! | module | does |
+//! |---|---|
+//! | [`codec`] | a record as bytes |
+//! | [`fold`] | which events are records, and which are counted |
+//! | [`writes`] | which are the same write asked for again |
+//! | [`record`] | writes records to a file |
+//! | [`held`] | files of what the intake refused, out of the way of the others and kept |
 
 mod codec;
 mod fold;
+mod held;
+mod record;
+mod writes;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use imagefactory_crds::audit::AuditEvent;
 use tracing::warn;
 
-use codec::{COUNT_AT, CodecError, encode};
-use fold::{Fate, Folds};
+#[cfg(test)]
+pub(crate) use codec::fits;
+pub use record::Came;
+use record::{Open, write};
+use writes::Writes;
 
 /// Size at which a file is closed and the next begun.
 const SEGMENT: u64 = 1 << 20;
@@ -29,9 +43,6 @@ pub enum SpoolError {
     /// The disk.
     #[error("the spool can't be written")]
     Io(#[from] io::Error),
-    /// The event.
-    #[error(transparent)]
-    Codec(#[from] CodecError),
     /// A thread that had it is gone.
     #[error("the spool was lost to this process")]
     Lost,
@@ -44,19 +55,24 @@ pub enum SpoolError {
 pub struct Spool {
     folder: PathBuf,
     limit: u64,
-    /// Files that are closed, oldest first, with their sizes and how many events they hold.
-    closed: BTreeMap<u64, (u64, u64)>,
+    /// Files that are closed, oldest first.
+    closed: BTreeMap<u64, Closed>,
     open: Option<Open>,
+    /// Files of what the intake refused, until they are tried again, and the one that is open for more.
+    held: BTreeMap<u64, Closed>,
+    refused: Option<Open>,
+    writes: Writes,
     next: u64,
     _lock: File,
 }
 
-struct Open {
-    number: u64,
-    file: File,
-    size: u64,
+/// A file that is not written to any more.
+#[derive(Clone, Copy)]
+struct Closed {
+    bytes: u64,
     events: u64,
-    folds: Folds,
+    /// Whether the intake has refused all of it before.
+    again: bool,
 }
 
 /// One file's events, to be delivered.
@@ -64,6 +80,8 @@ pub struct Oldest {
     number: u64,
     /// The events, oldest first.
     pub events: Vec<AuditEvent>,
+    /// Whether the intake has refused all of them before.
+    pub again: bool,
 }
 
 impl Spool {
@@ -81,7 +99,12 @@ impl Spool {
             let Some(number) = number_of(&path) else { continue };
             let bytes = fs::read(&path)?;
             let events = codec::decode(&bytes).len() as u64;
-            closed.insert(number, (bytes.len() as u64, events));
+            let file = Closed {
+                bytes: bytes.len() as u64,
+                events,
+                again: false,
+            };
+            closed.insert(number, file);
         }
         let next = closed.keys().next_back().map_or(0, |last| last + 1);
         Ok(Self {
@@ -89,6 +112,9 @@ impl Spool {
             limit,
             closed,
             open: None,
+            held: BTreeMap::new(),
+            refused: None,
+            writes: Writes::default(),
             next,
             _lock: lock,
         })
@@ -97,15 +123,24 @@ impl Spool {
     /// Bytes on disk.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        let closed: u64 = self.closed.values().map(|(bytes, _)| bytes).sum();
-        closed + self.open.as_ref().map_or(0, |open| open.size)
+        let files = self.closed.values().chain(self.held.values());
+        let closed: u64 = files.map(|file| file.bytes).sum();
+        let open = [&self.open, &self.refused].into_iter().flatten();
+        closed + open.map(|open| open.size).sum::<u64>()
     }
 
-    /// Records on disk.
+    /// Records on disk that wait to be delivered, but for those that were refused before.
     #[must_use]
     pub fn events(&self) -> u64 {
-        let closed: u64 = self.closed.values().map(|(_, events)| events).sum();
+        let new = self.closed.values().filter(|file| !file.again);
+        let closed: u64 = new.map(|file| file.events).sum();
         closed + self.open.as_ref().map_or(0, |open| open.events)
+    }
+
+    /// Whether anything is to be delivered now.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        !self.closed.is_empty() || self.open.as_ref().is_some_and(|open| open.events > 0)
     }
 
     /// Whether there is hardly room for an event more.
@@ -114,12 +149,12 @@ impl Spool {
         self.bytes() + 2 * imagefactory_crds::audit::MAX_EVENT_BYTES as u64 > self.limit
     }
 
-    /// Puts events on disk, all with one wait for it. When this returns, they outlive the process and the machine's power;
-    /// if it fails, none of them counts as kept.
+    /// Puts events on disk, all with one wait for it. When this returns, they outlive the process and the machine's power,
+    /// but for those that it says can't be written; if it fails, none of them counts as kept.
     ///
     /// # Errors
     /// When the spool is full, or the disk fails.
-    pub fn append(&mut self, events: &[AuditEvent]) -> Result<(), SpoolError> {
+    pub fn append(&mut self, events: &[AuditEvent], came: Came) -> Result<Vec<bool>, SpoolError> {
         let room = self.limit.saturating_sub(self.bytes());
         let open = match self.open.take() {
             Some(open) if open.size < SEGMENT => open,
@@ -129,12 +164,13 @@ impl Spool {
             }
         };
         // What fails leaves the file in a state that nobody knows: it is closed, and read up to where it is whole.
-        match write(open, events, room) {
-            Ok(open) => {
+        match write(open, events, (came, Some(&mut self.writes)), room) {
+            Ok((open, kept)) => {
                 self.open = Some(open);
-                Ok(())
+                Ok(kept)
             }
             Err((open, error)) => {
+                self.writes.forget();
                 if matches!(error, SpoolError::Full) {
                     self.open = Some(open);
                 } else {
@@ -145,37 +181,49 @@ impl Spool {
         }
     }
 
-    /// The oldest file's events; none where nothing waits. The file is closed, so that it holds still.
+    /// Notes what was put on record elsewhere: who asks for the same write again is not counted for it.
+    pub fn note(&mut self, events: &[AuditEvent]) {
+        for event in events {
+            self.writes.is_new(event);
+        }
+    }
+
+    /// The oldest file's events, and last those that were refused before; none where nothing waits. The file is closed, so
+    /// that it holds still.
     ///
     /// # Errors
     /// When it can't be read.
     pub fn oldest(&mut self) -> Result<Option<Oldest>, SpoolError> {
-        if self.closed.is_empty() {
+        if self.closed.values().all(|file| file.again) {
             let open = self.open.take();
             self.close(open);
         }
-        let Some(number) = self.closed.keys().next().copied() else {
+        let files = self.closed.iter().map(|(number, file)| (file.again, *number));
+        let Some((again, number)) = files.min() else {
             return Ok(None);
         };
         let bytes = fs::read(self.path(number))?;
         Ok(Some(Oldest {
             number,
             events: codec::decode(&bytes),
+            again,
         }))
     }
 
-    /// Takes a file away whose events the intake has.
+    /// Takes a file away whose events the intake has, but for some that it refused: those are kept, to be tried again. Says
+    /// how many found no room.
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn delivered(&mut self, oldest: &Oldest) -> Result<(), SpoolError> {
+    pub fn delivered(&mut self, oldest: &Oldest, refused: &[AuditEvent]) -> Result<usize, SpoolError> {
+        let lost = self.hold(oldest, refused)?;
         match fs::remove_file(self.path(oldest.number)) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error.into()),
         }
         self.closed.remove(&oldest.number);
-        Ok(())
+        Ok(lost)
     }
 
     /// Whether the disk takes as much as an event may need, which a disk that was full or failed does not yet.
@@ -202,87 +250,32 @@ impl Spool {
             .open(self.path(number))?;
         // The name of the file has to be on disk as well.
         File::open(&self.folder)?.sync_all()?;
-        Ok(Open {
-            number,
-            file,
-            size: 0,
-            events: 0,
-            folds: Folds::default(),
-        })
+        Ok(Open::new(number, file))
     }
 
     fn close(&mut self, open: Option<Open>) {
-        let Some(open) = open else { return };
-        if open.size == 0 && fs::remove_file(self.path(open.number)).is_ok() {
-            return;
+        if let Some((number, file)) = self.closed(open) {
+            self.closed.insert(number, file);
         }
-        self.closed.insert(open.number, (open.size, open.events));
+    }
+
+    /// The file as one that is written to no more; none if nothing is in it.
+    fn closed(&self, open: Option<Open>) -> Option<(u64, Closed)> {
+        let open = open?;
+        if open.size == 0 && fs::remove_file(self.path(open.number)).is_ok() {
+            return None;
+        }
+        let file = Closed {
+            bytes: open.size,
+            events: open.events,
+            again: false,
+        };
+        Some((open.number, file))
     }
 
     fn path(&self, number: u64) -> PathBuf {
         self.folder.join(format!("{number:016x}.log"))
     }
-}
-
-fn write(mut open: Open, events: &[AuditEvent], room: u64) -> Result<Open, (Open, SpoolError)> {
-    let written = plan(&mut open, events, room).and_then(|plan| put(&mut open, &plan).map(|()| plan));
-    match written {
-        Ok(plan) => {
-            open.size += plan.bytes.len() as u64;
-            open.events += plan.records;
-            Ok(open)
-        }
-        Err(error) => {
-            // None of it counts as kept, so none is to be delivered. A disk that refuses this too leaves a record at worst
-            // that nobody was answered for.
-            if !matches!(error, SpoolError::Full)
-                && let Err(error) = open.file.set_len(open.size)
-            {
-                warn!(%error, "what was written in part stays on the spool");
-            }
-            Err((open, error))
-        }
-    }
-}
-
-/// What is appended, and which counts are written in place.
-#[derive(Default)]
-struct Plan {
-    bytes: Vec<u8>,
-    records: u64,
-    counts: BTreeMap<u64, u64>,
-}
-
-fn plan(open: &mut Open, events: &[AuditEvent], room: u64) -> Result<Plan, SpoolError> {
-    let mut plan = Plan::default();
-    for event in events {
-        match open.folds.take(event, open.size + plan.bytes.len() as u64) {
-            Fate::Counted { offset, count } => {
-                plan.counts.insert(offset, count);
-            }
-            Fate::Written => {
-                plan.bytes.extend(encode(event)?);
-                plan.records += 1;
-            }
-        }
-    }
-    if plan.bytes.len() as u64 > room {
-        // What was noted of these events names places that nothing is written to.
-        open.folds = Folds::default();
-        return Err(SpoolError::Full);
-    }
-    Ok(plan)
-}
-
-fn put(open: &mut Open, plan: &Plan) -> Result<(), SpoolError> {
-    open.file.seek(SeekFrom::Start(open.size))?;
-    open.file.write_all(&plan.bytes)?;
-    for (offset, count) in &plan.counts {
-        open.file.seek(SeekFrom::Start(offset + COUNT_AT))?;
-        open.file.write_all(&count.to_le_bytes())?;
-    }
-    open.file.sync_data()?;
-    Ok(())
 }
 
 fn number_of(path: &Path) -> Option<u64> {
