@@ -90,7 +90,9 @@ fn the_pod_of_a_build_with_a_cache_that_is_placed() {
 #[test]
 fn a_build_argument_counts_before_the_proxy_of_its_name() {
     let world = placed(json!({"buildArgs": [{"name": "HTTP_PROXY", "value": "http://mine"}]}));
-    let pod = build_pod(&validated(&world), None, &world.settings).spec.unwrap();
+    let pod = build_pod(&validated(&world), None, world.now, &world.settings)
+        .spec
+        .unwrap();
     let builder = (pod.init_containers.iter().flatten()).find(|container| container.name == "build");
     let told: Vec<_> = (builder.unwrap().args.iter().flatten())
         .filter_map(|argument| argument.strip_prefix("--build-arg="))
