@@ -39,12 +39,16 @@ pub(super) async fn explained(
 ) -> Result<Option<JobView>, Unexplained> {
     let is_asked = |job: &JobView| job.build_uid.as_deref() == Some(uid) && job.asks_for_pod(of);
     match job {
-        Some(job) if is_asked(&job) => Ok(Some(asked(job, uid, context).await?)),
+        Some(job) if is_asked(&job) => Ok(Some(with_its_pod(job, uid, context).await?)),
         job => Ok(job),
     }
 }
 
-async fn asked(mut job: JobView, uid: &str, context: &Context) -> Result<JobView, Unexplained> {
+/// The job with its pod as the API server has it.
+///
+/// # Errors
+/// The API server did not say.
+pub(super) async fn with_its_pod(mut job: JobView, uid: &str, context: &Context) -> Result<JobView, Unexplained> {
     let pods: Api<Pod> = Api::namespaced(context.client.clone(), &job.namespace);
     let its = ListParams::default().labels(&format!("{LABEL_JOB}={},{LABEL_BUILD_UID}={uid}", job.name));
     let found = match pods.list(&its).await {

@@ -4,15 +4,16 @@
 
 use imagefactory_crds::admission::entitlement::may_name;
 use imagefactory_crds::build::FailureClass;
-use imagefactory_crds::{BuildSpec, names};
+use imagefactory_crds::{Build, BuildSpec, names};
 
 use super::validated::Refusal;
 use crate::settings::Settings;
 
 const REASON: &str = "ReservedName";
 
-/// Refuses names of the factory. Schema and webhook do too; this holds where they were not asked.
-pub(super) fn check(spec: &BuildSpec, settings: &Settings) -> Result<(), Refusal> {
+/// Refuses names of the factory. Schema and webhook do too; this holds where they were not asked. A build that has begun is
+/// not ended for a name that became the platform's since.
+pub(super) fn check(build: &Build, spec: &BuildSpec, settings: &Settings) -> Result<(), Refusal> {
     let secrets = spec.secrets_named();
     let config_map = (spec.source.as_ref()).and_then(|source| source.config_map.as_ref());
     let named = (secrets.iter().map(|secret| secret.name))
@@ -25,6 +26,10 @@ pub(super) fn check(spec: &BuildSpec, settings: &Settings) -> Result<(), Refusal
                 "Refer to a Secret or ConfigMap of your own.",
             ));
         }
+    }
+    let has_begun = build.status.as_ref().is_some_and(|status| status.start_time.is_some());
+    if has_begun {
+        return Ok(());
     }
     may_name(&secrets, &settings.images.pull_secrets)
         .map_err(|withheld| refusal(withheld.message, withheld.remediation))
@@ -107,6 +112,16 @@ mod tests {
         let mut by_template = world(&json!({"templateRef": {"name": "t"}, "pullSecrets": [{"name": "own"}]}));
         by_template.project.as_mut().unwrap().spec.templates = serde_json::from_value(template).unwrap();
         assert!(refused(&by_template).starts_with("spec.pullSecrets[1].name names"));
+    }
+
+    #[test]
+    fn a_build_that_has_begun_goes_on_when_a_name_becomes_the_platforms() {
+        let mut world = world(&json!({"pullSecrets": [{"name": "own"}]}));
+        world.step();
+        world.settings.images.pull_secrets.push("own".to_owned());
+        assert!(world.validated().is_ok());
+        world.build.status = None;
+        refused(&world);
     }
 
     #[test]

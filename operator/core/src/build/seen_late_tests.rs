@@ -125,3 +125,37 @@ fn a_scan_that_was_ended_for_its_time_is_a_timeout_and_not_tried_again() {
     world.step();
     assert_eq!(world.status().phase, Some(Phase::TimedOut));
 }
+
+#[test]
+fn a_scan_that_is_seen_too_late_and_by_another_policy_is_a_timeout() {
+    let mut world = World::scanning();
+    let report = evaluated(&world, Judgement::Pass, true);
+    world.observed.scan = Some(job("scan", Some(JobEnd::Complete), Some(done("evaluate", &report))));
+    world.policies.change("default", |policy| policy.ignore_unfixed = true);
+    assert!(
+        matches!(world.plan().actions.as_slice(), [Action::DeleteJob { .. }]),
+        "it is scanned again"
+    );
+    world.now = at(LATE);
+    let plan = world.step();
+    assert!(plan.actions.is_empty(), "{plan:?}");
+    assert_eq!(world.status().phase, Some(Phase::TimedOut));
+}
+
+#[test]
+fn what_was_published_is_told_although_the_pod_that_did_it_is_gone() {
+    for withdrawn in [false, true] {
+        let mut world = World::publishing();
+        let mut gone = job("publish", Some(JobEnd::Complete), None);
+        gone.created = Some(at(60));
+        world.observed.publish = Some(gone);
+        if withdrawn {
+            withdraw(&mut world);
+        }
+        assert!(world.plan().status.is_none(), "the pod's watch may lag");
+        world.now = at(60) + seconds(300);
+        world.step();
+        assert_eq!(world.status().phase, Some(Phase::Succeeded));
+        assert!(world.status().output.is_some());
+    }
+}

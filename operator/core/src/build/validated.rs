@@ -236,7 +236,7 @@ pub fn validate(build: &Build, references: References<'_>, settings: &Settings) 
     let Resolved { spec, record, lost } = spec::resolve(build, &identity, project, references, settings)?;
     let method = spec.method.unwrap_or_default();
     options::check_method(&spec, method)?;
-    referred::check(&spec, settings)?;
+    referred::check(build, &spec, settings)?;
     let pull_prefixes = choose_pulls(&spec, &identity, tenant, settings)?;
     let Chosen {
         source,

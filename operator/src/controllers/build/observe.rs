@@ -1,5 +1,6 @@
 //! All reads of the build controller: from the watches' stores, but for doubts that only the API server can settle.
 
+use std::iter;
 use std::sync::Arc;
 
 use imagefactory_core::build::names::{Identity, Stage, stage_of};
@@ -11,6 +12,7 @@ use imagefactory_core::tenant::home::is_terminating;
 use imagefactory_crds::build::ResolvedSpec;
 use imagefactory_crds::names::{ANNOTATION_RESOLVED_SPEC, LABEL_BUILD_UID, TENANT_SETTINGS};
 use imagefactory_crds::{Build, Project, Tenant, TenantSettings};
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
@@ -18,7 +20,7 @@ use kube::{Api, ResourceExt};
 use super::BuildError;
 use super::unseen::Unseen;
 use crate::context::Context;
-use crate::controllers::jobs::{explained, seen};
+use crate::controllers::jobs::{explained, seen, with_its_pod};
 use crate::controllers::whole::whole;
 
 /// What exists for a build.
@@ -33,7 +35,13 @@ pub(super) async fn observe(build: &Build, context: &Context) -> Result<Observed
     Ok(Observed {
         pod: pod(build, &identity, context).await?,
         scan: explained(job(&identity, Stage::Scan, context), &identity.uid, course, context).await?,
-        publish: explained(job(&identity, Stage::Publish, context), &identity.uid, course, context).await?,
+        publish: explained(
+            publish_job(build, &identity, context).await?,
+            &identity.uid,
+            course,
+            context,
+        )
+        .await?,
         earlier: earlier(build, &identity, context).await?,
     })
 }
@@ -108,6 +116,34 @@ fn job(identity: &Identity, stage: Stage, context: &Context) -> Option<JobView> 
     let name = identity.object_name(stage);
     let find = |namespace: &str| seen(namespace, &name, (&identity.uid, stage), context);
     find(&context.settings.work_namespace).or_else(|| find(&identity.namespace))
+}
+
+/// The job that publishes. One that may have been made and is not in the store is asked for: a build that is refused while
+/// its image gets its name must not end as if there were none.
+async fn publish_job(build: &Build, identity: &Identity, context: &Context) -> Result<Option<JobView>, BuildError> {
+    let shown = job(identity, Stage::Publish, context);
+    let status = build.status.as_ref();
+    let may_be_made = status.is_some_and(|status| {
+        let is_publishable = status.verdict.as_ref().is_some_and(|verdict| verdict.publishable);
+        is_publishable && status.next_attempt_at.is_none() && !is_settled(Some(status))
+    });
+    if shown.is_some() || !may_be_made {
+        return Ok(shown);
+    }
+    let name = identity.object_name(Stage::Publish);
+    for namespace in [&context.settings.work_namespace, &identity.namespace] {
+        let jobs: Api<Job> = Api::namespaced(context.client.clone(), namespace);
+        let found = jobs.get_opt(&name).await.map_err(|source| BuildError::Observe {
+            name: name.clone(),
+            source: Box::new(source),
+        })?;
+        if let Some(found) = found {
+            return Ok(Some(
+                with_its_pod(JobView::of(&found, iter::empty()), &identity.uid, context).await?,
+            ));
+        }
+    }
+    Ok(None)
 }
 
 /// The objects that a build refers to.

@@ -27,11 +27,13 @@ impl Quotas {
         context: &Context,
     ) -> Result<Validated, Refusal> {
         let is_denied = validated.as_ref().is_err_and(Refusal::is_denial);
-        let (Some(tenant), false) = (tenant, is_denied || is_begun(build, observed)) else {
+        let (Some(tenant), false) = (tenant, is_denied || has_started(build, observed)) else {
             return validated;
         };
         within_its_projects(build, tenant, context)?;
-        self.ask(build, tenant, context)?;
+        if !is_let_in(build) {
+            self.ask(build, tenant, context)?;
+        }
         validated
     }
 
@@ -63,18 +65,21 @@ fn within_its_projects(build: &Build, tenant: &Tenant, context: &Context) -> Res
     })
 }
 
-/// Whether its status says something, or its pod is there: then it was let in.
-fn is_begun(build: &Build, observed: &Observed) -> bool {
-    let is_seen = build
-        .status
-        .as_ref()
-        .is_some_and(|status| status.observed_generation >= 0);
+/// Whether an attempt has begun: its status says so, or its pod is there.
+fn has_started(build: &Build, observed: &Observed) -> bool {
+    let has_begun = build.status.as_ref().is_some_and(|status| status.start_time.is_some());
     let is_ours = |uid: Option<&str>| uid.is_some() && uid == build.metadata.uid.as_deref();
-    is_seen
+    has_begun
         || observed
             .pod
             .as_ref()
             .is_some_and(|pod| is_ours(pod.build_uid.as_deref()))
+}
+
+/// Whether its status says something: then it was counted and let in.
+fn is_let_in(build: &Build) -> bool {
+    let status = build.status.as_ref();
+    status.is_some_and(|status| status.observed_generation >= 0)
 }
 
 #[cfg(test)]
@@ -199,6 +204,15 @@ mod tests {
             REFUSED,
             "it is asked where builds are judged"
         );
+        let began = "2026-01-01T00:00:05Z";
+        for (status, judgement) in [
+            (json!({"observedGeneration": 1}), REFUSED),
+            (json!({"observedGeneration": 1, "startTime": began}), LET_IN),
+        ] {
+            let waiting = build("one", &status);
+            let judged = judge_for(&tenant(1), &Quotas::default(), &waiting, &context);
+            assert_eq!(judged, judgement, "{status}");
+        }
         hubs.projects.take(Event::Delete(Guarded(Ok(project("a", 1)))));
         assert_eq!(asked(1), Ok(()));
     }

@@ -8,7 +8,7 @@ use super::situation::Stop;
 use super::{Action, Plan, SOON, Situation, end_job};
 use crate::build::failure::blank;
 use crate::build::objects;
-use crate::build::observed::JobView;
+use crate::build::observed::{JobEnd, JobView};
 use crate::build::outcome::{
     Outcome, covers, has_evidence, is_by_all, is_consistent, of_scan, outcome, stuck, wrong_evidence,
 };
@@ -65,7 +65,7 @@ pub(super) fn scan(situation: Situation<'_>, staged: &StagedImage) -> Plan {
                 ..Plan::default()
             },
         },
-        Outcome::Done(evaluated) => judged(situation, build, staged, evaluated),
+        Outcome::Done(evaluated) => judged(situation, build, staged, (evaluated, stop)),
         Outcome::Failed(failure) => match stop {
             Some(stop) => situation.stops_as(&stop),
             None => situation.tries_again(of_scan(failure), |_| (), Situation::unknown),
@@ -74,13 +74,19 @@ pub(super) fn scan(situation: Situation<'_>, staged: &StagedImage) -> Plan {
 }
 
 /// The verdict is there.
-fn judged(situation: Situation<'_>, build: &Validated, staged: &StagedImage, evaluated: Evaluated) -> Plan {
+fn judged(
+    situation: Situation<'_>,
+    build: &Validated,
+    staged: &StagedImage,
+    (evaluated, stop): (Evaluated, Option<Stop>),
+) -> Plan {
     let Evaluated { digest, scan, verdict } = evaluated;
     if digest != staged.digest.as_str() || !is_consistent(&verdict) || !is_whole(scan.as_ref(), &verdict, staged) {
         return situation.unknown(wrong_evidence(&digest));
     }
     if !is_by_all(&verdict, &build.policies) {
-        return situation.judge_again();
+        // There is no time for another scan.
+        return stop.map_or_else(|| situation.judge_again(), |stop| situation.stops_as(&stop));
     }
     let draft = situation.draft().with(|status| {
         status.scan = scan.map(Box::new);
@@ -131,6 +137,13 @@ pub(super) fn publish(situation: Situation<'_>, staged: &StagedImage, verdict: &
     };
     match outcome::<Published>(job, Work::Build) {
         Outcome::Running => match stuck(job, Work::Build, situation.now, situation.settings) {
+            // Its pod is gone with what it told; but it ends well only after the tag was read back with this digest.
+            Some(_) if job.ended == Some(JobEnd::Complete) => match output_image(&situation) {
+                Some(image) => succeeded(situation, image, staged, verdict),
+                None => fails(situation, |situation| {
+                    situation.fails(mismatch(None, "nothing", staged))
+                }),
+            },
             Some(failure) => Plan {
                 actions: end_job(job).into_iter().collect(),
                 ..fails(situation, |situation| situation.fails(failure))

@@ -99,6 +99,7 @@ fn question(state: &State, mind: &mut Mind, of: usize) -> Question {
     });
     let shown = find_pod(&seen.pods, numbers.build);
     let pod = shown.or_else(|| find_pod(&real.pods, numbers.build).filter(|_| was_made && !settled));
+    let publishes = may_be_published(state, mind, of);
     let mut question = Question {
         of,
         now: state.now,
@@ -106,7 +107,8 @@ fn question(state: &State, mind: &mut Mind, of: usize) -> Question {
         build: seen.copy,
         pod,
         scan: find_job(state, of, Step::Scan, numbers.scan),
-        publish: find_job(state, of, Step::Publish, numbers.publish),
+        publish: find_job(state, of, Step::Publish, numbers.publish)
+            .or_else(|| real_job(real, numbers.publish).filter(|_| publishes)),
         earlier_pod: None,
         earlier_job: None,
     };
@@ -115,6 +117,17 @@ fn question(state: &State, mind: &mut Mind, of: usize) -> Question {
         earlier(state, of, numbers, &mut question);
     }
     question
+}
+
+/// Whether a job may publish it: then one that the watch does not show is asked for.
+fn may_be_published(state: &State, mind: &Mind, of: usize) -> bool {
+    let gist = mind.gist(state.seen[of].copy.status);
+    gist.publishable.is_some() && gist.next_attempt_at.is_none() && !gist.settled
+}
+
+fn real_job(real: &Real, attempt: u32) -> Option<(Job, Option<Job>)> {
+    let is_it = |job: &&Job| job.step == Step::Publish && u32::from(job.attempt) == attempt;
+    real.jobs.iter().find(is_it).map(|job| (*job, Some(*job)))
 }
 
 /// What the attempt before left behind. There is none before the first: no pod and no job has its number.

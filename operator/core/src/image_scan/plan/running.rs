@@ -49,7 +49,7 @@ pub(super) fn running(situation: Situation<'_>) -> Plan {
             },
             None => in_progress(situation, job),
         },
-        Outcome::Done(evaluated) => judged(situation, scan, job, evaluated),
+        Outcome::Done(evaluated) => judged(situation, scan, job, (evaluated, stop)),
         Outcome::Failed(failure) => match stop {
             Some(stop) => situation.stops_as(&stop),
             None => {
@@ -89,7 +89,12 @@ fn in_progress(situation: Situation<'_>, job: &JobView) -> Plan {
 }
 
 /// The verdict is there.
-fn judged(situation: Situation<'_>, scan: &Validated, job: &JobView, evaluated: Evaluated) -> Plan {
+fn judged(
+    situation: Situation<'_>,
+    scan: &Validated,
+    job: &JobView,
+    (evaluated, stop): (Evaluated, Option<Stop>),
+) -> Plan {
     let Evaluated {
         digest,
         scan: found,
@@ -106,6 +111,9 @@ fn judged(situation: Situation<'_>, scan: &Validated, job: &JobView, evaluated: 
         return situation.unknown(wrong_evidence(&digest), |_| ());
     };
     if !is_by_all(&verdict, &scan.policies) {
+        if let Some(stop) = stop {
+            return situation.stops_as(&stop);
+        }
         // A policy changed while the scan ran: what was judged is not what applies.
         return Plan {
             actions: delete_job(job).into_iter().collect(),
