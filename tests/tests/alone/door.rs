@@ -55,13 +55,22 @@ const PEOPLE: [(&str, &str); 4] = [
     ("stopper", "stopper"),
 ];
 
+/// Custom roles of that tenant, of which the editor's has these permissions.
+fn roles(editors: &[&str]) -> Value {
+    let role = |name: &str, permissions: &[&str]| json!({"name": name, "permissions": permissions});
+    json!([
+        role("editor", editors),
+        role("manager", &["ViewProjects", "ManageTeam"]),
+        role("stopper", &["ViewProjects", "CancelBuilds"]),
+    ])
+}
+
 /// A tenant with those people, once RBAC knows them.
 async fn peopled() -> TestTenant {
     let tenant = TestTenant::create("door-persons").await;
-    let role = |name: &str, permission: &str| json!({"name": name, "permissions": ["ViewProjects", permission]});
     let members = PEOPLE.map(|(name, role)| json!({"subject": {"kind": "User", "name": name}, "role": role}));
     let spec = json!({
-        "roles": [role("editor", "EditSettings"), role("manager", "ManageTeam"), role("stopper", "CancelBuilds")],
+        "roles": roles(&["ViewProjects", "EditSettings"]),
         "members": members,
     });
     let _ = tenant.patch_settings(&spec).expect_ok();
@@ -120,7 +129,7 @@ async fn while_nobody_stands_at_the_door_nobody_joins_the_team_or_withdraws_for_
         "{}",
         told.body
     );
-    let taken = json!([{"name": "editor", "permissions": ["ViewProjects", "EditSettings", "ManageTeam"]}]);
+    let taken = roles(&["ViewProjects", "EditSettings", "ManageTeam"]);
     let told = send(&tenant, "editor", &settings(json!({"roles": taken}))).await;
     assert_eq!(told.http, 403, "{}", told.body);
     let told = send(&tenant, "editor", &settings(json!({"displayName": "Still mine"}))).await;

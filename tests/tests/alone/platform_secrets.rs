@@ -24,7 +24,7 @@ async fn what_the_platform_pulls_its_own_images_with_is_handed_to_no_build() {
         .registry_secret(PLATFORMS, host, user, environment.get("REGISTRY_PASSWORD"))
         .await;
     let git = json!({"git": {"url": "https://git.example.com/a", "secretRef": {"name": PLATFORMS}}});
-    let step = json!([{"id": "a", "secretRef": {"name": PLATFORMS, "key": ".dockerconfigjson"}}]);
+    let step = json!([{"id": "a", "secretRef": {"name": PLATFORMS, "key": "config"}}]);
     let template = json!({"name": "t", "source": quick(), "pullSecrets": [{"name": PLATFORMS}]});
     tenant.project("with", json!({"templates": [template]})).await;
     for (name, field, spec) in [

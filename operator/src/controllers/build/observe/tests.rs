@@ -75,6 +75,34 @@ async fn why_a_job_failed_is_asked_of_the_api_server_while_the_store_does_not_sh
 }
 
 #[tokio::test]
+async fn a_publish_job_that_may_have_been_made_is_asked_for_while_the_store_does_not_show_it() {
+    let mut publishing = build();
+    let status = publishing.status.as_mut().unwrap();
+    let verdict = json!({"result": "Pass", "publishable": true, "policies": []});
+    status.verdict = serde_json::from_value(verdict).unwrap();
+    status.stage_attempts.as_mut().unwrap().publish = Some(1);
+    let (client, mut server) = server();
+    let hubs = Hubs::default();
+    show(&hubs.jobs, job("Complete"));
+    let context = context(client, &hubs);
+    let observing = tokio::spawn(async move { observe(&publishing, &context).await });
+    let of_work = "GET /apis/batch/v1/namespaces/image-factory-work/jobs/publish-u-1";
+    server
+        .expect(of_work)
+        .await
+        .answer(404, &json!({"kind": "Status", "code": 404, "reason": "NotFound"}));
+    let mut made = job("Complete");
+    made["metadata"]["name"] = json!("publish-u-1");
+    made["metadata"]["namespace"] = json!("tenant-acme");
+    let of_tenant = "GET /apis/batch/v1/namespaces/tenant-acme/jobs/publish-u-1";
+    server.expect(of_tenant).await.answer(200, &made);
+    let pods = server.expect("GET /api/v1/namespaces/tenant-acme/pods").await;
+    pods.answer(200, &json!({"metadata": {}, "items": []}));
+    let publish = observing.await.unwrap().unwrap().publish.unwrap();
+    assert!(publish.ended.is_some() && publish.pod.is_none());
+}
+
+#[tokio::test]
 async fn nothing_is_asked_about_a_job_whose_pod_is_shown_or_that_did_not_fail() {
     for (condition, with_pod) in [("Failed", true), ("Complete", false), ("Suspended", false)] {
         let (client, mut server) = server();
