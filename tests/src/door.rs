@@ -236,6 +236,11 @@ impl Cluster {
     /// Where they don't come.
     pub fn until_door_stands(&self) {
         self.until_rolled_out(&self.installation.namespace, &self.webhook());
+        assert!(self.is_configured(), "the webhook's configurations are not there");
+    }
+
+    /// Waits for the configurations, and says whether they came.
+    fn is_configured(&self) -> bool {
         let trusts = |configuration: &String| {
             let bundles = "jsonpath={.webhooks[*].clientConfig.caBundle}";
             let answer = self.kubectl().run(&["get", configuration, "-o", bundles]);
@@ -243,11 +248,11 @@ impl Cluster {
         };
         for _ in 0..120 {
             if self.configurations().iter().all(trusts) {
-                return;
+                return true;
             }
             std::thread::sleep(std::time::Duration::from_millis(500));
         }
-        panic!("the webhook's configurations are not there");
+        false
     }
 }
 
@@ -260,10 +265,15 @@ impl Drop for Away {
             .cluster
             .kubectl()
             .run(&["scale", &deployment, "-n", namespace, &replicas]);
-        if !std::thread::panicking() {
-            let _ = answer.expect_ok();
-            self.cluster.until_door_stands();
+        if std::thread::panicking() {
+            // A panic during a panic would hide the first one; but who comes next needs the door all the same.
+            let rolled_out = ["rollout", "status", "-n", namespace, &deployment, "--timeout=120s"];
+            let _ = self.cluster.kubectl().run(&rolled_out);
+            self.cluster.is_configured();
+            return;
         }
+        let _ = answer.expect_ok();
+        self.cluster.until_door_stands();
     }
 }
 
