@@ -212,6 +212,38 @@ async fn an_event_that_the_intake_does_not_take_holds_up_no_other_and_stays_on_t
 }
 
 #[tokio::test]
+async fn a_disk_that_keeps_nothing_apart_is_no_failure_of_the_intake() {
+    let (folder, fake) = (tempfile::tempdir().unwrap(), Fake::default());
+    fake.refuses(Some("bad"));
+    let (delivery, task, _end) = begin(folder.path(), fake.listen().await, 1 << 20);
+    // No file can be begun but the first.
+    let taken: Vec<_> = (1..100)
+        .map(|number| folder.path().join("spool").join(format!("{number:016x}.log")))
+        .collect();
+    for path in &taken {
+        std::fs::create_dir(path).unwrap();
+    }
+    let together = ["a", "bad", "b"].map(|id| delivery.record(event(id)));
+    let done = futures::future::join_all(together).await;
+    assert!(done.iter().all(Result::is_ok), "{done:?}");
+    fake.gets("b").await;
+    let first = folder.path().join("spool").join(format!("{:016x}.log", 0));
+    let patience = Instant::now() + Duration::from_secs(10);
+    while first.exists() {
+        assert!(Instant::now() < patience, "its room is not given back");
+        sleep(Duration::from_millis(20)).await;
+    }
+    delivery.record(event("next")).await.unwrap();
+    assert!(fake.has("next"), "the breaker is closed");
+    for path in &taken {
+        std::fs::remove_dir(path).unwrap();
+    }
+    drop(delivery);
+    task.await.unwrap();
+    assert_eq!(spooled(folder.path()), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn what_an_older_intake_refused_is_delivered_to_the_newer_one_now_and_then_and_by_the_next_process() {
     let (folder, fake) = (tempfile::tempdir().unwrap(), Fake::default());
     fake.refuses(Some("new1"));

@@ -28,6 +28,8 @@ const SLOT: i64 = 600;
 const LATE: SignedDuration = SignedDuration::from_hours(1);
 /// How soon an image is tried again that could not be removed.
 const AGAIN: SignedDuration = SignedDuration::from_hours(1);
+/// How long an image is tried again: a registry may refuse for ever to say anything of what was never pushed.
+const GIVE_UP: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// A staged image on the list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,9 +45,24 @@ pub struct Expiry {
     pub build_uid: String,
     /// Repository in staging.
     pub repository: String,
+    /// When it could not be removed for the first time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing_since: Option<Timestamp>,
     /// Which image of it.
     #[serde(flatten)]
     pub image: StagedName,
+}
+
+impl Expiry {
+    /// The entry of an image that could not be removed now; none if that has gone on for so long that nobody tries again.
+    #[must_use]
+    pub fn failed(self, now: Timestamp) -> Option<Self> {
+        let since = self.failing_since.unwrap_or(now);
+        (now.duration_since(since) < GIVE_UP).then_some(Self {
+            failing_since: Some(since),
+            ..self
+        })
+    }
 }
 
 /// What is put on the list, and where.
@@ -179,6 +196,7 @@ impl Of<'_> {
                 build: self.build.to_owned(),
                 build_uid: self.uid.to_owned(),
                 repository: staging_repository(&settings.staging.prefix, self.tenant, self.project, self.uid),
+                failing_since: None,
                 image: StagedName::Tag(tag),
             },
         })
@@ -237,7 +255,7 @@ pub fn batches(due: &[(String, Expiry)], busy: &Busy) -> Vec<Batch> {
 pub enum Settling {
     /// It goes from the list.
     Unlist,
-    /// It goes to this place on the list, out of the way of others.
+    /// It goes to this place on the list, out of the way of others, or from it if it has failed for long ([`Expiry::failed`]).
     Postpone(Slot),
 }
 

@@ -422,6 +422,9 @@ pub struct UnstageStep {
     pub credential_prefix: String,
     /// What is removed.
     pub images: Vec<StagedEntry>,
+    /// How long all of it may take, so that what became of it is told before the job's time is over; none for no bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_seconds: Option<u64>,
 }
 
 /// A staged image that has expired.

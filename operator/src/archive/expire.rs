@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 
 use futures::TryStreamExt;
+use futures::future::try_join_all;
 use imagefactory_core::staging::{Expiry, Slot};
 use jiff::Timestamp;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use tracing::warn;
 
 use super::{Archive, ArchiveError};
@@ -14,8 +15,15 @@ use super::{Archive, ArchiveError};
 const EXPIRE: &str = "expire";
 /// Largest entry that is read.
 const MAX_ENTRY: u64 = 64 << 10;
-/// Most entries that are read at a time.
+/// Most entries that are given at a time.
 const MAX_DUE: usize = 500;
+/// How many are read side by side.
+const READ: usize = 16;
+
+/// Entries, each with its path beneath the list.
+type Entries = Vec<(String, Expiry)>;
+/// Whether an entry can be dealt with now.
+pub type Wanted<'a> = &'a (dyn Fn(&Expiry) -> bool + Send + Sync);
 
 impl Archive {
     /// Puts a staged image on the list. Putting it there again changes nothing.
@@ -49,11 +57,12 @@ impl Archive {
         Ok(keys)
     }
 
-    /// Entries whose time is over, oldest first, each with its path; not more than can be dealt with.
+    /// Entries whose time is over and that are wanted, oldest first, each with its path; not more than can be dealt with.
+    /// Those that are not wanted take no room of the others, however many they are.
     ///
     /// # Errors
     /// When the store can't be asked.
-    pub async fn expired(&self, now: Timestamp) -> Result<Vec<(String, Expiry)>, ArchiveError> {
+    pub async fn expired(&self, now: Timestamp, wanted: Wanted<'_>) -> Result<Entries, ArchiveError> {
         let prefix = self.path(EXPIRE);
         let listed = self.store.list_with_delimiter(Some(&prefix)).await;
         let listed = listed.map_err(|source| ArchiveError::store("list", &prefix, source))?;
@@ -65,29 +74,51 @@ impl Archive {
         slots.sort();
         let mut found = Vec::new();
         for slot in slots {
-            self.read_slot(&slot, &mut found).await?;
+            self.read_slot(&slot, wanted, &mut found).await?;
             if found.len() >= MAX_DUE {
                 break;
             }
         }
+        found.truncate(MAX_DUE);
         Ok(found)
     }
 
-    async fn read_slot(&self, slot: &Slot, found: &mut Vec<(String, Expiry)>) -> Result<(), ArchiveError> {
+    async fn read_slot(&self, slot: &Slot, wanted: Wanted<'_>, found: &mut Entries) -> Result<(), ArchiveError> {
         let prefix = self.path(&format!("{EXPIRE}/{}", slot.as_str()));
         let failed = |source| ArchiveError::store("list", &prefix, source);
         let mut objects = self.store.list(Some(&prefix));
+        let mut some = Vec::new();
         while let Some(object) = objects.try_next().await.map_err(failed)? {
-            let Some(name) = object.location.filename().map(str::to_owned) else {
-                continue;
-            };
-            match self.read_entry(&object.location, object.size).await? {
-                Some(expiry) => found.push((format!("{}/{name}", slot.as_str()), expiry)),
-                // It would be in the way for ever.
-                None => self.remove(&object.location).await?,
+            some.push(object);
+            if some.len() >= READ {
+                self.read_some(slot, std::mem::take(&mut some), wanted, found).await?;
             }
             if found.len() >= MAX_DUE {
-                break;
+                return Ok(());
+            }
+        }
+        self.read_some(slot, some, wanted, found).await
+    }
+
+    async fn read_some(
+        &self,
+        slot: &Slot,
+        objects: Vec<ObjectMeta>,
+        wanted: Wanted<'_>,
+        found: &mut Entries,
+    ) -> Result<(), ArchiveError> {
+        let reads = objects
+            .iter()
+            .map(|object| self.read_entry(&object.location, object.size));
+        let entries = try_join_all(reads).await?;
+        for (object, entry) in objects.iter().zip(entries) {
+            match (entry, object.location.filename()) {
+                (Some(expiry), Some(name)) if wanted(&expiry) => {
+                    found.push((format!("{}/{name}", slot.as_str()), expiry));
+                }
+                (Some(_), _) => {}
+                // It would be in the way for ever.
+                (None, _) => self.remove(&object.location).await?,
             }
         }
         Ok(())
@@ -112,23 +143,36 @@ impl Archive {
             .ok())
     }
 
-    /// Puts an entry into another slot. One that is not there any more needs none.
+    /// Puts an entry into another slot, because its image could not be removed; takes it off the list if that has been so
+    /// for long. One that is not there any more needs neither.
     ///
     /// # Errors
     /// When the store can't be read or written.
-    pub async fn postpone_staged(&self, path: &str, slot: &Slot) -> Result<(), ArchiveError> {
+    pub async fn postpone_staged(&self, path: &str, slot: &Slot, now: Timestamp) -> Result<(), ArchiveError> {
         let (from, name) = (self.path(&format!("{EXPIRE}/{path}")), path.rsplit('/').next());
         let to = format!("{EXPIRE}/{}/{}", slot.as_str(), name.unwrap_or_default());
         let failed = |source| ArchiveError::store("read", &from, source);
-        let content = match self.store.get(&from).await {
+        let size = match self.store.head(&from).await {
             Err(object_store::Error::NotFound { .. }) => return Ok(()),
-            found => found.map_err(failed)?.bytes().await.map_err(failed)?,
+            found => found.map_err(failed)?.size,
         };
         if self.path(&to) == from {
             return Ok(());
         }
+        let Some(entry) = self.read_entry(&from, size).await? else {
+            return self.remove(&from).await;
+        };
+        let (repository, image) = (entry.repository.clone(), entry.image.clone());
+        let Some(entry) = entry.failed(now) else {
+            warn!(
+                repository,
+                ?image,
+                "a staged image could not be removed for a week; it is not tried again, and stays if it is there"
+            );
+            return self.remove(&from).await;
+        };
         // The new one first: an image that is listed twice is removed all the same.
-        self.put(&to, content.into()).await?;
+        self.put(&to, serde_json::to_vec(&entry).unwrap_or_default()).await?;
         self.remove(&from).await
     }
 

@@ -62,12 +62,12 @@ impl Staged {
 
     async fn round(&mut self, context: &Context) -> Result<(), StagedError> {
         self.record(context).await?;
-        if due(context).await?.is_empty() {
+        if due(context, &Busy::default()).await?.is_empty() {
             return Ok(());
         }
         let busy = settle_jobs(context).await?;
         // Asked for again: what jobs have removed or could not remove is not there any more.
-        let due = due(context).await?;
+        let due = due(context, &busy).await?;
         let jobs = jobs(context);
         for batch in batches(&due, &busy) {
             info!(
@@ -117,11 +117,11 @@ fn all_listings(context: &Context) -> Vec<Listing> {
     of_builds.chain(of_remains).collect()
 }
 
-/// What has expired and is needed no more.
-async fn due(context: &Context) -> Result<Vec<(String, Expiry)>, ArchiveError> {
-    let mut due = context.keeper.archive().expired(context.now()).await?;
-    due.retain(|(_, expiry)| !still_runs(expiry, context));
-    Ok(due)
+/// What has expired and is needed no more, but for tenants that get no job now: however much is due of theirs, it hides
+/// nothing of others.
+async fn due(context: &Context, busy: &Busy) -> Result<Vec<(String, Expiry)>, ArchiveError> {
+    let wanted = |expiry: &Expiry| !busy.tenants.contains(&expiry.tenant) && !still_runs(expiry, context);
+    context.keeper.archive().expired(context.now(), &wanted).await
 }
 
 /// Deals with the jobs that have ended, and says which are there after that.
@@ -170,7 +170,7 @@ async fn settle_job(job: &Job, told: Option<Unstaged>, context: &Context) -> Res
             Settling::Unlist => archive.unlist_staged(&path).await?,
             Settling::Postpone(slot) => {
                 postponed += 1;
-                archive.postpone_staged(&path, &slot).await?;
+                archive.postpone_staged(&path, &slot, context.now()).await?;
             }
         }
     }
@@ -182,7 +182,7 @@ async fn settle_job(job: &Job, told: Option<Unstaged>, context: &Context) -> Res
             images = postponed,
             reason = failure.as_ref().map(|failure| failure.reason.as_str()),
             message = failure.as_ref().map(|failure| failure.message.as_str()),
-            "staged images were not removed; they are tried again in an hour"
+            "staged images were not removed; they are tried again in an hour, for a week"
         );
     }
     let _ = apply::delete_if_present(&jobs(context), job).await?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use imagefactory_core::step::{Fate, StagedEntry, StagedName, StepFailure, UnstageStep, Unstaged};
 use imagefactory_crds::build::FailureClass;
 use serde_json::Value;
+use tokio::time::{Instant, timeout};
 
 use crate::ca::Roots;
 use crate::failure::{failure, registry_failure};
@@ -62,10 +63,18 @@ pub async fn run(step: &UnstageStep, places: &Places, roots: &Roots) -> Result<U
         .map_err(|error| UnstageError::Registry(error.into()))?
         .bound_to(vec![step.credential_prefix.clone()]);
     let registry = Registry::new(credentials, roots).map_err(UnstageError::Registry)?;
+    let end = step
+        .budget_seconds
+        .map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let mut done = Unstaged::default();
     for image in &step.images {
-        let removing = tokio::time::timeout(LONGEST, remove(&registry, &step.credential_prefix, image)).await;
-        let fate = match removing.unwrap_or(Err(UnstageError::TooSlow)) {
+        let removed = match time_left(end) {
+            Some(left) => timeout(left, remove(&registry, &step.credential_prefix, image))
+                .await
+                .unwrap_or(Err(UnstageError::TooSlow)),
+            None => Err(UnstageError::TooSlow),
+        };
+        let fate = match removed {
             Ok(Removal::Removed) => Fate::Removed,
             Ok(Removal::Absent) => Fate::Absent,
             Ok(Removal::Unsupported) => Fate::Unsupported,
@@ -87,6 +96,12 @@ pub async fn run(step: &UnstageStep, places: &Places, roots: &Roots) -> Result<U
         );
     }
     Ok(done)
+}
+
+/// How long the next image may take; none if there is no time left to try it.
+fn time_left(end: Option<Instant>) -> Option<Duration> {
+    let left = end.map_or(LONGEST, |end| end.saturating_duration_since(Instant::now()));
+    (!left.is_zero()).then_some(left.min(LONGEST))
 }
 
 async fn remove(registry: &Registry, prefix: &str, image: &StagedEntry) -> Result<Removal, UnstageError> {

@@ -49,6 +49,7 @@ fn due(tenant: &str, number: usize) -> (String, Expiry) {
         build: "hello".to_owned(),
         build_uid: number.to_string(),
         repository: format!("registry.example.com/staging/{tenant}/builds/web/{number}"),
+        failing_since: None,
         image: StagedName::Digest(digest('a').0),
     };
     (format!("slot/{number}"), expiry)
@@ -184,6 +185,20 @@ fn an_entry_of_an_earlier_version_is_read_and_both_kinds_are_written_as_they_are
         serde_json::from_str::<Expiry>(&serde_json::to_string(&entry).unwrap()).unwrap(),
         entry
     );
+}
+
+#[test]
+fn what_fails_is_tried_again_for_a_week_from_its_first_failure_and_then_no_more() {
+    let week = 7 * DAY;
+    // It was due for long, as while the operator was away: that is no failure.
+    let (_, entry) = due("acme", 1);
+    let first = entry.failed(at(10 * week)).unwrap();
+    assert_eq!(first.failing_since, Some(at(10 * week)));
+    let text = serde_json::to_string(&first).unwrap();
+    assert_eq!(serde_json::from_str::<Expiry>(&text).unwrap(), first);
+    let later = first.clone().failed(at(11 * week - 1));
+    assert_eq!(later, Some(first.clone()), "it keeps when it failed first");
+    assert_eq!(first.failed(at(11 * week)), None);
 }
 
 #[test]

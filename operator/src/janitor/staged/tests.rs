@@ -1,7 +1,10 @@
 //! From a staged image to its removal, through the list and a job, and never while its build runs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use imagefactory_core::staging::Slot;
+use imagefactory_core::step::StagedName;
 use jiff::Timestamp;
 use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
@@ -27,6 +30,10 @@ fn day_later() -> Timestamp {
 
 fn two_hours_after_that() -> Timestamp {
     day_later() + SignedDuration::from_hours(2)
+}
+
+fn week_after_that() -> Timestamp {
+    two_hours_after_that() + SignedDuration::from_hours(7 * 24)
 }
 
 impl World {
@@ -90,15 +97,16 @@ impl World {
     }
 
     fn later(&mut self) {
-        self.context = Arc::new(Context {
-            clock: day_later,
-            ..(*self.context).clone()
-        });
+        self.at(day_later);
     }
 
     fn much_later(&mut self) {
+        self.at(two_hours_after_that);
+    }
+
+    fn at(&mut self, clock: fn() -> Timestamp) {
         self.context = Arc::new(Context {
-            clock: two_hours_after_that,
+            clock,
             ..(*self.context).clone()
         });
     }
@@ -242,11 +250,15 @@ async fn an_image_that_can_t_be_removed_does_not_keep_others_on_the_list_and_is_
     left.sort();
     assert_eq!(left, ["b-attempt-1", "b-attempt-3"]);
     assert!(
-        archive.expired(world.context.now()).await.unwrap().is_empty(),
+        archive
+            .expired(world.context.now(), &|_| true)
+            .await
+            .unwrap()
+            .is_empty(),
         "not in the way of others"
     );
     world.much_later();
-    assert_eq!(archive.expired(world.context.now()).await.unwrap().len(), 2);
+    assert_eq!(archive.expired(world.context.now(), &|_| true).await.unwrap().len(), 2);
 }
 
 #[tokio::test]
@@ -256,6 +268,61 @@ async fn a_job_whose_pod_is_gone_has_removed_nothing_that_is_known_of() {
     let job = world.removing("Complete").await;
     world.ends(&job, &json!([])).await;
     assert_eq!(world.listed().await, 1);
+}
+
+#[tokio::test]
+async fn a_tenant_whose_images_can_t_be_removed_hides_nothing_of_others_however_many_are_due() {
+    let mut world = World::new();
+    world.see_build("True");
+    world.round(&[]).await;
+    let archive = world.context.keeper.archive().clone();
+    let slot = Slot::after(Timestamp::UNIX_EPOCH).unwrap();
+    for number in 0..501 {
+        let expiry = Expiry {
+            tenant: "gone".to_owned(),
+            namespace: "tenant-gone".to_owned(),
+            build: "b".to_owned(),
+            build_uid: number.to_string(),
+            repository: format!("r.example.com/staging/gone/builds/web/{number}"),
+            failing_since: None,
+            image: StagedName::Tag("attempt-1".to_owned()),
+        };
+        archive
+            .list_staged(&slot, &format!("gone-{number}"), &expiry)
+            .await
+            .unwrap();
+    }
+    world.later();
+    let failed = json!({"metadata": {"name": "unstage-x", "creationTimestamp": "1970-01-02T00:00:00Z",
+        "labels": {"imagefactory.dev/tenant": "gone"}},
+        "status": {"conditions": [{"type": "Failed", "status": "True"}]}});
+    let (get, post) = (format!("GET {JOBS}"), format!("POST {JOBS}"));
+    let answers = [
+        (get.as_str(), list(&[failed])),
+        (post.as_str(), json!({"metadata": {}})),
+    ];
+    let bodies = tokio::time::timeout(Duration::from_secs(60), world.round(&answers)).await;
+    assert_eq!(
+        bodies.expect("a job for the others")[1]["metadata"]["labels"]["imagefactory.dev/tenant"],
+        "acme"
+    );
+}
+
+#[tokio::test]
+async fn an_image_that_can_t_be_removed_for_a_week_is_given_up() {
+    let mut world = World::new();
+    world.see_build("True");
+    let job = world.removing("Complete").await;
+    world.ends(&job, &json!(["failed"])).await;
+    assert_eq!(world.listed().await, 1);
+    world.at(week_after_that);
+    let (get, post) = (format!("GET {JOBS}"), format!("POST {JOBS}"));
+    let answers = [(get.as_str(), list(&[])), (post.as_str(), json!({"metadata": {}}))];
+    let mut job = world.round(&answers).await[1].clone();
+    job["status"] = json!({"conditions": [{"type": "Complete", "status": "True"}]});
+    job["metadata"]["uid"] = json!("u");
+    world.ends(&job, &json!(["failed"])).await;
+    assert_eq!(world.listed().await, 0);
 }
 
 #[tokio::test]

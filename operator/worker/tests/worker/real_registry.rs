@@ -175,6 +175,7 @@ async fn a_real_registry_removes_an_expired_image_with_its_evidence() {
             repository: scene.push.repository.clone(),
             image: StagedName::Tag("attempt-1".to_owned()),
         }],
+        budget_seconds: None,
     };
     let done = unstage::run(&step, &pod.places, &roots).await.unwrap();
     assert_eq!(done.images, [Fate::Removed]);

@@ -81,9 +81,18 @@ impl Scene {
     }
 
     async fn remove(&self, images: Vec<StagedEntry>) -> Result<Unstaged, StepFailure> {
+        self.remove_within(None, images).await
+    }
+
+    async fn remove_within(
+        &self,
+        budget_seconds: Option<u64>,
+        images: Vec<StagedEntry>,
+    ) -> Result<Unstaged, StepFailure> {
         let step = UnstageStep {
             credential_prefix: format!("{}/staging/acme", self.registry.host),
             images,
+            budget_seconds,
         };
         unstage::run(&step, &self.pod.places, &self.pod.roots()).await
     }
@@ -182,6 +191,27 @@ async fn one_that_fails_does_not_keep_others_and_it_is_told_of_each_what_became_
     assert_eq!(done.images, [Fate::Failed, Fate::Removed, Fate::Absent]);
     assert_eq!(reason(&done), "InvalidStep");
     assert_eq!(scene.left(REPOSITORY), (0, 0));
+}
+
+#[tokio::test]
+async fn a_registry_that_hangs_does_not_keep_it_from_telling_in_time_what_was_removed() {
+    let scene = Scene::new(Options::default()).await;
+    let hanging = "staging/acme/builds/web/hanging";
+    scene.registry.state().hangs_at = Some("web/hanging".to_owned());
+    let images = vec![
+        scene.tagged(REPOSITORY, "attempt-1"),
+        scene.tagged(hanging, "attempt-1"),
+        scene.tagged(OTHER, "attempt-1"),
+    ];
+    let done = scene.remove_within(Some(5), images).await.unwrap();
+    assert_eq!(done.images, [Fate::Removed, Fate::Failed, Fate::Failed]);
+    assert_eq!(reason(&done), "RegistrySlow");
+    let seen = scene.registry.seen();
+    assert!(seen.iter().any(|seen| seen.path.contains(hanging)));
+    assert!(
+        !seen.iter().any(|seen| seen.path.contains(OTHER)),
+        "there is no time to try it"
+    );
 }
 
 #[tokio::test]

@@ -56,8 +56,11 @@ impl Deliverer {
                 Ok(Some(oldest)) => Draining::of(oldest),
                 Ok(None) => return,
                 Err(error) => {
-                    warn!(error = crate::chain(&error), "the spool can't be read");
-                    return self.breaker.failed(Instant::now());
+                    warn!(
+                        error = crate::chain(&error),
+                        "a file of the spool can't be read, it is tried again later"
+                    );
+                    return self.later();
                 }
             },
         };
@@ -93,15 +96,17 @@ impl Deliverer {
         }
     }
 
+    /// The disk's errors are none of the intake's: they never have it left alone.
     async fn done(&mut self, draining: Draining) {
         let Draining { oldest, refused, .. } = draining;
         let delivered = oldest.events.len() - refused.len();
-        if !refused.is_empty() && self.again.is_none() {
-            self.again = Some(Instant::now() + AGAIN);
+        if !refused.is_empty() {
+            self.later();
         }
+        // It has answered for every event, whatever the disk says now.
+        self.breaker.well();
         match self.on_disk(move |spool| spool.delivered(&oldest, &refused)).await {
             Ok(lost) => {
-                self.breaker.well();
                 self.metrics.events("delivered_from_spool", delivered as u64);
                 if lost > 0 {
                     error!(
@@ -116,13 +121,18 @@ impl Deliverer {
                     error = crate::chain(&error),
                     "what was delivered could not be taken from the spool"
                 );
-                self.breaker.failed(Instant::now());
+                self.later();
             }
         }
         self.show();
     }
 
-    /// Has what the intake refused delivered again.
+    /// What is put aside now is tried again in time.
+    fn later(&mut self) {
+        self.again.get_or_insert_with(|| Instant::now() + AGAIN);
+    }
+
+    /// Has what the intake refused delivered again, and files with which the disk failed.
     pub(super) fn try_again(&mut self) {
         self.again = None;
         if let Some(spool) = &mut self.spool {

@@ -1,11 +1,11 @@
 //! What the intake refused: as by one of an older release, which does not know a field or a code. It waits in files of its
 //! own, out of the way of the others, until it is tried again. They are files like all others, so the next process tries
-//! them as soon as it begins.
+//! them as soon as it begins. A file that the disk does not give or does not let go waits with them.
 
 use imagefactory_crds::audit::AuditEvent;
 
-use super::record::{Came, write};
-use super::{Oldest, SEGMENT, Spool, SpoolError};
+use super::record::{Came, Open, write};
+use super::{Closed, Oldest, SEGMENT, Spool, SpoolError};
 
 /// The part of the spool that what was refused may take: the rest is left to what can be delivered.
 const PART: u64 = 4;
@@ -14,19 +14,28 @@ impl Spool {
     /// Records that were refused, and are tried again.
     #[must_use]
     pub fn refused(&self) -> u64 {
-        let again = self.closed.values().filter(|file| file.again);
-        let closed: u64 = again.chain(self.held.values()).map(|file| file.events).sum();
+        let again = self.files().filter(|(_, file)| file.again);
+        let closed: u64 = again.map(|(_, file)| file.events).sum();
         closed + self.refused.as_ref().map_or(0, |open| open.events)
     }
 
     /// Has all that was refused delivered again, after everything else that waits.
     pub fn release(&mut self) {
         let open = self.refused.take();
-        let last = self.closed(open);
-        let held = std::mem::take(&mut self.held).into_iter().chain(last);
-        for (number, mut file) in held {
-            file.again = true;
-            self.closed.insert(number, file);
+        self.put_aside(open);
+        self.closed.append(&mut self.held);
+    }
+
+    /// Has others go before a file with which the disk fails.
+    pub(super) fn put_off(&mut self, number: u64) {
+        if let Some(file) = self.closed.remove(&number) {
+            self.held.insert(number, file);
+        }
+    }
+
+    fn put_aside(&mut self, open: Option<Open>) {
+        if let Some((number, file)) = self.closed(open) {
+            self.held.insert(number, Closed { again: true, ..file });
         }
     }
 
@@ -39,8 +48,7 @@ impl Spool {
         let open = match self.refused.take() {
             Some(open) if open.size < SEGMENT => open,
             done => {
-                let done = self.closed(done);
-                self.held.extend(done);
+                self.put_aside(done);
                 self.begin()?
             }
         };
@@ -50,19 +58,15 @@ impl Spool {
                 Ok(kept.iter().filter(|kept| !**kept).count())
             }
             Err((open, error)) => {
-                let whole = self.closed(Some(open));
-                self.held.extend(whole);
+                self.put_aside(Some(open));
                 Err(error)
             }
         }
     }
 
     fn bytes_refused(&self, but: u64) -> u64 {
-        let again = self
-            .closed
-            .iter()
-            .filter(|(number, file)| file.again && **number != but);
-        let closed: u64 = again.chain(&self.held).map(|(_, file)| file.bytes).sum();
+        let again = self.files().filter(|(number, file)| file.again && **number != but);
+        let closed: u64 = again.map(|(_, file)| file.bytes).sum();
         closed + self.refused.as_ref().map_or(0, |open| open.size)
     }
 }

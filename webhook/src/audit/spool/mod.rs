@@ -58,7 +58,7 @@ pub struct Spool {
     /// Files that are closed, oldest first.
     closed: BTreeMap<u64, Closed>,
     open: Option<Open>,
-    /// Files of what the intake refused, until they are tried again, and the one that is open for more.
+    /// Files that are tried again later, above all of what the intake refused, and the one that is open for more of that.
     held: BTreeMap<u64, Closed>,
     refused: Option<Open>,
     writes: Writes,
@@ -123,8 +123,7 @@ impl Spool {
     /// Bytes on disk.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        let files = self.closed.values().chain(self.held.values());
-        let closed: u64 = files.map(|file| file.bytes).sum();
+        let closed: u64 = self.files().map(|(_, file)| file.bytes).sum();
         let open = [&self.open, &self.refused].into_iter().flatten();
         closed + open.map(|open| open.size).sum::<u64>()
     }
@@ -132,8 +131,8 @@ impl Spool {
     /// Records on disk that wait to be delivered, but for those that were refused before.
     #[must_use]
     pub fn events(&self) -> u64 {
-        let new = self.closed.values().filter(|file| !file.again);
-        let closed: u64 = new.map(|file| file.events).sum();
+        let new = self.files().filter(|(_, file)| !file.again);
+        let closed: u64 = new.map(|(_, file)| file.events).sum();
         closed + self.open.as_ref().map_or(0, |open| open.events)
     }
 
@@ -189,7 +188,7 @@ impl Spool {
     }
 
     /// The oldest file's events, and last those that were refused before; none where nothing waits. The file is closed, so
-    /// that it holds still.
+    /// that it holds still. One that can't be read keeps no other: it is tried again when what was refused is.
     ///
     /// # Errors
     /// When it can't be read.
@@ -202,7 +201,7 @@ impl Spool {
         let Some((again, number)) = files.min() else {
             return Ok(None);
         };
-        let bytes = fs::read(self.path(number))?;
+        let bytes = fs::read(self.path(number)).inspect_err(|_| self.put_off(number))?;
         Ok(Some(Oldest {
             number,
             events: codec::decode(&bytes),
@@ -214,16 +213,24 @@ impl Spool {
     /// how many found no room.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// When the file can't be removed. It is delivered again when what was refused is.
     pub fn delivered(&mut self, oldest: &Oldest, refused: &[AuditEvent]) -> Result<usize, SpoolError> {
-        let lost = self.hold(oldest, refused)?;
+        let held = self.hold(oldest, refused);
         match fs::remove_file(self.path(oldest.number)) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                self.put_off(oldest.number);
+                return Err(error.into());
+            }
         }
         self.closed.remove(&oldest.number);
-        Ok(lost)
+        // A full disk has room for them now. The file goes in any case: whoever asks next needs its room.
+        let held = held.or_else(|_| self.hold(oldest, refused));
+        Ok(held.unwrap_or_else(|error| {
+            warn!(error = crate::chain(&error), "what the intake refused can't be kept");
+            refused.len()
+        }))
     }
 
     /// Whether the disk takes as much as an event may need, which a disk that was full or failed does not yet.
@@ -239,6 +246,10 @@ impl Spool {
         // Also what was written in part takes room.
         fs::remove_file(&path)?;
         Ok(written?)
+    }
+
+    fn files(&self) -> impl Iterator<Item = (&u64, &Closed)> {
+        self.closed.iter().chain(&self.held)
     }
 
     fn begin(&mut self) -> Result<Open, SpoolError> {

@@ -232,6 +232,59 @@ fn what_was_refused_stays_out_of_the_way_and_is_tried_again_after_the_others_and
     assert_eq!(spool.bytes(), 0);
 }
 
+/// Has the next so many files not be begun, as on a disk with no room for them.
+fn no_room_for(spool: &Spool, files: u64) {
+    for number in spool.next..spool.next + files {
+        fs::create_dir(spool.path(number)).unwrap();
+    }
+}
+
+#[test]
+fn on_a_full_disk_what_was_refused_gets_the_room_of_the_file_that_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spool = Spool::open(folder.path(), 1 << 20).unwrap();
+    spool.append(&some(&["a", "bad"]), Came::New).unwrap();
+    let oldest = spool.oldest().unwrap().unwrap();
+    no_room_for(&spool, 1);
+    assert_eq!(spool.delivered(&oldest, &oldest.events[1..]).unwrap(), 0);
+    assert!(!spool.path(0).exists());
+    assert_eq!((spool.events(), spool.refused(), spool.waits()), (0, 1, false));
+    spool.release();
+    assert_eq!(ids(&mut spool), ["bad"]);
+}
+
+#[test]
+fn what_can_t_be_kept_apart_is_counted_as_lost_and_its_file_gives_its_room_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spool = Spool::open(folder.path(), 1 << 20).unwrap();
+    spool.append(&some(&["a", "bad1", "bad2"]), Came::New).unwrap();
+    let oldest = spool.oldest().unwrap().unwrap();
+    no_room_for(&spool, 2);
+    assert_eq!(spool.delivered(&oldest, &oldest.events[1..]).unwrap(), 2);
+    assert!(!spool.path(0).exists());
+    assert_eq!((spool.bytes(), spool.refused(), spool.waits()), (0, 0, false));
+    spool.append(&some(&["b"]), Came::New).unwrap();
+    assert_eq!(ids(&mut spool), ["b"]);
+}
+
+#[test]
+fn a_file_that_can_t_be_read_keeps_no_other_and_is_tried_again_as_what_was_never_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spool = Spool::open(folder.path(), 1 << 20).unwrap();
+    spool.append(&some(&["a"]), Came::New).unwrap();
+    assert!(spool.oldest().unwrap().is_some());
+    spool.append(&some(&["b"]), Came::New).unwrap();
+    let away = folder.path().join("away");
+    fs::rename(spool.path(0), &away).unwrap();
+    assert!(spool.oldest().is_err());
+    assert_eq!(ids(&mut spool), ["b"]);
+    assert_eq!((spool.waits(), spool.events(), spool.refused()), (false, 1, 0));
+    fs::rename(&away, spool.path(0)).unwrap();
+    spool.release();
+    assert!(!spool.oldest().unwrap().unwrap().again);
+    assert_eq!(ids(&mut spool), ["a"]);
+}
+
 #[test]
 fn what_is_refused_takes_a_part_of_the_spool_and_no_more_and_a_flood_of_it_is_counted() {
     let folder = tempfile::tempdir().unwrap();

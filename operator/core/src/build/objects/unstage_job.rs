@@ -27,6 +27,7 @@ pub fn unstage_job(batch: &Batch, settings: &Settings) -> Job {
     let step = UnstageStep {
         credential_prefix: format!("{}/{}", settings.staging.prefix, batch.tenant),
         images: batch.images.clone(),
+        budget_seconds: Some(budget(settings.builds.job_deadline_seconds)),
     };
     let labels: BTreeMap<String, String> = [
         ("app.kubernetes.io/name", "image-factory"),
@@ -80,6 +81,11 @@ pub fn unstage_job(batch: &Batch, settings: &Settings) -> Job {
     }
 }
 
+/// What of a job's time its images may take: a minute is left to begin and to tell, of a short time half.
+fn budget(deadline: i64) -> u64 {
+    u64::try_from((deadline - 60).max(deadline / 2)).unwrap_or_default()
+}
+
 fn name(batch: &Batch) -> String {
     let mut hasher = Sha256::new();
     for image in &batch.images {
@@ -129,6 +135,16 @@ mod tests {
     #[test]
     fn the_unstage_job() {
         insta::assert_yaml_snapshot!(unstage_job(&batch(1), &settings()));
+    }
+
+    #[test]
+    fn a_job_has_time_to_tell_what_became_of_its_images() {
+        assert_eq!([1800, 600, 60, 1].map(budget), [1740, 540, 30, 0]);
+        let job = unstage_job(&batch(1), &settings());
+        let pod = job.spec.unwrap().template.spec.unwrap();
+        let step = pod.containers[0].env.as_ref().unwrap()[0].value.as_ref().unwrap();
+        let budget = serde_json::from_str::<UnstageStep>(step).unwrap().budget_seconds;
+        assert!(budget.unwrap() < u64::try_from(pod.active_deadline_seconds.unwrap()).unwrap());
     }
 
     #[test]
