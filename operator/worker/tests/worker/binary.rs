@@ -1,7 +1,7 @@
 //! The worker as a pod runs it: told by the environment, answering by the termination message.
 
 use std::fs;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
 use std::time::Duration;
 
 use imagefactory_core::step::{CachePlace, PushStep, Pushed, Report, STEP_VARIABLE};
@@ -23,6 +23,14 @@ impl Run {
     fn log(&self) -> String {
         String::from_utf8(self.output.stderr.clone()).unwrap()
     }
+}
+
+/// Asks it to end, as the kubelet does; what it ended with.
+async fn ended_by_the_kubelet(mut child: Child) -> Option<i32> {
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let ended = tokio::task::spawn_blocking(move || child.wait()).await;
+    ended.unwrap().unwrap().code()
 }
 
 async fn worker(pod: &Pod, arguments: &[&str], step: &str) -> Run {
@@ -131,7 +139,7 @@ async fn the_kubelet_s_signal_ends_a_step_at_once() {
     let port = silent.local_addr().unwrap().port();
     let step = step.replace(&_registry.host, &format!("localhost:{port}"));
     stuck.credential("credentials/staging", &format!("localhost:{port}"), "u", "p");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_worker"))
+    let child = Command::new(env!("CARGO_BIN_EXE_worker"))
         .arg("push")
         .env(STEP_VARIABLE, step)
         .env("TERMINATION_LOG", pod.path("log"))
@@ -142,13 +150,7 @@ async fn the_kubelet_s_signal_ends_a_step_at_once() {
         .unwrap();
     // It has connected, so it waits for an answer that never comes.
     let _connection = silent.accept().await.unwrap();
-    let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    let status = tokio::task::spawn_blocking(move || child.wait())
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(status.code(), Some(143));
+    assert_eq!(ended_by_the_kubelet(child).await, Some(143));
     assert!(!pod.path("log").exists());
 }
 
@@ -164,7 +166,7 @@ async fn an_image_that_is_staged_is_told_before_its_cache_is_sent_and_a_signal_t
     step.cache = Some(place);
     pod.write("cache/out/k:1/index.json", "one");
     registry.state().hangs_at = Some("acme/cache".to_owned());
-    let mut child = Command::new(env!("CARGO_BIN_EXE_worker"))
+    let child = Command::new(env!("CARGO_BIN_EXE_worker"))
         .arg("push")
         .env(STEP_VARIABLE, serde_json::to_string(&step).unwrap())
         .env("TERMINATION_LOG", pod.path("log"))
@@ -181,13 +183,7 @@ async fn an_image_that_is_staged_is_told_before_its_cache_is_sent_and_a_signal_t
     tokio::time::timeout(Duration::from_secs(30), hangs).await.unwrap();
     let told = |text: &str| matches!(Report::<Pushed>::decode(text), Some(Report::Done(pushed)) if pushed.digest == digest.as_str());
     assert!(told(&fs::read_to_string(pod.path("log")).unwrap_or_default()));
-    let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    let status = tokio::task::spawn_blocking(move || child.wait())
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(status.code(), Some(0));
+    assert_eq!(ended_by_the_kubelet(child).await, Some(0));
     assert!(told(&fs::read_to_string(pod.path("log")).unwrap()));
 }
 

@@ -138,12 +138,9 @@ pub(super) fn publish(situation: Situation<'_>, staged: &StagedImage, verdict: &
     match outcome::<Published>(job, Work::Build) {
         Outcome::Running => match stuck(job, Work::Build, situation.now, situation.settings) {
             // Its pod is gone with what it told; but it ends well only after the tag was read back with this digest.
-            Some(_) if job.ended == Some(JobEnd::Complete) => match output_image(&situation) {
-                Some(image) => succeeded(situation, image, staged, verdict),
-                None => fails(situation, |situation| {
-                    situation.fails(mismatch(None, "nothing", staged))
-                }),
-            },
+            Some(_) if job.ended == Some(JobEnd::Complete) => {
+                read_back(situation, staged.digest.as_str(), staged, verdict)
+            }
             Some(failure) => Plan {
                 actions: end_job(job).into_iter().collect(),
                 ..fails(situation, |situation| situation.fails(failure))
@@ -156,13 +153,18 @@ pub(super) fn publish(situation: Situation<'_>, staged: &StagedImage, verdict: &
         Outcome::Failed(failure) => fails(situation, |situation| {
             situation.tries_again(failure, |_| (), Situation::fails)
         }),
-        Outcome::Done(Published { digest }) => match output_image(&situation) {
-            // The tag stands, whatever was said meanwhile.
-            Some(image) if digest == staged.digest.as_str() => succeeded(situation, image, staged, verdict),
-            image => fails(situation, |situation| {
-                situation.fails(mismatch(image.as_deref(), &digest, staged))
-            }),
-        },
+        Outcome::Done(Published { digest }) => read_back(situation, &digest, staged, verdict),
+    }
+}
+
+/// The tag was set and read back with that digest. It stands, whatever was said meanwhile.
+fn read_back(situation: Situation<'_>, digest: &str, staged: &StagedImage, verdict: &Verdict) -> Plan {
+    match output_image(&situation) {
+        Some(image) if digest == staged.digest.as_str() => succeeded(situation, image, staged, verdict),
+        // A name is missing only where it was refused, and then the refusal is told.
+        image => fails(situation, |situation| {
+            situation.fails(mismatch(&image.unwrap_or_default(), digest, staged))
+        }),
     }
 }
 
@@ -201,15 +203,11 @@ fn output_image(situation: &Situation<'_>) -> Option<String> {
     Some(resolved.output.as_ref()?.image.as_ref()?.to_string())
 }
 
-fn mismatch(image: Option<&str>, digest: &str, staged: &StagedImage) -> Failure {
+fn mismatch(image: &str, digest: &str, staged: &StagedImage) -> Failure {
     blank(
         FailureClass::Publish,
         "DigestMismatch",
-        format!(
-            "{} was read back as {digest}, not as {}.",
-            image.unwrap_or("The image"),
-            staged.digest
-        ),
+        format!("{image} was read back as {digest}, not as {}.", staged.digest),
         "Somebody else writes this tag: choose another name, or find out who does.",
     )
 }
