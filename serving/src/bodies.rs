@@ -22,7 +22,7 @@ pub struct BodyLimits {
     /// Bodies up to this length are short: they are read without waiting for room, so that nobody who says that he will send
     /// much, or sends it slowly, keeps them out. There are as many of them at most as there are connections.
     pub short: usize,
-    /// Most bytes of short ones that are worked on.
+    /// Most bytes of short ones that are worked on. With none, no body is short.
     pub short_room: usize,
     /// Most bytes of the others, from before they are read.
     pub long_room: usize,
@@ -108,7 +108,8 @@ impl Bodies {
             let read = read.map_err(|_| BodyError::TooSlow)?;
             read.map_err(|_| BodyError::TooLong)
         };
-        let held = if length <= self.limits.short {
+        let is_short = length <= self.limits.short && self.limits.short_room > 0;
+        let held = if is_short {
             let bytes = read.await?;
             let room = room(&self.short, bytes.len(), deadline).await?;
             Held { bytes, room }
@@ -207,6 +208,18 @@ mod tests {
         assert!(bodies.read(whole(UNIT)).await.is_ok());
         assert_eq!(began.elapsed(), Duration::ZERO);
         drop(others);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_no_body_is_short_an_empty_one_is_read_at_once_all_the_same() {
+        let bodies = Bodies::new(BodyLimits {
+            short: 0,
+            short_room: 0,
+            ..LIMITS
+        });
+        let began = Instant::now();
+        assert!(bodies.read(whole(0)).await.unwrap().bytes.is_empty());
+        assert_eq!(began.elapsed(), Duration::ZERO);
     }
 
     #[tokio::test]

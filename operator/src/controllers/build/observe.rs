@@ -60,16 +60,23 @@ async fn earlier(build: &Build, identity: &Identity, context: &Context) -> Resul
         return Ok(job(&before, stage, context).map(Earlier::Job));
     }
     let name = before.object_name(stage);
-    let known = context
-        .stores
-        .pods
-        .get(&ObjectRef::new(&name).within(&before.namespace));
-    let pod = match known {
-        Some(pod) => Some(PodView::of(&pod)),
+    let pod = match shown(&name, &before, context) {
+        Some(pod) => Some(pod),
         None => asked_for(&name, &before, context).await?,
     };
     let is_ours = |pod: &PodView| pod.build_uid.as_deref() == Some(&before.uid);
     Ok(pod.filter(is_ours).map(Earlier::Pod))
+}
+
+/// The pod of that name as the store has it.
+fn stored(name: &str, identity: &Identity, context: &Context) -> Option<PodView> {
+    let key = ObjectRef::new(name).within(&identity.namespace);
+    context.stores.pods.get(&key).map(|pod| PodView::of(&pod))
+}
+
+/// The same, if it was made for this very Build: a store that lags may still have that of an earlier Build of the same name.
+fn shown(name: &str, identity: &Identity, context: &Context) -> Option<PodView> {
+    stored(name, identity, context).filter(|pod| pod.build_uid.as_deref() == Some(&identity.uid))
 }
 
 async fn asked_for(name: &str, identity: &Identity, context: &Context) -> Result<Option<PodView>, BuildError> {
@@ -85,29 +92,24 @@ async fn asked_for(name: &str, identity: &Identity, context: &Context) -> Result
 /// status, and a pod that is thought to be gone ends the build.
 async fn pod(build: &Build, identity: &Identity, context: &Context) -> Result<Option<PodView>, BuildError> {
     let name = identity.object_name(Stage::Build);
-    if let Some(pod) = context
-        .stores
-        .pods
-        .get(&ObjectRef::new(&name).within(&identity.namespace))
-    {
-        return Ok(Some(PodView::of(&pod)));
-    }
     let status = build.status.as_ref();
     let was_made = status.is_some_and(|status| {
         status.start_time.is_some() && status.next_attempt_at.is_none() && status.staged.is_none()
     });
     if !was_made || is_settled(status) {
-        return Ok(None);
+        return Ok(stored(&name, identity, context));
     }
-    asked_for(&name, identity, context).await
+    match shown(&name, identity, context) {
+        Some(pod) => Ok(Some(pod)),
+        None => asked_for(&name, identity, context).await,
+    }
 }
 
 /// Whether the pod of this attempt was made a moment ago and is not in the store yet: its event will wake the build.
 pub(super) fn awaits_its_pod(build: &Build, context: &Context, unseen: &Unseen) -> bool {
     Identity::of(build).is_some_and(|identity| {
         let name = identity.object_name(Stage::Build);
-        let key = ObjectRef::new(&name).within(&identity.namespace);
-        unseen.has_made(build, &name) && context.stores.pods.get(&key).is_none()
+        unseen.has_made(build, &name) && shown(&name, &identity, context).is_none()
     })
 }
 

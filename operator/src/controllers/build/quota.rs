@@ -3,12 +3,12 @@
 use std::sync::{Mutex, PoisonError};
 
 use imagefactory_core::build::{Observed, Refusal, Validated};
-use imagefactory_core::project::within_quota;
 use imagefactory_core::quota::{Book, Existing};
 use imagefactory_crds::admission::quota::Limited;
 use imagefactory_crds::{Build, Tenant};
 
 use crate::context::Context;
+use crate::controllers::project::within_projects_quota;
 
 /// What counts a Build.
 const LIMITS: [Limited; 2] = [Limited::Builds, Limited::BuildsPerHour];
@@ -30,7 +30,9 @@ impl Quotas {
         let (Some(tenant), false) = (tenant, is_denied || has_started(build, observed)) else {
             return validated;
         };
-        within_its_projects(build, tenant, context)?;
+        let namespace = build.metadata.namespace.as_deref().unwrap_or_default();
+        within_projects_quota((namespace, &build.spec.project_ref.name), tenant, context)
+            .map_err(|withheld| Refusal::withheld(&withheld))?;
         if !is_let_in(build) {
             self.ask(build, tenant, context)?;
         }
@@ -50,22 +52,6 @@ impl Quotas {
         book.ask(tenant, &LIMITS, (&one, &others), context.now())
             .map_err(|withheld| Refusal::withheld(&withheld))
     }
-}
-
-/// Nothing begins in a project that the tenant has beyond its quota.
-fn within_its_projects(build: &Build, tenant: &Tenant, context: &Context) -> Result<(), Refusal> {
-    if Limited::Projects.limit(tenant).is_none() {
-        return Ok(());
-    }
-    let namespace = build.metadata.namespace.as_deref().unwrap_or_default();
-    let projects = context.stores.projects_by_namespace.get(namespace);
-    let own = projects
-        .iter()
-        .find(|project| project.metadata.name.as_deref() == Some(build.spec.project_ref.name.as_str()));
-    own.map_or(Ok(()), |own| {
-        let all = projects.iter().map(AsRef::as_ref);
-        within_quota(own, all, tenant).map_err(|withheld| Refusal::withheld(&withheld))
-    })
 }
 
 /// Whether an attempt has begun: its status says so, or its pod is there.
@@ -193,19 +179,14 @@ mod tests {
             Tenant::new("acme", spec)
         };
         let one = build("one", &json!({"observedGeneration": -1}));
-        let asked = |limit| within_its_projects(&one, &tenant(limit), &context);
-        assert_eq!(asked(2), Ok(()));
-        let refusal = asked(1).unwrap_err();
-        assert_eq!(refusal.reason, REFUSED);
+        let asked = |limit| judge_for(&tenant(limit), &Quotas::default(), &one, &context);
+        assert_eq!(asked(2), LET_IN);
+        assert_eq!(asked(1), REFUSED);
+        let withheld = within_projects_quota(("tenant-acme", "web"), &tenant(1), &context).unwrap_err();
         assert!(
-            refusal.message.contains("may have 1 projects and has 1."),
+            withheld.message.contains("may have 1 projects and has 1."),
             "{}",
-            refusal.message
-        );
-        assert_eq!(
-            judge_for(&tenant(1), &Quotas::default(), &one, &context),
-            REFUSED,
-            "it is asked where builds are judged"
+            withheld.message
         );
         let began = "2026-01-01T00:00:05Z";
         for (status, judgement) in [
@@ -217,7 +198,7 @@ mod tests {
             assert_eq!(judged, judgement, "{status}");
         }
         hubs.projects.take(Event::Delete(Guarded(Ok(project("a", 1)))));
-        assert_eq!(asked(1), Ok(()));
+        assert_eq!(asked(1), LET_IN);
     }
 
     #[tokio::test]

@@ -14,15 +14,17 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use imagefactory_core::build::Refusal;
 use imagefactory_core::build::logs::directory;
 use imagefactory_core::dispatch::Slot;
-use imagefactory_core::image_scan::{Identity, Plan, Situation, is_settled, plan, validate};
+use imagefactory_core::image_scan::{Identity, Plan, References, Situation, is_settled, plan, validate};
 use imagefactory_crds::build::KeptLogs;
 use imagefactory_crds::{ImageScan, ImageScanStatus};
 use tokio_util::sync::CancellationToken;
 
 use super::build::logs::{Of, Told, look, with_kept};
 use super::build::unseen::Unseen;
+use super::project::within_projects_quota;
 use crate::context::Context;
 use crate::runner::{self, Outcome};
 use crate::watches::Hubs;
@@ -68,7 +70,8 @@ async fn reconcile(
         return ended::pass(&scan, &observed, &context, &unseen).await;
     }
     let found = references(&scan, &context);
-    let validated = validate(&scan, found.references(), &context.settings);
+    let validated = validate(&scan, found.references(), &context.settings)
+        .and_then(|validated| within_quota(&scan, found.references(), &context).map(|()| validated));
     let situation = Situation {
         scan: &scan,
         validated: &validated,
@@ -84,6 +87,17 @@ async fn reconcile(
     let plan = with_logs(plan(situation), situation, &context);
     // Writes.
     act::act(situation, plan, &context, &unseen).await
+}
+
+/// Nothing begins in a project that the tenant has beyond its quota; what was begun goes on.
+fn within_quota(scan: &ImageScan, references: References<'_>, context: &Context) -> Result<(), Refusal> {
+    let has_begun = scan.status.as_ref().is_some_and(|status| status.start_time.is_some());
+    let Some(tenant) = references.tenant.filter(|_| !has_begun) else {
+        return Ok(());
+    };
+    let namespace = scan.metadata.namespace.as_deref().unwrap_or_default();
+    within_projects_quota((namespace, &scan.spec.project_ref.name), tenant, context)
+        .map_err(|withheld| Refusal::withheld(&withheld))
 }
 
 /// The plan, with the logs that are kept.

@@ -121,6 +121,36 @@ async fn without_the_capability_it_fails_with_the_code_and_is_counted() {
 }
 
 #[tokio::test]
+async fn nothing_begins_in_a_project_beyond_the_quota_and_what_was_begun_goes_on() {
+    let hubs = cluster(true);
+    let mut tenant = (*hubs.tenants.store().state()[0]).clone();
+    tenant.spec.quota = Some(imagefactory_crds::tenant::Quota {
+        projects: Some(0),
+        ..imagefactory_crds::tenant::Quota::default()
+    });
+    show(&hubs.tenants, tenant);
+    let server = start(&hubs);
+    server.context.dispatcher.open_empty();
+    looked(&server, &scan()).await;
+    assert_eq!(condition(&server.status()), ("False", "quota_exceeded"));
+    assert!(
+        server.writes().iter().all(|line| !line.contains("/jobs")),
+        "{:?}",
+        server.writes()
+    );
+    let mut begun = scan();
+    begun.status = serde_json::from_value(json!({
+        "observedGeneration": 1, "attempts": 1, "startTime": "2026-01-01T00:00:00Z",
+    }))
+    .unwrap();
+    let server = start(&hubs);
+    server.context.dispatcher.open_empty();
+    looked(&server, &begun).await;
+    let made = format!("POST {JOBS}");
+    assert!(server.writes().contains(&made), "{:?}", server.writes());
+}
+
+#[tokio::test]
 async fn where_the_operator_may_not_write_a_scan_is_left_alone_without_an_error() {
     let server = Mock::default()
         .refuses(&format!("PATCH {SCAN}/status"), 403)

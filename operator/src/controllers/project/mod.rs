@@ -3,6 +3,7 @@
 mod error;
 mod ledger;
 mod observe;
+mod quota;
 mod watches;
 
 #[cfg(test)]
@@ -24,6 +25,7 @@ use crate::context::Context;
 use crate::runner::{self, Outcome};
 use crate::watches::Hubs;
 pub(in crate::controllers) use ledger::Ledger;
+pub(in crate::controllers) use quota::within_projects_quota;
 
 pub use error::ProjectError;
 

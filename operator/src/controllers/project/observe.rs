@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use imagefactory_core::project::throttle::Due;
-use imagefactory_core::project::{Counted, Situation, count, within_quota};
+use imagefactory_core::project::{Counted, Situation, count};
 use imagefactory_crds::admission::entitlement::Withheld;
-use imagefactory_crds::admission::quota::Limited;
 use imagefactory_crds::{Build, Project};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 
 use super::ledger::Ledger;
+use super::quota::within_projects_quota;
 use crate::context::Context;
 use crate::controllers::tenant::home::{Home, home};
 
@@ -47,11 +47,7 @@ pub(super) fn observe(project: &Project, context: &Context, ledger: &Ledger) -> 
     let now = context.now();
     let Home { tenant, is_leaving } = home(&namespace, &context.stores);
     let has_tenant = tenant.is_some();
-    let limited = tenant.filter(|tenant| Limited::Projects.limit(tenant).is_some());
-    let over_quota = limited.and_then(|tenant| {
-        let all = context.stores.projects_by_namespace.get(&namespace);
-        within_quota(project, all.iter().map(AsRef::as_ref), &tenant).err()
-    });
+    let over_quota = tenant.and_then(|tenant| within_projects_quota((&namespace, &name), &tenant, context).err());
     let turn = if has_tenant {
         Some(ledger.take_turn((namespace.clone(), name.clone()), now))
     } else {

@@ -77,6 +77,23 @@ async fn a_request_that_is_allowed_is_one_write_and_makes_nothing() {
 }
 
 #[tokio::test]
+async fn a_request_in_a_project_beyond_the_quota_fails_with_the_code_and_one_that_waits_goes_on_waiting() {
+    let (server, hubs) = cluster();
+    show(&hubs.sor_records, record());
+    judged(&server, &request()).await;
+    let pending = with_status(&server);
+    let mut tenant = (*hubs.tenants.store().state()[0]).clone();
+    tenant.spec.quota = Some(imagefactory_crds::tenant::Quota {
+        projects: Some(0),
+        ..imagefactory_crds::tenant::Quota::default()
+    });
+    show(&hubs.tenants, tenant);
+    assert_eq!(judged(&server, &pending).await, Outcome::unchanged());
+    judged(&server, &request()).await;
+    assert_eq!(server.status()["conditions"][0]["reason"], "quota_exceeded");
+}
+
+#[tokio::test]
 async fn a_request_whose_record_goes_fails_with_an_event_once() {
     let (server, hubs) = cluster();
     show(&hubs.sor_records, record());

@@ -60,6 +60,46 @@ async fn a_pod_that_was_just_made_is_waited_for_until_the_store_shows_it() {
     assert!(!awaits_its_pod(&build, &context, &unseen));
 }
 
+/// A pod of the builder, of the Build with that uid.
+fn builder(name: &str, uid: &str) -> Value {
+    let labels = json!({"imagefactory.dev/build-uid": uid});
+    json!({"metadata": {"name": name, "namespace": "tenant-acme", "uid": format!("pod-of-{uid}"), "labels": labels}})
+}
+
+#[tokio::test]
+async fn a_pod_is_asked_for_while_the_store_shows_that_of_an_earlier_build_of_the_same_name() {
+    for next_attempt_at in [None, Some("1970-01-01T00:00:00Z")] {
+        let mut begun = build();
+        let status = begun.status.as_mut().unwrap();
+        (status.staged, status.stage_attempts) = (None, None);
+        status.next_attempt_at = serde_json::from_value(json!(next_attempt_at)).unwrap();
+        let (client, mut server) = server();
+        let hubs = Hubs::default();
+        show(&hubs.pods, builder("b-build-1", "another"));
+        let context = context(client, &hubs);
+        let observing = tokio::spawn(async move { observe(&begun, &context).await });
+        let asked = server.expect("GET /api/v1/namespaces/tenant-acme/pods/b-build-1").await;
+        asked.answer(200, &builder("b-build-1", "u"));
+        let observed = observing.await.unwrap().unwrap();
+        let of_this = |pod: PodView| pod.build_uid.as_deref() == Some("u");
+        assert_eq!(observed.pod.is_some_and(of_this), next_attempt_at.is_none());
+        assert_eq!(observed.earlier.is_some(), next_attempt_at.is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_build_that_has_not_begun_sees_the_pod_that_has_its_pods_name() {
+    let mut new = build();
+    new.status = None;
+    let (client, mut server) = server();
+    let hubs = Hubs::default();
+    show(&hubs.pods, builder("b-build-1", "another"));
+    let context = context(client, &hubs);
+    let observed = observe(&new, &context).await.unwrap();
+    assert_eq!(observed.pod.unwrap().build_uid.as_deref(), Some("another"));
+    assert!(server.is_quiet_for(std::time::Duration::from_millis(20)).await);
+}
+
 #[tokio::test]
 async fn why_a_job_failed_is_asked_of_the_api_server_while_the_store_does_not_show_its_pod() {
     let (client, mut server) = server();
