@@ -79,7 +79,7 @@ impl Peers {
                 )
             }
         };
-        let mut like = object("", &resource, spec);
+        let mut like = object("", &resource, &spec);
         like.metadata.namespace = Some(WORK.to_owned());
         if peer == Peer::Tekton {
             let managed = ("app.kubernetes.io/managed-by".to_owned(), TEKTON.to_owned());
@@ -177,7 +177,7 @@ async fn shipwright(tools: &Path, rig: &Rig) -> Result<Process> {
 async fn registered(client: &Client) -> Result<()> {
     let strategies = of_shipwright("ClusterBuildStrategy", "clusterbuildstrategies");
     let step = json!({"name": "build", "image": IMAGE, "command": ["/bin/true"], "securityContext": {}});
-    let strategy = object("trivial", &strategies, json!({"steps": [step]}));
+    let strategy = object("trivial", &strategies, &json!({"steps": [step]}));
     Api::<DynamicObject>::all_with(client.clone(), &strategies)
         .create(&PostParams::default(), &strategy)
         .await
@@ -188,7 +188,7 @@ async fn registered(client: &Client) -> Result<()> {
         "output": {"image": "registry.example.com/work:latest"},
     });
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), WORK, &builds);
-    api.create(&PostParams::default(), &object(WORK, &builds, spec))
+    api.create(&PostParams::default(), &object(WORK, &builds, &spec))
         .await
         .trying("could not create a Build of Shipwright's")?;
     until("Shipwright to register a Build", async || {
@@ -221,6 +221,6 @@ fn of_shipwright(kind: &str, plural: &str) -> ApiResource {
     resource("shipwright.io/v1beta1", kind, plural)
 }
 
-fn object(name: &str, resource: &ApiResource, spec: Value) -> DynamicObject {
+fn object(name: &str, resource: &ApiResource, spec: &Value) -> DynamicObject {
     DynamicObject::new(name, resource).data(json!({"spec": spec}))
 }
