@@ -20,8 +20,10 @@ pub struct Requests {
     pub deletes: u64,
     /// Events written.
     pub events: u64,
-    /// Everything else that changes something, but the leader's lease.
+    /// Everything else that changes something.
     pub others: u64,
+    /// Writes of leaders' leases, which are no other writes.
+    pub leases: u64,
     /// Writes of any kind that were refused.
     pub refused: u64,
     /// Single objects read.
@@ -31,7 +33,7 @@ pub struct Requests {
 }
 
 impl Requests {
-    /// Writes that a build needs: creates and statuses.
+    /// Writes that a unit of work needs: creates and statuses.
     #[must_use]
     pub fn mutating(&self) -> u64 {
         self.creates + self.statuses
@@ -41,15 +43,19 @@ impl Requests {
         let object = &entry.object_ref;
         let status = object.subresource == "status";
         match (entry.verb.as_str(), object.resource.as_str()) {
-            (_, "leases") | ("list" | "watch", _) => return,
+            ("list" | "watch", _) | ("get", "leases") => return,
+            (_, "leases") => {
+                self.leases += 1;
+                return;
+            }
             ("get", _) => {
                 self.gets += 1;
                 return;
             }
             (_, "events") => self.events += 1,
             // A project's counts are written at a pace of their own, however many builds there are.
-            (_, "builds") if status => self.statuses += 1,
-            ("create", "pods" | "jobs") => self.creates += 1,
+            (_, "builds" | "buildruns" | "taskruns") if status => self.statuses += 1,
+            ("create", "pods" | "jobs" | "taskruns") => self.creates += 1,
             ("delete" | "deletecollection", _) => self.deletes += 1,
             _ => self.others += 1,
         }
@@ -99,18 +105,18 @@ pub fn end(log: &Path) -> Result<u64> {
     Ok(log.metadata().trying("there is no audit log")?.len())
 }
 
-/// What a user asked since the log ended there.
+/// What these users asked together since the log ended there.
 ///
 /// # Errors
 /// When the log can't be read.
-pub fn since(log: &Path, offset: u64, user: &str) -> Result<Requests> {
+pub fn since(log: &Path, offset: u64, users: &[&str]) -> Result<Requests> {
     let mut file = File::open(log).trying("could not open the audit log")?;
     file.seek(SeekFrom::Start(offset))
         .trying("could not read the audit log")?;
-    count(BufReader::new(file), user)
+    count(BufReader::new(file), users)
 }
 
-fn count(log: impl BufRead, user: &str) -> Result<Requests> {
+fn count(log: impl BufRead, users: &[&str]) -> Result<Requests> {
     let mut requests = Requests::default();
     for line in log.lines() {
         let line = line.trying("could not read the audit log")?;
@@ -118,7 +124,7 @@ fn count(log: impl BufRead, user: &str) -> Result<Requests> {
         let Ok(entry) = serde_json::from_str::<Entry>(&line) else {
             continue;
         };
-        if entry.stage == "ResponseComplete" && entry.user.username == user {
+        if entry.stage == "ResponseComplete" && users.contains(&entry.user.username.as_str()) {
             requests.add(&entry);
         }
     }
@@ -150,11 +156,27 @@ mod tests {
             line("double", "patch", "pods", "status", 200),
             r#"{"stage":"ResponseStarted"#.to_owned(),
         ];
-        let counted = count(log.join("\n").as_bytes(), "operator").unwrap();
+        let counted = count(log.join("\n").as_bytes(), &["operator"]).unwrap();
         let numbers = (counted.creates, counted.statuses, counted.deletes, counted.events);
         assert_eq!(numbers, (2, 1, 1, 1));
         assert_eq!((counted.others, counted.refused, counted.gets), (1, 1, 1));
+        assert_eq!(counted.leases, 1);
         assert_eq!(counted.mutating(), 3);
         assert_eq!(counted.kinds["patch builds/status"], 1);
+    }
+
+    #[test]
+    fn writes_of_two_processes_that_do_one_work_are_counted_together() {
+        let log = [
+            line("shipwright", "create", "taskruns", "", 201),
+            line("shipwright", "update", "buildruns", "status", 200),
+            line("tekton", "create", "pods", "", 201),
+            line("tekton", "update", "taskruns", "status", 409),
+            line("tekton", "update", "taskruns", "", 200),
+            line("operator", "create", "pods", "", 201),
+        ];
+        let counted = count(log.join("\n").as_bytes(), &["shipwright", "tekton"]).unwrap();
+        assert_eq!((counted.creates, counted.statuses, counted.others), (2, 2, 1));
+        assert_eq!(counted.refused, 1);
     }
 }

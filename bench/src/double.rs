@@ -1,4 +1,5 @@
-//! The double of the kubelet: a process that ends the pods of builds and of their jobs with the reports of a good build.
+//! The double of the kubelet: a process that ends the pods of builds and of their jobs with the reports of a good build, and
+//! those of Tekton with what its entrypoint leaves behind of a step that did its work.
 //!
 //! It writes one status for a pod, at once. The name of the Build says otherwise: [`LIVE`] pods run for ever, those of
 //! [`SLOW`] builds go through every state, and [`BUSY`] ones take a second. Nothing is pulled and nothing runs.
@@ -31,13 +32,13 @@ pub const BUSY: &str = "busy-";
 /// How long a state lasts.
 const STATE: Duration = Duration::from_secs(1);
 
-/// Plays the kubelet until it is killed.
+/// Plays the kubelet of pods with that label until it is killed.
 ///
 /// # Errors
 /// When the API server can't be reached.
-pub async fn run(kubeconfig: &Path) -> Result<()> {
+pub async fn run(kubeconfig: &Path, label: &str) -> Result<()> {
     let client = client_of(kubeconfig).await?;
-    let config = watcher::Config::default().labels(LABEL_BUILD_UID).streaming_lists();
+    let config = watcher::Config::default().labels(label).streaming_lists();
     let mut events = pin!(watcher(Api::<Pod>::all(client.clone()), config));
     let mut known = HashSet::new();
     while let Some(event) = events.next().await {
@@ -114,8 +115,10 @@ fn containers(pod: &Pod) -> (&[Container], &[Container]) {
 
 fn ended(container: &Container, pod: &Pod) -> Value {
     let now = Timestamp::now();
-    let seed = pod.labels().get(LABEL_BUILD_UID).cloned().unwrap_or_default();
-    let message = reports::of(container, &seed);
+    let message = match pod.labels().get(LABEL_BUILD_UID) {
+        Some(uid) => reports::of(container, uid),
+        None => of_entrypoint(container, now),
+    };
     // No containerID: of what never ran there is no log to keep.
     let state = json!({"terminated": {
         "exitCode": 0, "reason": "Completed", "message": message, "startedAt": now, "finishedAt": now,
@@ -123,9 +126,49 @@ fn ended(container: &Container, pod: &Pod) -> Value {
     of_container(container, &state)
 }
 
+/// What Tekton's entrypoint says of a step without results: when it began.
+fn of_entrypoint(container: &Container, began: Timestamp) -> Option<String> {
+    /// Says that it is not a result of the Task.
+    const OF_TEKTON: u8 = 3;
+    let says = json!([{"key": "StartedAt", "value": began.to_string(), "type": OF_TEKTON}]);
+    container.name.starts_with("step-").then(|| says.to_string())
+}
+
 fn of_container(container: &Container, state: &Value) -> Value {
     json!({
         "name": container.name, "image": container.image, "imageID": "",
         "ready": false, "restartCount": 0, "state": state,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(labels: &Value, container: &str) -> Pod {
+        serde_json::from_value(json!({
+            "metadata": {"labels": labels}, "spec": {"containers": [{"name": container}]},
+        }))
+        .unwrap()
+    }
+
+    fn message(pod: &Pod) -> Value {
+        succeeded(pod)["containerStatuses"][0]["state"]["terminated"]["message"].clone()
+    }
+
+    #[test]
+    fn a_step_of_tekton_tells_when_it_began_and_its_other_containers_tell_nothing() {
+        let labels = json!({"tekton.dev/taskRun": "a"});
+        let said: Value = serde_json::from_str(message(&pod(&labels, "step-build")).as_str().unwrap()).unwrap();
+        assert_eq!((&said[0]["key"], &said[0]["type"]), (&json!("StartedAt"), &json!(3)));
+        let began: Timestamp = said[0]["value"].as_str().unwrap().parse().unwrap();
+        assert!(began <= Timestamp::now());
+        assert_eq!(message(&pod(&labels, "prepare")), Value::Null);
+    }
+
+    #[test]
+    fn a_container_of_ours_makes_its_report() {
+        let labels = json!({LABEL_BUILD_UID: "1-2"});
+        assert!(message(&pod(&labels, "push")).as_str().unwrap().contains("sha256:"));
+    }
 }

@@ -1,11 +1,11 @@
-//! Builds, made at once or at a pace.
+//! Units of work, made at once or at a pace: Builds, and what others have in their place.
 
 use std::time::Duration;
 
 use futures::TryStreamExt;
 use imagefactory_crds::Build;
 use kube::Client;
-use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
@@ -15,6 +15,42 @@ use crate::rig::PROJECT;
 
 /// Creates that are in flight at a time where all are made at once.
 const AT_A_TIME: usize = 16;
+
+/// What a contender brings to its end.
+#[derive(Clone)]
+pub enum Units {
+    /// Builds, in that namespace.
+    Builds(String),
+    /// Objects of a kind that this program has no type for.
+    Others {
+        /// The kind.
+        resource: ApiResource,
+        /// One of them that lacks nothing but a name.
+        like: Box<DynamicObject>,
+    },
+}
+
+impl Units {
+    /// Makes one.
+    ///
+    /// # Errors
+    /// When the API server refuses it.
+    pub async fn create(&self, client: &Client, name: &str) -> Result<()> {
+        match self {
+            Self::Builds(namespace) => create(client, namespace, name).await.map(drop),
+            Self::Others { resource, like } => {
+                let mut object = DynamicObject::clone(like);
+                object.metadata.name = Some(name.to_owned());
+                let namespace = object.metadata.namespace.clone().unwrap_or_default();
+                Api::<DynamicObject>::namespaced_with(client.clone(), &namespace, resource)
+                    .create(&PostParams::default(), &object)
+                    .await
+                    .trying(format!("could not create {} {name}", resource.kind))?;
+                Ok(())
+            }
+        }
+    }
+}
 
 /// Makes one build.
 ///
@@ -59,28 +95,28 @@ pub fn names(prefix: &str, count: usize) -> Vec<String> {
     (0..count).map(|number| format!("{prefix}{number:05}")).collect()
 }
 
-/// Makes builds as fast as the API server takes them.
+/// Makes units as fast as the API server takes them.
 ///
 /// # Errors
 /// When the API server refuses one.
-pub async fn at_once(client: &Client, namespace: &str, prefix: &str, count: usize) -> Result<()> {
+pub async fn at_once(client: &Client, units: &Units, prefix: &str, count: usize) -> Result<()> {
     futures::stream::iter(names(prefix, count).into_iter().map(Ok))
-        .try_for_each_concurrent(AT_A_TIME, async |name| create(client, namespace, &name).await.map(drop))
+        .try_for_each_concurrent(AT_A_TIME, async |name: String| units.create(client, &name).await)
         .await
 }
 
-/// Makes so many builds in a second, whether the ones before were made or not.
+/// Makes so many units in a second, whether the ones before were made or not.
 ///
 /// # Errors
 /// When the API server refuses one.
-pub async fn at_pace(client: &Client, namespace: &str, prefix: &str, count: usize, per_second: u32) -> Result<()> {
+pub async fn at_pace(client: &Client, units: &Units, prefix: &str, count: usize, per_second: u32) -> Result<()> {
     let mut ticks = interval(Duration::from_secs(1) / per_second);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let mut made = JoinSet::new();
     for name in names(prefix, count) {
         ticks.tick().await;
-        let (client, namespace) = (client.clone(), namespace.to_owned());
-        made.spawn(async move { create(&client, &namespace, &name).await.map(drop) });
+        let (client, units) = (client.clone(), units.clone());
+        made.spawn(async move { units.create(&client, &name).await });
     }
     while let Some(created) = made.join_next().await {
         created.map_err(|error| BenchError::Wrong(error.to_string()))??;

@@ -7,7 +7,7 @@
 //! | [`recorded`], [`null`] | the contender that decides nothing: repeats what the operator wrote for one build |
 //! | [`https`], [`pace`] | reviews, sent as the API server sends them, each when it is due |
 //! | [`postgres`] | a real PostgreSQL of its own |
-//! | [`load`], [`observer`], [`audit`] | makes builds; sees when what came; counts requests |
+//! | [`load`], [`observer`], [`audit`] | makes builds, or others' runs; sees when what came; counts requests |
 //! | [`figures`], [`output`] | what is measured, and how it is told |
 //!
 //! `docs/benchmarks.md` says what the figures mean and what they do not.
@@ -55,6 +55,9 @@ enum Command {
     Double {
         #[arg(long)]
         kubeconfig: PathBuf,
+        /// Label of the pods that it ends.
+        #[arg(long)]
+        pods: String,
     },
     /// Plays the contender that decides nothing.
     #[command(hide = true)]
@@ -63,6 +66,9 @@ enum Command {
         kubeconfig: PathBuf,
         #[arg(long)]
         recorded: PathBuf,
+        /// A build is over when its first pod is.
+        #[arg(long)]
+        one_pod: bool,
     },
 }
 
@@ -124,8 +130,12 @@ fn work(command: Command) -> Result<()> {
     runtime.block_on(async {
         match command {
             Command::Run(args) => run(args).await,
-            Command::Double { kubeconfig } => double::run(&kubeconfig).await,
-            Command::Null { kubeconfig, recorded } => null::run(&kubeconfig, &recorded).await,
+            Command::Double { kubeconfig, pods } => double::run(&kubeconfig, &pods).await,
+            Command::Null {
+                kubeconfig,
+                recorded,
+                one_pod,
+            } => null::run(&kubeconfig, &recorded, one_pod).await,
         }
     })
 }
@@ -136,6 +146,7 @@ async fn run(args: RunArgs) -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).trying("could not listen for signals")?;
     let mut sizes = args.scale.sizes();
     sizes.drain = args.drain.unwrap_or(sizes.drain);
+    sizes.units = args.drain.unwrap_or(sizes.units);
     sizes.finished = args.finished.unwrap_or(sizes.finished);
     let places = Places {
         tools: args.tools,

@@ -16,15 +16,35 @@ pub enum Contender {
     Operator,
     /// The one that decides nothing.
     Null,
+    /// The same, but a build is over when its first pod is.
+    NullOnePod,
+    /// Tekton's controller.
+    Tekton,
+    /// Shipwright's controller, with Tekton's for what it makes.
+    Shipwright,
 }
 
 impl Contender {
-    /// As in the JSON lines; also its name in the audit log.
+    /// As in the JSON lines.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Operator => "operator",
             Self::Null => "null",
+            Self::NullOnePod => "null-one-pod",
+            Self::Tekton => "tekton",
+            Self::Shipwright => "shipwright",
+        }
+    }
+
+    /// Its processes' names in the audit log.
+    #[must_use]
+    pub fn users(self) -> &'static [&'static str] {
+        match self {
+            Self::Operator => &["operator"],
+            Self::Null | Self::NullOnePod => &["null"],
+            Self::Tekton => &["tekton"],
+            Self::Shipwright => &["shipwright", "tekton"],
         }
     }
 }
@@ -38,10 +58,13 @@ struct Alone {
     goal: String,
 }
 
+/// A figure's name and unit.
+type Row = (String, &'static str);
+
 /// Figures, in the order in which they were first taken.
 #[derive(Default)]
 pub struct Figures {
-    order: Vec<(String, &'static str)>,
+    order: Vec<Row>,
     values: BTreeMap<(String, Contender), Vec<f64>>,
     /// Figures that stand by themselves, with their goals.
     alone: Vec<Alone>,
@@ -98,14 +121,34 @@ impl Figures {
         out.flush().trying("could not print")
     }
 
-    /// Every figure with the values of all blocks, and the ratio of their means; those that stand by themselves below.
+    /// Every figure with the values of all blocks, and ratios of their means; those that others' controllers have too, and those
+    /// that stand by themselves, below.
     #[must_use]
     pub fn table(&self) -> String {
-        let mut table = if self.order.is_empty() {
-            String::new()
-        } else {
-            self.compared()
-        };
+        use Contender::{Null, NullOnePod, Operator, Shipwright, Tekton};
+        let (with_peers, ours): (Vec<_>, Vec<_>) = self
+            .order
+            .iter()
+            .partition(|(figure, _)| [Tekton, Shipwright].iter().any(|peer| self.of(figure, *peer).is_some()));
+        let tables = [
+            self.compared(&ours, &[Operator, Null], &[(Operator, Null)]),
+            self.compared(
+                &with_peers,
+                &[Operator, Null, NullOnePod, Tekton, Shipwright],
+                &[
+                    (Operator, Null),
+                    (Tekton, NullOnePod),
+                    (Shipwright, NullOnePod),
+                    (Operator, Tekton),
+                    (Operator, Shipwright),
+                ],
+            ),
+        ];
+        let mut table = tables
+            .into_iter()
+            .filter(|table| !table.is_empty())
+            .collect::<Vec<_>>()
+            .join("\n");
         if !self.alone.is_empty() {
             table.push_str("\n| figure | unit | measured | goal |\n|---|---|---|---|\n");
         }
@@ -121,20 +164,37 @@ impl Figures {
         table
     }
 
-    fn compared(&self) -> String {
-        let mut table = "| figure | unit | operator | null | operator / null |\n|---|---|---|---|---|\n".to_owned();
-        for (figure, unit) in &self.order {
-            let of = |contender| self.values.get(&(figure.clone(), contender));
-            let (ours, null) = (of(Contender::Operator), of(Contender::Null));
-            let ratio = match (ours, null) {
-                (Some(ours), Some(null)) if mean(null) > 0.0 => format!("{:.2}", mean(ours) / mean(null)),
-                _ => String::new(),
-            };
-            table.push_str(&format!(
-                "| {figure} | {unit} | {} | {} | {ratio} |\n",
-                list(ours),
-                list(null)
-            ));
+    fn of(&self, figure: &str, contender: Contender) -> Option<&Vec<f64>> {
+        self.values.get(&(figure.to_owned(), contender))
+    }
+
+    /// The mean of one by that of another. Empty where there is none.
+    fn ratio(&self, figure: &str, (one, other): (Contender, Contender)) -> String {
+        match (self.of(figure, one), self.of(figure, other)) {
+            (Some(one), Some(other)) if mean(other) > 0.0 => format!("{:.2}", mean(one) / mean(other)),
+            _ => String::new(),
+        }
+    }
+
+    /// A table of figures with the values of some, and the ratios of some to others. Empty where there are no figures.
+    fn compared(&self, rows: &[&Row], of: &[Contender], ratios: &[(Contender, Contender)]) -> String {
+        if rows.is_empty() {
+            return String::new();
+        }
+        let names = of.iter().map(|contender| contender.as_str().to_owned());
+        let names = names.chain(
+            ratios
+                .iter()
+                .map(|(one, other)| format!("{} / {}", one.as_str(), other.as_str())),
+        );
+        let names: String = names.map(|name| format!(" {name} |")).collect();
+        let mut table = format!("| figure | unit |{names}\n");
+        table.push_str(&format!("|---|---|{}\n", "---|".repeat(of.len() + ratios.len())));
+        for (figure, unit) in rows {
+            let cells = of.iter().map(|contender| list(self.of(figure, *contender)));
+            let cells = cells.chain(ratios.iter().map(|ratio| self.ratio(figure, *ratio)));
+            let cells: String = cells.map(|cell| format!(" {cell} |")).collect();
+            table.push_str(&format!("| {figure} | {unit} |{cells}\n"));
         }
         table
     }
@@ -183,6 +243,34 @@ mod tests {
             "{}",
             figures.table()
         );
+    }
+
+    #[test]
+    fn figures_that_others_have_too_stand_in_a_table_with_a_ratio_to_each() {
+        use Contender::{Null, NullOnePod, Operator, Shipwright, Tekton};
+        let mut figures = Figures::default();
+        figures.add("drain", "builds/s", Operator, 3.0).unwrap();
+        let values = [
+            (Operator, 6.0),
+            (Null, 8.0),
+            (NullOnePod, 30.0),
+            (Tekton, 12.0),
+            (Shipwright, 3.0),
+        ];
+        for (contender, value) in values {
+            figures.add("units", "1/s", contender, value).unwrap();
+        }
+        let table = figures.table();
+        let (ours, beside) = table.split_once("\n\n").unwrap();
+        assert!(
+            ours.ends_with("|---|---|---|---|---|\n| drain | builds/s | 3 |  |  |"),
+            "{table}"
+        );
+        let names = "| figure | unit | operator | null | null-one-pod | tekton | shipwright | operator / null \
+                     | tekton / null-one-pod | shipwright / null-one-pod | operator / tekton | operator / shipwright |\n";
+        assert!(beside.starts_with(names), "{table}");
+        let row = "| units | 1/s | 6 | 8 | 30 | 12 | 3 | 0.75 | 0.40 | 0.10 | 0.50 | 2.00 |\n";
+        assert!(beside.ends_with(row), "{table}");
     }
 
     #[test]

@@ -35,8 +35,9 @@ decide() {
 main() {
     command -v openssl >/dev/null || die "openssl is missing" "install it: apt-get install openssl"
     "$ROOT/hack/tools/build.sh" etcd kubernetes
-    # A third party's program, which only this group is measured beside.
+    # Third parties' programs, which only these groups are measured beside.
     case " $* " in *rivals*) "$ROOT/hack/tools/build.sh" gatekeeper ;; esac
+    case " $* " in *peers*) "$ROOT/hack/tools/build.sh" tekton shipwright ;; esac
     mkdir -p "$CACHE_DIR/log"
     run_step "building operator, webhook and bench" "$CACHE_DIR/log/cargo-bench.log" compile
     say "measuring; the load of this machine now is $(cut -d ' ' -f 1-3 /proc/loadavg)"

@@ -17,7 +17,7 @@ use crate::error::{BenchError, Result, Trying};
 use crate::process::Process;
 
 /// Who speaks with the API server; the audit log tells them apart.
-pub const USERS: [&str; 7] = [
+pub const USERS: [&str; 9] = [
     "operator",
     "null",
     "double",
@@ -25,6 +25,8 @@ pub const USERS: [&str; 7] = [
     "watcher",
     "controllers",
     "gatekeeper",
+    "tekton",
+    "shipwright",
 ];
 /// Longest that the API server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Sizes;
 use crate::double::BUSY;
 use crate::error::{BenchError, Result};
-use crate::load;
+use crate::load::{self, Units};
 use crate::observer::{Observer, Track};
 use crate::output::{Contender, Figures, percentile};
 use crate::rig::{Places, Rig, Team};
@@ -55,9 +55,19 @@ async fn beside(places: &Places, flood: Flood, sizes: Sizes, figures: &mut Figur
     let small = tenant_namespace("small");
     let alone = one_by_one(&rig, &observer, &small, "alone-", sizes.single).await?;
     let prefix = format!("{BUSY}flood-");
-    load::at_once(&rig.client, &tenant_namespace("big"), &prefix, sizes.flood).await?;
+    load::at_once(
+        &rig.client,
+        &Units::Builds(tenant_namespace("big")),
+        &prefix,
+        sizes.flood,
+    )
+    .await?;
     let beside = one_by_one(&rig, &observer, &small, "beside-", sizes.single).await?;
-    let waits = observer.of(&prefix).iter().filter(|track| track.pod.is_none()).count();
+    let waits = observer
+        .seen(&prefix)
+        .iter()
+        .filter(|track| track.pod.is_none())
+        .count();
     if waits == 0 {
         return Err(BenchError::Wrong(
             "the flood was over before the small tenant was done".to_owned(),

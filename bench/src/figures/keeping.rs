@@ -9,7 +9,7 @@ use super::Sizes;
 use crate::audit;
 use crate::double::LIVE;
 use crate::error::Result;
-use crate::load;
+use crate::load::{self, Units};
 use crate::observer::{Observer, Track};
 use crate::output::{Contender, Figures};
 use crate::recorded::{Recorded, seed};
@@ -60,7 +60,7 @@ async fn settled(rig: &Rig, builds: usize, told: Option<usize>, figures: &mut Fi
     sleep(IDLE).await;
     if let Some(builds) = told {
         let ours = Contender::Operator;
-        let requests = audit::since(&rig.plane.audit_log(), offset, "operator")?;
+        let requests = audit::since(&rig.plane.audit_log(), offset, &["operator"])?;
         let writes = requests.mutating() + requests.others + requests.events + requests.deletes;
         figures.add(
             &format!("start over {builds} finished: writes"),
@@ -86,7 +86,7 @@ async fn settled(rig: &Rig, builds: usize, told: Option<usize>, figures: &mut Fi
 async fn killed(rig: &Rig, namespace: &str, operator: Operator, sizes: Sizes, figures: &mut Figures) -> Result<()> {
     let ours = Contender::Operator;
     let observer = Observer::start(&rig.plane.client("watcher").await?);
-    load::at_once(&rig.client, namespace, LIVE, sizes.live).await?;
+    load::at_once(&rig.client, &Units::Builds(namespace.to_owned()), LIVE, sizes.live).await?;
     observer.wait_for(LIVE, sizes.live, |track| track.pod.is_some()).await?;
     sleep(IDLE).await;
     let memory = operator.process.memory()?;

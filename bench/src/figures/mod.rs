@@ -5,6 +5,7 @@ mod block;
 mod door;
 mod fairness;
 mod keeping;
+mod peers;
 mod rivals;
 mod through;
 
@@ -28,6 +29,10 @@ pub enum Scale {
 pub struct Sizes {
     /// Drained in each block, operator and null in turn and in the opposite order.
     pub drain: usize,
+    /// Drained in each block where others' controllers are beside the operator.
+    pub units: usize,
+    /// Made there at each pace.
+    pub units_paced: usize,
     /// Drained once by each.
     pub long_drain: usize,
     /// Made at each pace.
@@ -57,6 +62,8 @@ impl Scale {
         match self {
             Self::Small => Sizes {
                 drain: 60,
+                units: 40,
+                units_paced: 30,
                 long_drain: 0,
                 paced: 30,
                 finished: 200,
@@ -70,6 +77,8 @@ impl Scale {
             },
             Self::Full => Sizes {
                 drain: 1000,
+                units: 300,
+                units_paced: 150,
                 long_drain: 5000,
                 paced: 300,
                 finished: 10_000,
@@ -102,6 +111,8 @@ pub enum Group {
     Audit,
     /// The webhook beside Gatekeeper with the same rule, which has to be built before: `hack/tools/build.sh gatekeeper`.
     Rivals,
+    /// The operator beside Tekton and Shipwright, which have to be built before: `hack/tools/build.sh tekton shipwright`.
+    Peers,
 }
 
 /// Takes the figures of the groups.
@@ -109,7 +120,7 @@ pub enum Group {
 /// # Errors
 /// When something does not come up or a build does not end.
 pub async fn take(places: &Places, groups: &[Group], sizes: Sizes, figures: &mut Figures) -> Result<()> {
-    use Contender::{Null, Operator};
+    use Contender::{Null, NullOnePod, Operator, Shipwright, Tekton};
     for group in groups {
         match group {
             Group::Work => {
@@ -132,6 +143,12 @@ pub async fn take(places: &Places, groups: &[Group], sizes: Sizes, figures: &mut
             }
             Group::Audit => audit::take(sizes, figures).await?,
             Group::Rivals => rivals::take(places, sizes, figures).await?,
+            Group::Peers => {
+                let order = [Operator, Null, NullOnePod, Tekton, Shipwright];
+                for contender in order.into_iter().chain(order.into_iter().rev()) {
+                    peers::take(places, contender, sizes, figures).await?;
+                }
+            }
         }
     }
     Ok(())

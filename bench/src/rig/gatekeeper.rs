@@ -11,9 +11,9 @@ use imagefactory_rig::setup::{established, kinds, until};
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, PostParams};
-use kube::core::GroupVersionKind;
 use serde_json::{Value, json};
 
+use super::resource;
 use crate::error::{BenchError, Result, Trying};
 
 /// Where it believes to run.
@@ -132,11 +132,6 @@ impl Gatekeeper {
             .trying("could not configure Gatekeeper")?;
         Ok(())
     }
-}
-
-fn resource(api_version: &str, kind: &str, plural: &str) -> ApiResource {
-    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-    ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
 }
 
 /// Creates an object of a kind that this program has no type for, as soon as that is served.
