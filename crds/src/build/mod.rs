@@ -1,6 +1,7 @@
 //! Build: one run, from source to a published image. A rerun is a new Build.
 
 mod logs;
+mod method;
 mod options;
 mod resolved;
 mod secrets;
@@ -12,6 +13,7 @@ mod usage;
 mod waiting;
 
 pub use logs::{KeptLog, KeptLogs, MAX_KEPT_LOGS};
+pub use method::Method;
 pub use options::{
     AllowedPlacement, BuildSecret, Cache, CacheMode, ClassName, CustomBuilder, LabelValue, NodeLabel, PinnedImage,
     Placement, Platform, Proxy, ProxyException, ProxyUrl, SecretId, SecretKeyRef, TaintEffect, TaintToleration,
@@ -147,7 +149,7 @@ pub struct BuildSpec {
     /// An image described without a Dockerfile: base image, packages, commands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipe: Option<Box<Recipe>>,
-    /// What builds the image: kaniko, buildx (BuildKit, several platforms), docker (BuildKit, one platform) or custom. Default: the template's, else kaniko. Packer and Nix come later.
+    /// What builds the image: kaniko, buildx (BuildKit, several platforms), docker (BuildKit, one platform) or custom. Default: the template's, else kaniko. Packer and Nix are not built in; an image of yours can run them, with method custom.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<Method>,
     /// Platforms to build for, as in `linux/amd64`; the image becomes an index of several. Default: that of the node. For method buildx; method docker takes one.
@@ -221,34 +223,6 @@ pub struct BuildSpec {
     /// Set it to true to cancel the build. A build that is already publishing finishes. It is the only field that can change.
     #[serde(default)]
     pub cancelled: bool,
-}
-
-/// What builds the image.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Method {
-    /// Kaniko: one platform, that of the node.
-    #[default]
-    Kaniko,
-    /// BuildKit: an index of several platforms.
-    Buildx,
-    /// BuildKit: one platform, what `docker build` would do.
-    Docker,
-    /// A program of the tenant's that writes an OCI layout.
-    Custom,
-}
-
-impl Method {
-    /// The word in specs and metric labels.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Kaniko => "kaniko",
-            Self::Buildx => "buildx",
-            Self::Docker => "docker",
-            Self::Custom => "custom",
-        }
-    }
 }
 
 /// A name and its value.
