@@ -54,7 +54,7 @@ impl JsonSchema for Method {
             "pattern": "^[a-z]+$",
             "x-kubernetes-validations": [{
                 "rule": format!("self in [{words}]"),
-                "message": "must be kaniko, buildx, docker or custom; packer and nix are not built in: run them with method custom, in an image of yours that has them (spec.custom.image)",
+                "message": "must be kaniko, buildx, docker or custom; packer and nix are not there yet: use a Dockerfile or a recipe with one of the first three, or custom with an image of yours that writes an OCI layout",
             }],
         })
     }

@@ -149,7 +149,7 @@ pub struct BuildSpec {
     /// An image described without a Dockerfile: base image, packages, commands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipe: Option<Box<Recipe>>,
-    /// What builds the image: kaniko, buildx (BuildKit, several platforms), docker (BuildKit, one platform) or custom. Default: the template's, else kaniko. Packer and Nix are not built in; an image of yours can run them, with method custom.
+    /// What builds the image: kaniko, buildx (BuildKit, several platforms), docker (BuildKit, one platform) or custom. Default: the template's, else kaniko. Packer and Nix come later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<Method>,
     /// Platforms to build for, as in `linux/amd64`; the image becomes an index of several. Default: that of the node. For method buildx; method docker takes one.
