@@ -212,6 +212,26 @@ fn inline_files_are_at_most_8_kib_together() {
 }
 
 #[test]
+fn a_method_that_is_not_there_yet_is_refused_with_what_to_do() {
+    for good in ["kaniko", "buildx", "docker"] {
+        admits(&with_spec(&least(), "method", json!(good)));
+    }
+    let words = "packer and nix are not there yet: use a Dockerfile or a recipe";
+    for other in ["packer", "nix", "kanico"] {
+        refuses(&with_spec(&least(), "method", json!(other)), words);
+        let templates = json!([{"name": "t", "method": other}]);
+        refuses(
+            &support::object("Project", "p", json!({ "templates": templates })),
+            words,
+        );
+    }
+    assert_ne!(
+        support::problems(&with_spec(&least(), "method", json!("Kaniko; rm"))),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
 fn a_file_stands_there_once() {
     let files = json!([{"path": "a", "content": ""}, {"path": "a", "content": "b"}]);
     refuses(

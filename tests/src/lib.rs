@@ -17,6 +17,7 @@
 //! | [`operator`] | the operator's own pods and settings, for the tests that run alone |
 //! | [`process`], [`busy`] | faults: servers frozen and killed while builds stand in every stage, and what must hold after |
 //! | [`store`], [`kept`] | where logs are kept, as tests change it, and what is read from there |
+//! | [`proxy`], [`emulation`] | what lies between builds and the world; what a node runs that is not its own |
 //! | [`chart`] | the chart as it is rendered, without a cluster |
 //!
 //! A test that needs the cluster is marked `#[ignore = "needs the cluster of \`make cluster\`"]`; `make test` runs it.
@@ -38,6 +39,7 @@ pub mod cluster;
 pub mod dockerfile;
 pub mod door;
 mod dump;
+pub mod emulation;
 pub mod environment;
 pub mod git;
 pub mod image;
@@ -47,6 +49,7 @@ pub mod load;
 pub mod operator;
 pub mod process;
 pub mod prometheus;
+pub mod proxy;
 pub mod record;
 pub mod registry;
 pub mod store;

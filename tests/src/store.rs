@@ -7,7 +7,6 @@ use std::process::{Child, Command, Stdio};
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::Api;
-use kube::api::ListParams;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -168,6 +167,25 @@ impl Drop for Deployed {
     }
 }
 
+/// Folder of this machine that the operator's store lies in.
+///
+/// # Panics
+/// Where the volume is no folder of this machine.
+pub async fn archive_folder(cluster: &Cluster) -> PathBuf {
+    let namespace = &cluster.installation.namespace;
+    let claims = Api::<PersistentVolumeClaim>::namespaced(cluster.client.clone(), namespace);
+    let claim = claims.get(&format!("{}-archive", cluster.installation.prefix())).await;
+    let name = claim.ok().and_then(|claim| claim.spec?.volume_name);
+    let name = name.expect("logs are kept on a claim");
+    let volume = Api::<PersistentVolume>::all(cluster.client.clone()).get(&name).await;
+    let spec = volume.ok().and_then(|volume| volume.spec).unwrap_or_default();
+    let path = spec
+        .host_path
+        .map(|host| host.path)
+        .or_else(|| spec.local.map(|local| local.path));
+    PathBuf::from(path.expect("the volume is a folder of this machine"))
+}
+
 /// The claim that logs are kept on, with a small file system over its folder on this node. Only a pod that starts
 /// later sees it. Gone with the test.
 pub struct Tight {
@@ -180,21 +198,8 @@ impl Tight {
     /// # Panics
     /// Where the volume is no folder of this machine.
     pub async fn over_the_archive(cluster: &Cluster) -> Self {
-        let namespace = &cluster.installation.namespace;
-        let claims = Api::<PersistentVolumeClaim>::namespaced(cluster.client.clone(), namespace);
-        let claims = claims.list(&ListParams::default()).await.expect("listing claims").items;
-        let name = claims
-            .into_iter()
-            .find_map(|claim| claim.spec?.volume_name)
-            .expect("logs are kept on a claim");
-        let volume = Api::<PersistentVolume>::all(cluster.client.clone()).get(&name).await;
-        let spec = volume.ok().and_then(|volume| volume.spec).unwrap_or_default();
-        let path = spec
-            .host_path
-            .map(|host| host.path)
-            .or_else(|| spec.local.map(|local| local.path));
         let tight = Self {
-            folder: PathBuf::from(path.expect("the volume is a folder of this machine")),
+            folder: archive_folder(cluster).await,
         };
         let options = format!("size={ROOM},mode=0777");
         run(Command::new("mount")

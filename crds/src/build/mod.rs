@@ -1,6 +1,7 @@
 //! Build: one run, from source to a published image. A rerun is a new Build.
 
 mod logs;
+mod method;
 mod options;
 mod resolved;
 mod secrets;
@@ -12,6 +13,7 @@ mod usage;
 mod waiting;
 
 pub use logs::{KeptLog, KeptLogs, MAX_KEPT_LOGS};
+pub use method::Method;
 pub use options::{
     AllowedPlacement, BuildSecret, Cache, CacheMode, ClassName, CustomBuilder, LabelValue, NodeLabel, PinnedImage,
     Placement, Platform, Proxy, ProxyException, ProxyUrl, SecretId, SecretKeyRef, TaintEffect, TaintToleration,
@@ -221,34 +223,6 @@ pub struct BuildSpec {
     /// Set it to true to cancel the build. A build that is already publishing finishes. It is the only field that can change.
     #[serde(default)]
     pub cancelled: bool,
-}
-
-/// What builds the image.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Method {
-    /// Kaniko: one platform, that of the node.
-    #[default]
-    Kaniko,
-    /// BuildKit: an index of several platforms.
-    Buildx,
-    /// BuildKit: one platform, what `docker build` would do.
-    Docker,
-    /// A program of the tenant's that writes an OCI layout.
-    Custom,
-}
-
-impl Method {
-    /// The word in specs and metric labels.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Kaniko => "kaniko",
-            Self::Buildx => "buildx",
-            Self::Docker => "docker",
-            Self::Custom => "custom",
-        }
-    }
 }
 
 /// A name and its value.

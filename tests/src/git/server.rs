@@ -75,7 +75,7 @@ impl Drop for OwnGitServer {
 }
 
 /// The address of this machine from which it would speak to `peer`.
-fn near(peer: &str) -> String {
+pub(crate) fn near(peer: &str) -> String {
     let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
     socket.connect(peer).expect("an address to speak to");
     socket

@@ -1,11 +1,12 @@
-//! Where a Build's source may come from: inline files, a ConfigMap, Git in all its forms, a recipe.
+//! Where a Build's source may come from: inline files, a ConfigMap, Git in all its forms, an OCI artifact, a recipe.
 
 use imagefactory_crds::Build;
 use imagefactory_crds::build::FailureClass;
 use imagefactory_tests::building::{output_of, status_of};
-use imagefactory_tests::dockerfile::{BASE, files, git};
+use imagefactory_tests::dockerfile::{BASE, SMALL, files, git};
 use imagefactory_tests::git::GitRepository;
 use imagefactory_tests::git::server::OwnGitServer;
+use imagefactory_tests::image::{push_artifact, push_files};
 use imagefactory_tests::{Cluster, TestTenant};
 use serde_json::{Value, json};
 
@@ -178,6 +179,100 @@ async fn a_git_server_with_an_authority_of_its_own_is_trusted_where_the_build_br
         .fails("without", FailureClass::Source, json!({"source": source}))
         .await;
     tenant.has_succeeded("with").await;
+}
+
+/// A tenant with a repository that its Secret `pull` reads.
+async fn with_repository(purpose: &str) -> (TestTenant, String) {
+    let tenant = TestTenant::create(purpose).await;
+    let environment = &tenant.cluster.environment;
+    let (user, password) = (environment.get("REGISTRY_USER"), environment.get("REGISTRY_PASSWORD"));
+    let host = environment.get("REGISTRY");
+    tenant.registry_secret("pull", host, user, password).await;
+    let prefix = tenant.cluster.installation.text("/output/prefix");
+    let repository = format!("{prefix}/{}/sources", tenant.name);
+    (tenant, repository)
+}
+
+/// A source that only works with its other file beside it.
+fn labelled(from: &str) -> String {
+    format!("FROM {SMALL}\nCOPY message.txt /\nRUN grep -qx hello /message.txt\nLABEL from={from}\n")
+}
+
+#[tokio::test]
+#[ignore = "needs the cluster of `make cluster`"]
+async fn an_image_and_an_artifact_are_sources_by_tag_and_by_digest() {
+    let (tenant, repository) = with_repository("oci").await;
+    let environment = &tenant.cluster.environment;
+    let image = format!("{repository}:image");
+    let (of_image, of_artifact) = (labelled("image"), labelled("artifact"));
+    let files = [
+        ("service/Dockerfile", of_image.as_str()),
+        ("service/message.txt", "hello"),
+    ];
+    let digest_of_image = push_files(environment, &image, &files);
+    let files = [("Dockerfile", of_artifact.as_str()), ("message.txt", "hello")];
+    let digest_of_artifact = push_artifact(environment, &format!("{repository}:artifact"), &files);
+
+    let by_tag = json!({"oci": {"image": image}, "contextDir": "service"});
+    let by_digest = json!({"oci": {"image": format!("{repository}@{digest_of_artifact}")}});
+    for (name, source) in [("image", by_tag), ("artifact", by_digest)] {
+        let spec = json!({"source": source, "pullSecrets": [{"name": "pull"}]});
+        tenant.start(name, spec).await;
+    }
+    for (name, digest) in [("image", digest_of_image), ("artifact", digest_of_artifact)] {
+        let build = tenant.has_succeeded(name).await;
+        let config = config(&tenant.cluster, &build).await;
+        assert_eq!(config.pointer("/config/Labels/from"), Some(&json!(name)));
+        let pinned = &status_of(&build).source.as_ref().unwrap().bases;
+        assert!(pinned.iter().any(|image| image.digest.0 == digest), "{pinned:?}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the cluster of `make cluster`"]
+async fn an_artifact_is_no_source_for_who_may_not_pull_it() {
+    let (tenant, repository) = with_repository("oci-refused").await;
+    let private = format!("{repository}:private");
+    let _ = push_artifact(
+        &tenant.cluster.environment,
+        &private,
+        &[("Dockerfile", &labelled("never"))],
+    );
+    let foreign = repository.replace(&tenant.name, "somebody-else");
+    let pull = json!([{"name": "pull"}]);
+    for (name, image, secrets, class, reason) in [
+        (
+            "without",
+            private,
+            json!([]),
+            FailureClass::Pull,
+            "SourceImageUnauthorized",
+        ),
+        (
+            "missing",
+            format!("{repository}:nowhere"),
+            pull.clone(),
+            FailureClass::Pull,
+            "SourceImageNotFound",
+        ),
+        (
+            "foreign",
+            format!("{foreign}:1"),
+            pull,
+            FailureClass::Source,
+            "RegistryNotAllowed",
+        ),
+    ] {
+        let spec = json!({"source": {"oci": {"image": image}}, "pullSecrets": secrets});
+        let failure = tenant.fails(name, class, spec).await;
+        assert_eq!(failure.reason, reason, "{failure:?}");
+        tenant.is_not_published(name).await;
+    }
+    let foreign = tenant.build("foreign").await;
+    assert!(
+        status_of(&foreign).pod_name.is_none(),
+        "it is refused before it is asked for"
+    );
 }
 
 #[tokio::test]

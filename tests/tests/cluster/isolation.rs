@@ -8,6 +8,7 @@ use imagefactory_tests::git::GitRepository;
 use serde_json::json;
 
 use super::buildkit::probes::PROBES;
+use super::custom_builders::by_shell;
 
 /// Credentials that the build may see: those of its own pull secret.
 const PULL_PASSWORD: &str = "marker-of-the-pull-secret";
@@ -170,7 +171,9 @@ async fn a_step_of_any_method_reaches_neither_the_kernel_nor_the_node() {
     for method in methods {
         tenant.start(method, json!({"method": method, "source": source})).await;
     }
-    for method in methods {
+    let custom = by_shell(&tenant, &source, "bash /workspace/probes.sh; touch probed");
+    tenant.start("custom", custom).await;
+    for method in methods.into_iter().chain(["custom"]) {
         tenant.has_succeeded(method).await;
         let log = tenant.log(&tenant.pod_of(method).await, "build").await;
         let said = |word: &str| -> Vec<String> {

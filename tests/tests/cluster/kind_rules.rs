@@ -113,7 +113,7 @@ async fn shapes_that_mean_nothing_are_refused_with_a_reason() {
         (json!({"source": big}), "8 KiB"),
         (json!({"timeout": "9s"}), "between 10s and 24h"),
         (json!({"timeout": "25h"}), "between 10s and 24h"),
-        (json!({"method": "packer"}), "Unsupported value"),
+        (json!({"method": "packer"}), "must be kaniko, buildx, docker or custom"),
         (
             json!({"output": {"image": format!("a/b@sha256:{}", "0".repeat(64))}}),
             "an output has a tag",

@@ -123,7 +123,9 @@ impl PrepareError {
             Self::Git(error) if error.is_ours() => FailureClass::Infrastructure,
             Self::Files(FilesError::Write { .. }) => FailureClass::Infrastructure,
             Self::Oci(OciError::Disk(_)) => FailureClass::Infrastructure,
-            Self::Base { .. } | Self::PullSecret { .. } | Self::Oci(OciError::Registry { .. }) => FailureClass::Pull,
+            Self::Base { .. }
+            | Self::PullSecret { .. }
+            | Self::Oci(OciError::Unresolved { .. } | OciError::Registry { .. }) => FailureClass::Pull,
             _ => FailureClass::Source,
         }
     }
@@ -195,7 +197,7 @@ impl PrepareError {
                 "Create the Secret with this key in this namespace, or correct secretRef in a new Build."
             }
             Self::Proxy(_) => "Correct the Build's proxy.",
-            Self::Oci(OciError::Registry { source }) => return base_next(source),
+            Self::Oci(OciError::Unresolved { source, .. } | OciError::Registry { source }) => return base_next(source),
             Self::Oci(error) => error.next(),
             Self::Base { source, .. } => return base_next(source),
             Self::PullSecret {

@@ -3,7 +3,7 @@
 
 mod cache;
 mod layout;
-mod platforms;
+pub mod platforms;
 mod pod;
 mod policy;
 pub mod probes;

@@ -31,8 +31,12 @@ async fn two_platforms_make_one_index_and_need_no_emulation_where_nothing_foreig
     }
 }
 
-/// A program of 132 bytes that ends: the smallest that Linux takes for this machine number, in little endian.
-fn program(machine: u16) -> Vec<u8> {
+/// Machine number of arm64.
+pub const AARCH64: u16 = 183;
+
+/// A program of 132 bytes that ends: the smallest that Linux takes for this machine number, in little endian. What it says
+/// is arm64's.
+pub fn program(machine: u16) -> Vec<u8> {
     let start = 0x0040_0000_u64;
     let length = 132_u64;
     let mut bytes = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0".to_vec();

@@ -36,7 +36,16 @@ const LIMITS: Limits = Limits {
 /// Why a source can't be had from a registry.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::prepare) enum OciError {
-    /// The registry.
+    /// The registry, when it is asked what the name means.
+    #[error("the source's image {reference:?} can't be had")]
+    Unresolved {
+        /// The image, as the Build names it.
+        reference: String,
+        /// Why.
+        #[source]
+        source: Box<RegistryError>,
+    },
+    /// The registry, after that.
     #[error("the source's image can't be had")]
     Registry {
         /// Why.
@@ -72,7 +81,7 @@ impl OciError {
     /// The cause in one CamelCase word.
     pub(in crate::prepare) fn reason(&self) -> &'static str {
         match self {
-            Self::Registry { source } => match source.reason() {
+            Self::Unresolved { source, .. } | Self::Registry { source } => match source.reason() {
                 "RegistryNotFound" => "SourceImageNotFound",
                 "RegistryUnauthorized" => "SourceImageUnauthorized",
                 "RegistryUnavailable" => "RegistryUnreachable",
@@ -128,9 +137,17 @@ pub(in crate::prepare) async fn fetch(
     workspace: &Path,
 ) -> Result<Pinned, PrepareError> {
     let mut pinned = Pinned::allow(image, "the source's image", prefixes)?;
-    pinned.resolve(registry).await?;
+    pinned.resolve(registry).await.map_err(no_base)?;
     lay_out(&pinned, registry, workspace).await?;
     Ok(pinned)
+}
+
+/// What is resolved like a base image is not told as one.
+fn no_base(error: PrepareError) -> PrepareError {
+    match error {
+        PrepareError::Base { reference, source } => OciError::Unresolved { reference, source }.into(),
+        other => other,
+    }
 }
 
 async fn lay_out(pinned: &Pinned, registry: &Registry, workspace: &Path) -> Result<(), OciError> {

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 
+use imagefactory_crds::build::FailureClass;
 use serde_json::{Value, json};
 
 use super::*;
@@ -266,8 +267,12 @@ impl Registered {
     }
 
     async fn fetch(&self) -> Result<Pinned, PrepareError> {
+        self.fetch_named("source:1").await
+    }
+
+    async fn fetch_named(&self, name: &str) -> Result<Pinned, PrepareError> {
         let host = format!("localhost:{}", self.server.port);
-        let image = format!("{host}/team/source:1");
+        let image = format!("{host}/team/{name}");
         fetch(&image, &[host], &self.registry(), &self.root.path().join("w")).await
     }
 
@@ -357,6 +362,19 @@ async fn a_source_that_is_not_what_it_says_is_refused() {
         let failure = imagefactory_core::step::StepFailure::from(registered.fetch().await.unwrap_err());
         assert_eq!(failure.reason, reason, "{why}: {}", failure.message);
     }
+}
+
+#[tokio::test]
+async fn a_source_that_is_not_there_is_not_told_as_a_base_image() {
+    let registered = Registered::new(&manifest_of(&[]), MANIFEST, &[], &[]);
+    let missing = registered.fetch_named("nowhere:1").await.unwrap_err();
+    let failure = imagefactory_core::step::StepFailure::from(missing);
+    assert_eq!(
+        (failure.class, failure.reason.as_str()),
+        (FailureClass::Pull, "SourceImageNotFound")
+    );
+    assert!(failure.message.contains("/team/nowhere:1"), "{}", failure.message);
+    assert!(failure.next.starts_with("Check the image's name"), "{}", failure.next);
 }
 
 #[tokio::test]
