@@ -13,6 +13,8 @@ mod credentials;
 mod custom_roles;
 mod dashboards;
 mod door_denials;
+mod door_fields;
+mod door_persons;
 mod door_records;
 mod door_roles;
 mod examples;
