@@ -20,7 +20,13 @@ use crate::wait::until;
 const KINDS: [(&str, &[&str]); 5] = [
     (
         "apis/imagefactory.dev/v1alpha1",
-        &["builds", "imagescans", "projects", "quarantinerequests", "tenantsettings"],
+        &[
+            "builds",
+            "imagescans",
+            "projects",
+            "quarantinerequests",
+            "tenantsettings",
+        ],
     ),
     (
         "api/v1",
@@ -261,6 +267,12 @@ impl Table {
     /// Where they go on telling different things.
     pub async fn agrees(&self) -> Refusals {
         self.tenant.audit_agrees_with(&self.log, &self.people).await
+    }
+
+    /// What the audit has now, whatever the API server's own log tells.
+    #[must_use]
+    pub fn on_record(&self) -> Refusals {
+        self.tenant.refusals_by_the_audit(&self.log, &self.people)
     }
 }
 

@@ -133,7 +133,12 @@ async fn ask_all(cluster: &Cluster, rate: u32, asks: Vec<Ask>, end: Arc<AtomicBo
     });
     let clients = (0..CLIENTS).map(|index| {
         let first = shared.began + Duration::from_secs(1) * index / rate;
-        tokio::spawn(ask(client.clone(), shared.clone(), first, Duration::from_secs(1) * CLIENTS / rate))
+        tokio::spawn(ask(
+            client.clone(),
+            shared.clone(),
+            first,
+            Duration::from_secs(1) * CLIENTS / rate,
+        ))
     });
     let clients: Vec<_> = clients.collect();
     let mut all = Asked::default();

@@ -1,7 +1,7 @@
 //! What is on record of refusals: the audit's entries and counters, and the API server's own log beside them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use imagefactory_crds::denial::Code;
 use imagefactory_crds::{Build, ImagePolicy, ImageScan, Project, QuarantineRequest, SorRecord, Tenant, TenantSettings};
@@ -13,8 +13,10 @@ use crate::cluster::Cluster;
 use crate::tenant::TestTenant;
 use crate::wait::until;
 
-/// How long what was spooled, or waits for the disk, may take to be listed, in seconds.
-const PATIENCE: u32 = 120;
+/// How long what was spooled, or waits for the disk, may take to be listed.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Most entries of one list.
+const PAGE: usize = 1000;
 
 /// What a refusal was of, and why.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,6 +115,30 @@ impl Cluster {
     }
 }
 
+impl Cluster {
+    /// Every denial that the audit has since then.
+    fn denials_since(&self, log: &AuditLog) -> Vec<Value> {
+        let (since, limit) = (log.since().to_string(), PAGE.to_string());
+        let list = [
+            "list", "-o", "json", "--kind", "denial", "--limit", &limit, "--since", &since,
+        ];
+        let mut entries: Vec<Value> = Vec::new();
+        loop {
+            let before = entries.last().map(|entry| entry["seq"].to_string());
+            let before: Vec<&str> = before.iter().flat_map(|seq| ["--before", seq]).collect();
+            let said = self.operator_audit(&[&list[..], &before].concat());
+            let page = said
+                .lines()
+                .map(|line| serde_json::from_str(line).expect("a line of JSON"));
+            let known = entries.len();
+            entries.extend(page);
+            if entries.len() < known + PAGE {
+                return entries;
+            }
+        }
+    }
+}
+
 impl TestTenant {
     /// Entries of the audit that are about this tenant.
     #[must_use]
@@ -176,18 +202,9 @@ impl TestTenant {
     /// # Panics
     /// Where an entry is not what an entry is.
     #[must_use]
-    pub fn refusals_by_the_audit(&self, people: &BTreeSet<String>) -> Refusals {
-        let mut entries = self.recorded(&["--kind", "denial"]);
-        for person in people {
-            let denials = ["--kind", "denial", "--actor", person];
-            entries.extend(self.cluster.recorded(&denials));
-        }
-        let entries: BTreeMap<i64, Value> = entries
-            .into_iter()
-            .map(|entry| (entry["seq"].as_i64().expect("an entry has a number"), entry))
-            .collect();
+    pub fn refusals_by_the_audit(&self, log: &AuditLog, people: &BTreeSet<String>) -> Refusals {
         let mut refusals = Refusals::new();
-        for entry in entries.values() {
+        for entry in self.cluster.denials_since(log) {
             let event = &entry["event"];
             let text = |field: &Value| field.as_str().unwrap_or_default().to_owned();
             let refusal = Refusal {
@@ -198,7 +215,10 @@ impl TestTenant {
                 name: text(&event["resource"]["name"]),
                 code: text(&event["code"]),
             };
-            *refusals.entry(refusal).or_default() += event["count"].as_u64().unwrap_or(1);
+            if event["tenant"] == self.name || people.contains(&refusal.user) {
+                let count = event["count"].as_u64().expect("an event has a count");
+                *refusals.entry(refusal).or_default() += count;
+            }
         }
         refusals
     }
@@ -209,20 +229,24 @@ impl TestTenant {
     /// # Panics
     /// Where they go on telling different things.
     pub async fn audit_agrees_with(&self, log: &AuditLog, people: &BTreeSet<String>) -> Refusals {
-        for _ in 0..PATIENCE {
-            let by_the_audit = self.refusals_by_the_audit(people);
-            if by_the_audit == self.refusals_by_the_api_server(log, people) {
+        let began = Instant::now();
+        let (here, there) = loop {
+            let by_the_audit = self.refusals_by_the_audit(log, people);
+            let by_the_api_server = self.refusals_by_the_api_server(log, people);
+            if by_the_audit == by_the_api_server {
                 return by_the_audit;
             }
+            if began.elapsed() > PATIENCE {
+                break (by_the_audit, by_the_api_server);
+            }
             tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-        let (here, there) = (
-            self.refusals_by_the_audit(people),
-            self.refusals_by_the_api_server(log, people),
-        );
+        };
         let only = |these: &Refusals, others: &Refusals| {
-            let odd = these.iter().filter(|(refusal, times)| others.get(refusal) != Some(times));
-            odd.map(|(refusal, times)| format!("{times} times {refusal:?}")).collect::<Vec<_>>()
+            let odd = these
+                .iter()
+                .filter(|(refusal, times)| others.get(refusal) != Some(times));
+            odd.map(|(refusal, times)| format!("{times} times {refusal:?}"))
+                .collect::<Vec<_>>()
         };
         panic!(
             "by the audit alone: {:#?}; by the API server's log alone: {:#?}",
@@ -263,7 +287,10 @@ mod tests {
 
     #[test]
     fn what_others_refused_and_what_was_a_dry_run_is_none_of_ours() {
-        assert_eq!(told(|event| event["responseStatus"]["reason"] = "Forbidden".into()), None);
+        assert_eq!(
+            told(|event| event["responseStatus"]["reason"] = "Forbidden".into()),
+            None
+        );
         assert_eq!(told(|event| event["responseStatus"]["reason"] = "".into()), None);
         assert_eq!(told(|event| event["requestURI"] = "/apis/a?dryRun=All".into()), None);
     }

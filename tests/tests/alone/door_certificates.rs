@@ -179,7 +179,11 @@ async fn none_failed(load: Load, tenant: &TestTenant) {
     let asked = load.end();
     let first = &asked.failed[..asked.failed.len().min(5)];
     assert!(first.is_empty(), "{} failed, as in {first:#?}", asked.failed.len());
-    assert!(asked.rate() >= 0.9 * f64::from(RATE), "{:.1} a second are no load", asked.rate());
+    assert!(
+        asked.rate() >= 0.9 * f64::from(RATE),
+        "{:.1} a second are no load",
+        asked.rate()
+    );
     let refused = usize::try_from(asked.well[&403]).unwrap();
     let counted = until("each refusal is counted", 60, async || {
         let counted = tenant.denials_counted().remove(CODE)?;
@@ -194,7 +198,9 @@ async fn none_failed(load: Load, tenant: &TestTenant) {
 async fn replicas_roll_and_certificates_change_and_no_request_fails() {
     let _alone = crate::ALONE.lock().await;
     let tenant = TestTenant::create("certificates").await;
-    tenant.project("closed", json!({"capabilities": {"build": false}})).await;
+    tenant
+        .project("closed", json!({"capabilities": {"build": false}}))
+        .await;
     heard().await;
     let cluster = tenant.cluster.clone();
     let (kept, namespace) = (Kept::of(&cluster), cluster.installation.namespace.clone());
@@ -270,7 +276,10 @@ impl ByFiles {
         let mount = json!({"name": "certificates", "mountPath": FOLDER, "readOnly": true});
         container["volumeMounts"].as_array_mut().unwrap().push(mount);
         let arguments = container["args"].as_array_mut().unwrap();
-        for argument in arguments.iter_mut().filter(|argument| **argument == "--certificates=self") {
+        for argument in arguments
+            .iter_mut()
+            .filter(|argument| **argument == "--certificates=self")
+        {
             *argument = json!("--certificates=files");
         }
         arguments.push(json!(format!("--audit-ca={FOLDER}/ca.crt")));
@@ -310,16 +319,33 @@ impl ByFiles {
             .await
             .unwrap();
         // The kubelet looks at a pod that changes now, not within a minute.
-        let annotate = ["annotate", "pod", "-n", &self.cluster.installation.namespace, "-l", PODS];
+        let annotate = [
+            "annotate",
+            "pod",
+            "-n",
+            &self.cluster.installation.namespace,
+            "-l",
+            PODS,
+        ];
         let moment = ["--overwrite", "imagefactory-tests/renewed=now"];
-        let _ = self.cluster.kubectl().run(&[&annotate[..], &moment].concat()).expect_ok();
+        let _ = self
+            .cluster
+            .kubectl()
+            .run(&[&annotate[..], &moment].concat())
+            .expect_ok();
     }
 }
 
 impl Drop for ByFiles {
     fn drop(&mut self) {
         self.roll(&self.template);
-        let delete = ["delete", "secret", &self.secret, "-n", &self.cluster.installation.namespace];
+        let delete = [
+            "delete",
+            "secret",
+            &self.secret,
+            "-n",
+            &self.cluster.installation.namespace,
+        ];
         let _ = self.cluster.kubectl().run(&delete);
     }
 }
@@ -340,8 +366,14 @@ async fn while_an_expired_certificate_is_served_nothing_is_let_in_and_once_it_is
         entitled.raw_build("never"),
         named.clone(),
         Raw::delete(project),
-        Raw::change(path(None, "tenants", &entitled.name), json!({"spec": {"suspended": true}})),
-        Raw::change(entitled.path("tenantsettings", "settings"), json!({"spec": {"displayName": "Named"}})),
+        Raw::change(
+            path(None, "tenants", &entitled.name),
+            json!({"spec": {"suspended": true}}),
+        ),
+        Raw::change(
+            entitled.path("tenantsettings", "settings"),
+            json!({"spec": {"displayName": "Named"}}),
+        ),
     ];
     let kept = Kept::of(&entitled.cluster);
     let authority = kept.read().await;
@@ -349,17 +381,28 @@ async fn while_an_expired_certificate_is_served_nothing_is_let_in_and_once_it_is
     by_files.stand_alone().await;
     for what in &attempts {
         let told = what.send(&entitled.client(), false).await;
-        assert_eq!((told.http, told.reason()), (500, "InternalError"), "{what:?}: {}", told.body);
+        assert_eq!(
+            (told.http, told.reason()),
+            (500, "InternalError"),
+            "{what:?}: {}",
+            told.body
+        );
         for words in ["failed calling webhook", "certificate has expired"] {
             assert!(told.message().contains(words), "{words} is not in {}", told.body);
         }
     }
     for tenant in [&refused, &entitled] {
         let builds = tenant.api::<Build>().list(&ListParams::default()).await.unwrap();
-        assert!(builds.items.is_empty() && tenant.pods().await.is_empty(), "something was let in");
+        assert!(
+            builds.items.is_empty() && tenant.pods().await.is_empty(),
+            "something was let in"
+        );
     }
     let still = entitled.api::<Project>().get(PROJECT).await.unwrap();
-    assert!(still.metadata.deletion_timestamp.is_none() && still.spec.display_name.is_none(), "{still:?}");
+    assert!(
+        still.metadata.deletion_timestamp.is_none() && still.spec.display_name.is_none(),
+        "{still:?}"
+    );
     assert!(!entitled.read().await.spec.suspended);
 
     by_files.renew(leaf(&authority, &entitled.cluster, -1, 30)).await;

@@ -129,7 +129,16 @@ async fn kills(cluster: &Cluster) -> Range<Instant> {
     let namespace = &cluster.installation.namespace;
     let away = cluster.scale(namespace, &cluster.audit_deployment(), 0).await;
     let pods = "app.kubernetes.io/part-of=image-factory,app.kubernetes.io/component=audit";
-    let gone = ["wait", "pod", "-n", namespace, "-l", pods, "--for=delete", "--timeout=60s"];
+    let gone = [
+        "wait",
+        "pod",
+        "-n",
+        namespace,
+        "-l",
+        pods,
+        "--for=delete",
+        "--timeout=60s",
+    ];
     let _ = cluster.kubectl().run(&gone).expect_ok();
     let from = Instant::now();
     pause(6).await;

@@ -134,7 +134,10 @@ async fn a_request_without_a_record_that_counts_is_a_failed_precondition() {
         (over, format!("Record {over} has expired.")),
         (others, format!("Record {others} is unknown.")),
         ("APP-404", "Record APP-404 is unknown.".to_owned()),
-        (fetched, format!("Record {fetched} could not be verified with the system of record for too long.")),
+        (
+            fetched,
+            format!("Record {fetched} could not be verified with the system of record for too long."),
+        ),
     ] {
         let expected = Expected {
             http: 412,

@@ -266,7 +266,10 @@ async fn what_no_field_may_hold_is_told_with_the_field() {
     let allowed = format!("{output}/{}", table.tenant.name);
     let others = format!("{output}/somebody-else/app:1");
     for (image, words) in [
-        ("quay.io/others/redis:7", "The tenant may not have quay.io/others/redis:7 scanned."),
+        (
+            "quay.io/others/redis:7",
+            "The tenant may not have quay.io/others/redis:7 scanned.",
+        ),
         (&others, &format!("The tenant may not have {others} scanned.")),
     ] {
         let what = table.scan("never", &json!({"image": image}));

@@ -8,6 +8,7 @@ use imagefactory_tests::cluster::unique;
 use imagefactory_tests::denials::{Expected, Table};
 use imagefactory_tests::door::{Raw, confirmed, heard, ours, path};
 use imagefactory_tests::tenant::ClusterObject;
+use imagefactory_tests::wait::until;
 use kube::Client;
 use serde_json::{Value, json};
 
@@ -46,7 +47,9 @@ impl People {
         let _ = table.tenant.patch_settings(&json!({ "members": members })).expect_ok();
         let binding = table.rbac_lets_in(&[&one, &two, &three]).await;
         heard().await;
-        table.make(&table.build("there", &json!({"projectRef": {"name": "other"}}))).await;
+        table
+            .make(&table.build("there", &json!({"projectRef": {"name": "other"}})))
+            .await;
         table.make(&table.build("own", &json!({}))).await;
         table.make(&table.request("there", &json!({"sorRecordId": id}))).await;
         let mut clients = Vec::new();
@@ -133,7 +136,10 @@ async fn who_lacks_a_permission_is_told_which_and_who_has_it() {
             people.admin.clone(),
             table.create_of("Project", "projects", "never", &json!({})),
             "OwnProjects",
-            vec!["To create a project you need".to_owned(), "Roles that have it: Owner.".to_owned()],
+            vec![
+                "To create a project you need".to_owned(),
+                "Roles that have it: Owner.".to_owned(),
+            ],
             vec![],
             "",
         ),
@@ -141,7 +147,10 @@ async fn who_lacks_a_permission_is_told_which_and_who_has_it() {
             people.admin.clone(),
             people.settings(&eve),
             "ViewProjects",
-            vec!["Nobody grants a permission that he does not hold".to_owned(), "for other".to_owned()],
+            vec![
+                "Nobody grants a permission that he does not hold".to_owned(),
+                "for other".to_owned(),
+            ],
             vec![],
             "spec.members[3]",
         ),
@@ -186,29 +195,77 @@ fn refusals(people: &People) -> Vec<(&Client, Raw, &'static str)> {
     let taken_off = json!({"metadata": {"annotations": {"imagefactory.dev/requested-by": "mia"}}});
     let asked = json!({"sorRecordId": people.record, "projectRef": {"name": "old"}});
     vec![
-        (member, table.build("never", &json!({"method": "kaniko", "platforms": ["linux/amd64"]})), "field_not_supported"),
-        (member, table.request("never", &json!({"sorRecordId": "NONE-1"})), "sor_registration_required"),
-        (member, table.scan("never", &json!({"image": "quay.io/others/a:1"})), "invalid_object"),
+        (
+            member,
+            table.build("never", &json!({"method": "kaniko", "platforms": ["linux/amd64"]})),
+            "field_not_supported",
+        ),
+        (
+            member,
+            table.request("never", &json!({"sorRecordId": "NONE-1"})),
+            "sor_registration_required",
+        ),
+        (
+            member,
+            table.scan("never", &json!({"image": "quay.io/others/a:1"})),
+            "invalid_object",
+        ),
         (member, nameless.clone(), "permission_denied"),
         (member, nameless, "permission_denied"),
         (member, table.delete("builds", "own"), "permission_denied"),
-        (member, people.settings(&json!({"displayName": "Mine"})), "permission_denied"),
-        (admin, table.build("never", &json!({"projectRef": {"name": "old"}})), "project_archived"),
+        (
+            member,
+            people.settings(&json!({"displayName": "Mine"})),
+            "permission_denied",
+        ),
+        (
+            admin,
+            table.build("never", &json!({"projectRef": {"name": "old"}})),
+            "project_archived",
+        ),
         (admin, table.request("never", &asked), "project_archived"),
-        (admin, table.change("builds", "own", spec(json!({"projectRef": {"name": "old"}}))), "field_immutable"),
-        (admin, table.change("quarantinerequests", "there", taken_off), "field_immutable"),
+        (
+            admin,
+            table.change("builds", "own", spec(json!({"projectRef": {"name": "old"}}))),
+            "field_immutable",
+        ),
+        (
+            admin,
+            table.change("quarantinerequests", "there", taken_off),
+            "field_immutable",
+        ),
         (admin, people.settings(&json!({"members": []})), "confirmation_required"),
         (admin, people.settings(&gate), "permission_denied"),
         (admin, people.settings(&system), "invalid_object"),
-        (admin, table.change("projects", "other", spec(json!({"displayName": "Mine"}))), "permission_denied"),
+        (
+            admin,
+            table.change("projects", "other", spec(json!({"displayName": "Mine"}))),
+            "permission_denied",
+        ),
         (nobody, table.delete("projects", "app"), "permission_denied"),
         (nobody, table.delete("quarantinerequests", "there"), "permission_denied"),
         (nobody, table.delete("tenantsettings", "settings"), "permission_denied"),
         (nobody, Raw::delete(tenant.clone()), "permission_denied"),
-        (nobody, Raw::change(tenant, spec(json!({"suspended": true}))), "permission_denied"),
-        (nobody, Raw::create(path(None, "sorrecords", ""), sor), "permission_denied"),
-        (nobody, Raw::delete(path(None, "sorrecords", &people.record)), "permission_denied"),
-        (nobody, Raw::create(path(None, "imagepolicies", ""), policy), "permission_denied"),
+        (
+            nobody,
+            Raw::change(tenant, spec(json!({"suspended": true}))),
+            "permission_denied",
+        ),
+        (
+            nobody,
+            Raw::create(path(None, "sorrecords", ""), sor),
+            "permission_denied",
+        ),
+        (
+            nobody,
+            Raw::delete(path(None, "sorrecords", &people.record)),
+            "permission_denied",
+        ),
+        (
+            nobody,
+            Raw::create(path(None, "imagepolicies", ""), policy),
+            "permission_denied",
+        ),
     ]
 }
 
@@ -218,12 +275,18 @@ fn refusals_of_the_platform(people: &People) -> Vec<(Raw, &'static str)> {
     let owners = json!({"spec": {"owners": [{"kind": "ServiceAccount", "name": "x", "namespace": "default"}]}});
     let another = json!({"spec": {"recordId": "ANOTHER-1"}});
     vec![
-        (table.create_of("Project", "projects", "never", &json!({})), "quota_exceeded"),
+        (
+            table.create_of("Project", "projects", "never", &json!({})),
+            "quota_exceeded",
+        ),
         (table.delete("projects", "app"), "confirmation_required"),
         (table.delete("tenantsettings", "settings"), "confirmation_required"),
         (Raw::delete(tenant.clone()), "confirmation_required"),
         (Raw::change(tenant, owners), "invalid_object"),
-        (Raw::change(path(None, "sorrecords", &people.record), another), "field_immutable"),
+        (
+            Raw::change(path(None, "sorrecords", &people.record), another),
+            "field_immutable",
+        ),
     ]
 }
 
@@ -260,16 +323,44 @@ async fn the_audit_tells_each_refusal_that_the_api_servers_own_log_tells_and_no_
     heard().await;
     let off = people.table.request("never", &json!({"sorRecordId": people.record}));
     is_refused(&people.member, &off, "tenant_capability_not_entitled").await;
-    is_refused(&people.member, &people.table.build("never", &json!({})), "tenant_suspended").await;
+    is_refused(
+        &people.member,
+        &people.table.build("never", &json!({})),
+        "tenant_suspended",
+    )
+    .await;
     // What RBAC and the schema refuse is no refusal of ours.
     is_refused(&vera, &people.table.build("never", &json!({})), "Forbidden").await;
-    is_refused(&pat, &people.table.build("never", &json!({"method": "none"})), "Invalid").await;
+    is_refused(
+        &pat,
+        &people.table.build("never", &json!({"method": "none"})),
+        "Invalid",
+    )
+    .await;
 
     let on_record = people.table.agrees().await;
     let distinct = |field: fn(&imagefactory_tests::on_record::Refusal) -> &String| {
         on_record.keys().map(field).collect::<BTreeSet<_>>().len()
     };
-    let whole = [distinct(|refusal| &refusal.code), distinct(|refusal| &refusal.kind), distinct(|refusal| &refusal.verb)];
+    let whole = [
+        distinct(|refusal| &refusal.code),
+        distinct(|refusal| &refusal.kind),
+        distinct(|refusal| &refusal.verb),
+    ];
     assert_eq!(whole, [10, 8, 3], "codes, kinds and verbs of the run: {on_record:#?}");
     assert_eq!(on_record.values().sum::<u64>(), 31, "{on_record:#?}");
+    // Whose deletion stopped that of them all, the audit alone can tell.
+    let all = Raw::delete(people.table.tenant.path("builds", ""));
+    is_refused(&people.nobody, &all, "permission_denied").await;
+    let more = until("that is on record", 30, async || {
+        let mut more = people.table.on_record();
+        more.retain(|refusal, _| !on_record.contains_key(refusal));
+        (!more.is_empty()).then_some(more)
+    })
+    .await;
+    let named: Vec<_> = more
+        .iter()
+        .map(|(refusal, times)| (refusal.verb.as_str(), &*refusal.kind, *times))
+        .collect();
+    assert_eq!(named, [("delete", "Build", 1)], "{more:#?}");
 }
