@@ -1,6 +1,5 @@
 //! Certificates of the door change while it is asked all the time, and no request fails: both replicas rolling, a leaf
-//! that is renewed, a leaf that has expired where it is kept, an authority that is replaced. And where an expired leaf is
-//! served, nothing is let in until it is renewed.
+//! that is renewed, a leaf that has expired where it is kept, an authority that is replaced.
 //!
 //! Runs alone: it deploys the release with other values, and writes to the Secret of the certificates.
 
@@ -9,16 +8,14 @@ use std::process::Command;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use imagefactory_crds::{Build, Project};
-use imagefactory_tests::cluster::unique;
-use imagefactory_tests::door::{Raw, confirmed, heard, path};
+use imagefactory_tests::door::{Raw, heard};
 use imagefactory_tests::load::{Ask, Load};
 use imagefactory_tests::tenant::PROJECT;
 use imagefactory_tests::wait::until;
 use imagefactory_tests::{Cluster, TestTenant};
-use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
-use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use kube::api::{Patch, PatchParams};
 use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use serde_json::{Value, json};
 
@@ -52,14 +49,14 @@ impl Drop for Hasty {
 }
 
 /// The Secret of the door's certificates.
-struct Kept {
-    secrets: Api<Secret>,
+pub(crate) struct Kept {
+    pub(crate) secrets: Api<Secret>,
     name: String,
-    cluster: Cluster,
+    pub(crate) cluster: Cluster,
 }
 
 impl Kept {
-    fn of(cluster: &Cluster) -> Self {
+    pub(crate) fn of(cluster: &Cluster) -> Self {
         Self {
             secrets: Api::namespaced(cluster.client.clone(), &cluster.installation.namespace),
             name: format!("{}-tls", cluster.webhook()),
@@ -67,7 +64,7 @@ impl Kept {
         }
     }
 
-    async fn read(&self) -> BTreeMap<String, String> {
+    pub(crate) async fn read(&self) -> BTreeMap<String, String> {
         let data = self.secrets.get(&self.name).await.unwrap().data.unwrap_or_default();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         data.into_iter().map(|(key, bytes)| (key, text(bytes.0))).collect()
@@ -145,7 +142,7 @@ fn common_name(pem: &str) -> String {
 }
 
 /// A leaf of the authority for the webhook's Service, with its key: from and until so many days from today.
-fn leaf(kept: &BTreeMap<String, String>, cluster: &Cluster, from: i64, until: i64) -> (String, String) {
+pub(crate) fn leaf(kept: &BTreeMap<String, String>, cluster: &Cluster, from: i64, until: i64) -> (String, String) {
     let service = format!("{}.{}.svc", cluster.webhook(), cluster.installation.namespace);
     let issuer = KeyPair::from_pem(&kept["authority.key"]).unwrap();
     let issuer = Issuer::from_ca_cert_pem(&kept["authority.crt"], issuer).unwrap();
@@ -196,7 +193,6 @@ async fn none_failed(load: Load, tenant: &TestTenant) {
 #[tokio::test]
 #[ignore = "needs the cluster of `make cluster`"]
 async fn replicas_roll_and_certificates_change_and_no_request_fails() {
-    let _alone = crate::ALONE.lock().await;
     let tenant = TestTenant::create("certificates").await;
     tenant
         .project("closed", json!({"capabilities": {"build": false}}))
@@ -232,195 +228,4 @@ async fn replicas_roll_and_certificates_change_and_no_request_fails() {
     cluster.restart(&namespace, &cluster.webhook());
     drop(hasty);
     none_failed(load, &tenant).await;
-}
-
-const PODS: &str = "app.kubernetes.io/part-of=image-factory,app.kubernetes.io/component=webhook";
-const FOLDER: &str = "/var/run/image-factory/certificates";
-
-/// Webhooks that serve the certificate of a Secret of ours and make none, as where somebody else looks after that. As they
-/// were, when this goes.
-struct ByFiles {
-    cluster: Cluster,
-    secrets: Api<Secret>,
-    secret: String,
-    template: Value,
-}
-
-impl ByFiles {
-    async fn with(kept: &Kept, (leaf, key): (String, String)) -> Self {
-        let (cluster, secret) = (kept.cluster.clone(), unique("by-files"));
-        // By the same authority they go on telling the audit.
-        let data = json!({"tls.crt": leaf, "tls.key": key, "ca.crt": kept.read().await["ca.crt"]});
-        let object = serde_json::from_value(json!({"metadata": {"name": secret}, "stringData": data})).unwrap();
-        kept.secrets.create(&PostParams::default(), &object).await.unwrap();
-        let deployment = format!("deployment/{}", cluster.webhook());
-        let get = ["get", &deployment, "-n", &cluster.installation.namespace, "-o", "json"];
-        let deployed: Value = serde_json::from_str(&cluster.kubectl().run(&get).expect_ok()).unwrap();
-        let by_files = Self {
-            secrets: kept.secrets.clone(),
-            template: deployed["spec"]["template"].clone(),
-            cluster,
-            secret,
-        };
-        let changed = by_files.changed();
-        by_files.roll(&changed);
-        by_files
-    }
-
-    fn changed(&self) -> Value {
-        let mut changed = self.template.clone();
-        let spec = &mut changed["spec"];
-        let volume = json!({"name": "certificates", "secret": {"secretName": self.secret}});
-        spec["volumes"].as_array_mut().unwrap().push(volume);
-        let container = &mut spec["containers"][0];
-        let mount = json!({"name": "certificates", "mountPath": FOLDER, "readOnly": true});
-        container["volumeMounts"].as_array_mut().unwrap().push(mount);
-        let arguments = container["args"].as_array_mut().unwrap();
-        for argument in arguments
-            .iter_mut()
-            .filter(|argument| **argument == "--certificates=self")
-        {
-            *argument = json!("--certificates=files");
-        }
-        arguments.push(json!(format!("--audit-ca={FOLDER}/ca.crt")));
-        changed
-    }
-
-    fn roll(&self, template: &Value) {
-        let (namespace, deployment) = (&self.cluster.installation.namespace, self.cluster.webhook());
-        let change = json!([{"op": "replace", "path": "/spec/template", "value": template}]).to_string();
-        let which = format!("deployment/{deployment}");
-        let patch = ["patch", &which, "-n", namespace, "--type=json", "-p", &change];
-        let answer = self.cluster.kubectl().run(&patch);
-        assert!(answer.ok || std::thread::panicking(), "{}", answer.stderr);
-        let rolled_out = ["rollout", "status", "-n", namespace, &which, "--timeout=180s"];
-        let answer = self.cluster.kubectl().run(&rolled_out);
-        assert!(answer.ok || std::thread::panicking(), "{}", answer.stderr);
-    }
-
-    /// Waits until no other webhook is left, not even one that ends.
-    async fn stand_alone(&self) {
-        let pods: Api<Pod> = Api::namespaced(self.cluster.client.clone(), &self.cluster.installation.namespace);
-        until("the webhooks before are gone", 60, async || {
-            let pods = pods.list(&ListParams::default().labels(PODS)).await.ok()?.items;
-            let is_ours = |pod: &Pod| {
-                let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.as_ref());
-                volumes.is_some_and(|volumes| volumes.iter().any(|volume| volume.name == "certificates"))
-            };
-            pods.iter().all(is_ours).then_some(())
-        })
-        .await;
-    }
-
-    async fn renew(&self, (leaf, key): (String, String)) {
-        let change = Patch::Merge(json!({"stringData": {"tls.crt": leaf, "tls.key": key}}));
-        self.secrets
-            .patch(&self.secret, &PatchParams::default(), &change)
-            .await
-            .unwrap();
-        // The kubelet looks at a pod that changes now, not within a minute.
-        let annotate = [
-            "annotate",
-            "pod",
-            "-n",
-            &self.cluster.installation.namespace,
-            "-l",
-            PODS,
-        ];
-        let moment = ["--overwrite", "imagefactory-tests/renewed=now"];
-        let _ = self
-            .cluster
-            .kubectl()
-            .run(&[&annotate[..], &moment].concat())
-            .expect_ok();
-    }
-}
-
-impl Drop for ByFiles {
-    fn drop(&mut self) {
-        self.roll(&self.template);
-        let delete = [
-            "delete",
-            "secret",
-            &self.secret,
-            "-n",
-            &self.cluster.installation.namespace,
-        ];
-        let _ = self.cluster.kubectl().run(&delete);
-    }
-}
-
-#[tokio::test]
-#[ignore = "needs the cluster of `make cluster`"]
-async fn while_an_expired_certificate_is_served_nothing_is_let_in_and_once_it_is_renewed_all_is_as_before() {
-    let _alone = crate::ALONE.lock().await;
-    let off = json!({"capabilities": {"build": false, "changeReason": "a test"}});
-    let refused = TestTenant::create_with("c-refused", off).await;
-    let entitled = TestTenant::create_with("c-entitled", json!({"quota": {"pods": 0}})).await;
-    let project = entitled.path("projects", PROJECT);
-    let named = Raw::change(project.clone(), json!({"spec": {"displayName": "Named"}}));
-    let is_confirmed = Raw::change(project.clone(), confirmed(PROJECT));
-    assert_eq!(is_confirmed.send(&entitled.client(), false).await.http, 200);
-    let attempts = [
-        refused.raw_build("never"),
-        entitled.raw_build("never"),
-        named.clone(),
-        Raw::delete(project),
-        Raw::change(
-            path(None, "tenants", &entitled.name),
-            json!({"spec": {"suspended": true}}),
-        ),
-        Raw::change(
-            entitled.path("tenantsettings", "settings"),
-            json!({"spec": {"displayName": "Named"}}),
-        ),
-    ];
-    let kept = Kept::of(&entitled.cluster);
-    let authority = kept.read().await;
-    let by_files = ByFiles::with(&kept, leaf(&authority, &entitled.cluster, -30, -1)).await;
-    by_files.stand_alone().await;
-    for what in &attempts {
-        let told = what.send(&entitled.client(), false).await;
-        assert_eq!(
-            (told.http, told.reason()),
-            (500, "InternalError"),
-            "{what:?}: {}",
-            told.body
-        );
-        for words in ["failed calling webhook", "certificate has expired"] {
-            assert!(told.message().contains(words), "{words} is not in {}", told.body);
-        }
-    }
-    for tenant in [&refused, &entitled] {
-        let builds = tenant.api::<Build>().list(&ListParams::default()).await.unwrap();
-        assert!(
-            builds.items.is_empty() && tenant.pods().await.is_empty(),
-            "something was let in"
-        );
-    }
-    let still = entitled.api::<Project>().get(PROJECT).await.unwrap();
-    assert!(
-        still.metadata.deletion_timestamp.is_none() && still.spec.display_name.is_none(),
-        "{still:?}"
-    );
-    assert!(!entitled.read().await.spec.suspended);
-
-    by_files.renew(leaf(&authority, &entitled.cluster, -1, 30)).await;
-    until("the door answers again", 60, async || {
-        let told = entitled.raw_build("later").send(&entitled.client(), true).await;
-        (told.http == 201).then_some(())
-    })
-    .await;
-    // One of two may have been quicker than the other.
-    for (what, http) in [(refused.raw_build("never"), 403), (named, 200)] {
-        let told = until("every replica answers", 60, async || {
-            let told = what.send(&entitled.client(), false).await;
-            (told.http < 500).then_some(told)
-        });
-        let told = told.await;
-        assert_eq!(told.http, http, "{}", told.body);
-    }
-    refused.denials_are(CODE, 1).await;
-    drop(by_files);
-    entitled.cluster.until_door_stands();
 }
