@@ -7,6 +7,7 @@ use imagefactory_tests::access::Person;
 use imagefactory_tests::cluster::unique;
 use imagefactory_tests::denials::{Expected, Table};
 use imagefactory_tests::door::{Raw, confirmed, heard, ours, path};
+use imagefactory_tests::on_record::{Refusal, Refusals};
 use imagefactory_tests::tenant::ClusterObject;
 use imagefactory_tests::wait::until;
 use kube::Client;
@@ -72,7 +73,7 @@ impl People {
     }
 
     /// The members, with one more.
-    fn joined_by(&self, more: Value) -> Value {
+    fn joined_by(&self, more: &Value) -> Value {
         let [one, two] = ["member", "admin"].map(|name| self.table.user(name));
         json!({"members": [
             member(&one, "Member", &["app"]), member(&two, "Admin", &["app", "old"]), member("mia", "Viewer", &[]), more,
@@ -80,92 +81,106 @@ impl People {
     }
 }
 
+/// Somebody who lacks a permission, for what, and what is said to that.
+struct Lacks {
+    who: Client,
+    what: Raw,
+    permission: &'static str,
+    words: Vec<String>,
+    /// The cause that is neither the permission nor the tenant.
+    more: Option<(&'static str, &'static str)>,
+    field: &'static str,
+}
+
+fn lacks<const N: usize>(who: &Client, what: Raw, permission: &'static str, words: [&str; N]) -> Lacks {
+    Lacks {
+        who: who.clone(),
+        what,
+        permission,
+        words: words.map(str::to_owned).to_vec(),
+        more: None,
+        field: "",
+    }
+}
+
+impl Lacks {
+    fn in_project(self, project: &'static str) -> Self {
+        Self {
+            more: Some(("Project", project)),
+            ..self
+        }
+    }
+
+    fn at(self, field: &'static str) -> Self {
+        Self { field, ..self }
+    }
+}
+
+/// Of a member and an admin of some projects, and of one who is nobody in the tenant.
+fn lacking(people: &People) -> Vec<Lacks> {
+    let (table, tenant) = (&people.table, &people.table.tenant.name);
+    let (member_of, admin, nobody) = (&people.member, &people.admin, &people.nobody);
+    let needs = format!("To create a build you need the permission CreateBuilds in tenant {tenant}.");
+    let limit = format!("for project other; in tenant {tenant} you hold it for app alone.");
+    let scan = table.scan("never", &json!({"projectRef": {"name": "other"}}));
+    let cancel = table.change("builds", "own", json!({"spec": {"cancelled": true}}));
+    let withdraw = table.change("quarantinerequests", "there", json!({"spec": {"withdrawn": true}}));
+    let delete = table.delete("builds", "there");
+    let project = table.create_of("Project", "projects", "never", &json!({}));
+    let eve = people.settings(&people.joined_by(&member("eve", "Member", &["other"])));
+    let roles = "Roles that have it: Owner, Admin, Member.";
+    let grants = ["Nobody grants a permission that he does not hold", "for other"];
+    vec![
+        lacks(
+            nobody,
+            table.build("never", &json!({})),
+            "CreateBuilds",
+            [&needs, roles],
+        )
+        .in_project("app"),
+        lacks(member_of, scan, "CreateBuilds", ["To ask for a scan you need", &limit]).in_project("other"),
+        lacks(
+            member_of,
+            cancel,
+            "CancelBuilds",
+            ["To cancel a build you need", "Owner, Admin."],
+        )
+        .in_project("app"),
+        lacks(
+            member_of,
+            withdraw,
+            "CancelBuilds",
+            ["To withdraw another's quarantine request you"],
+        )
+        .in_project("app"),
+        lacks(admin, delete, "CancelBuilds", ["To delete a build you need"]).in_project("other"),
+        lacks(
+            admin,
+            project,
+            "OwnProjects",
+            ["To create a project you need", "Roles that have it: Owner."],
+        ),
+        lacks(admin, eve, "ViewProjects", grants).at("spec.members[3]"),
+    ]
+}
+
 #[tokio::test]
 #[ignore = "needs the cluster of `make cluster`"]
 async fn who_lacks_a_permission_is_told_which_and_who_has_it() {
     let mut people = People::with("d-persons").await;
-    let (tenant, table) = (people.table.tenant.name.clone(), &people.table);
-    let cancel = json!({"spec": {"cancelled": true}});
-    let eve = people.joined_by(member("eve", "Member", &["other"]));
-    let rows: Vec<(Client, Raw, &str, Vec<String>, Vec<(&str, &str)>, &str)> = vec![
-        (
-            people.nobody.clone(),
-            table.build("never", &json!({})),
-            "CreateBuilds",
-            vec![format!(
-                "To create a build you need the permission CreateBuilds in tenant {tenant}. Roles that have it: Owner, Admin, Member."
-            )],
-            vec![("Project", "app")],
-            "",
-        ),
-        (
-            people.member.clone(),
-            table.scan("never", &json!({"projectRef": {"name": "other"}})),
-            "CreateBuilds",
-            vec![format!(
-                "To ask for a scan you need the permission CreateBuilds for project other; in tenant {tenant} you hold it for app alone."
-            )],
-            vec![("Project", "other")],
-            "",
-        ),
-        (
-            people.member.clone(),
-            table.change("builds", "own", cancel),
-            "CancelBuilds",
-            vec!["To cancel a build you need".to_owned(), "Owner, Admin.".to_owned()],
-            vec![("Project", "app")],
-            "",
-        ),
-        (
-            people.admin.clone(),
-            table.delete("builds", "there"),
-            "CancelBuilds",
-            vec!["To delete a build you need".to_owned()],
-            vec![("Project", "other")],
-            "",
-        ),
-        (
-            people.member.clone(),
-            table.change("quarantinerequests", "there", json!({"spec": {"withdrawn": true}})),
-            "CancelBuilds",
-            vec!["To withdraw another's quarantine request you need".to_owned()],
-            vec![("Project", "app")],
-            "",
-        ),
-        (
-            people.admin.clone(),
-            table.create_of("Project", "projects", "never", &json!({})),
-            "OwnProjects",
-            vec![
-                "To create a project you need".to_owned(),
-                "Roles that have it: Owner.".to_owned(),
-            ],
-            vec![],
-            "",
-        ),
-        (
-            people.admin.clone(),
-            people.settings(&eve),
-            "ViewProjects",
-            vec![
-                "Nobody grants a permission that he does not hold".to_owned(),
-                "for other".to_owned(),
-            ],
-            vec![],
-            "spec.members[3]",
-        ),
-    ];
-    for (client, what, permission, words, more, field) in rows {
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let causes = [&[("Permission", permission), ("Tenant", tenant.as_str())], &more[..]].concat();
+    let tenant = people.table.tenant.name.clone();
+    for row in lacking(&people) {
+        let words: Vec<&str> = row.words.iter().map(String::as_str).collect();
+        let mut causes = vec![("Permission", row.permission), ("Tenant", tenant.as_str())];
+        causes.extend(row.more);
         let expected = Expected {
             http: 403,
             code: "permission_denied",
             words: &words,
             causes: &causes,
-            field,
+            field: row.field,
         };
-        people.table.refuses_of(&client, &what, &expected).await;
+        people.table.refuses_of(&row.who, &row.what, &expected).await;
     }
     let suspends = Raw::change(people.table.tenant_itself(), json!({"spec": {"suspended": true}}));
     let expected = Expected {
@@ -180,93 +195,77 @@ async fn who_lacks_a_permission_is_told_which_and_who_has_it() {
     people.table.is_on_record().await;
 }
 
-/// What each of them is refused: who asks, for what, with which code.
-fn refusals(people: &People) -> Vec<(&Client, Raw, &'static str)> {
-    let (table, tenant) = (&people.table, people.table.tenant_itself());
-    let sor = json!({"apiVersion": "imagefactory.dev/v1alpha1", "kind": "SorRecord",
-        "metadata": {"name": unique("never")}, "spec": {"recordId": "NEVER-1"}});
-    let policy = ours("ImagePolicy", &unique("never"), &json!({}));
+/// Who is refused what, with which code.
+type Row<'a> = (&'a Client, Raw, &'static str);
+
+/// What a member of one project is refused.
+fn of_the_member(people: &People) -> Vec<Row<'_>> {
+    let (table, who) = (&people.table, &people.member);
     let mut nameless = table.build("never", &json!({"projectRef": {"name": "other"}}));
     nameless.body["metadata"] = json!({"generateName": "never-"});
-    let spec = |spec: Value| json!({ "spec": spec });
-    let gate = json!({"roles": [{"name": "gate", "permissions": ["ApproveQuarantine"]}]});
-    let system = people.joined_by(json!({"subject": {"kind": "Group", "name": "system:masters"}, "role": "Viewer"}));
-    let (member, admin, nobody) = (&people.member, &people.admin, &people.nobody);
-    let taken_off = json!({"metadata": {"annotations": {"imagefactory.dev/requested-by": "mia"}}});
-    let asked = json!({"sorRecordId": people.record, "projectRef": {"name": "old"}});
+    let platforms = json!({"method": "kaniko", "platforms": ["linux/amd64"]});
+    let unknown = json!({"sorRecordId": "NONE-1"});
+    let outside = json!({"image": "quay.io/others/a:1"});
+    let named = people.settings(&json!({"displayName": "Mine"}));
     vec![
+        (who, table.build("never", &platforms), "field_not_supported"),
+        (who, table.request("never", &unknown), "sor_registration_required"),
+        (who, table.scan("never", &outside), "invalid_object"),
+        // Of what has no name yet two alike are two.
+        (who, nameless.clone(), "permission_denied"),
+        (who, nameless, "permission_denied"),
+        (who, table.delete("builds", "own"), "permission_denied"),
+        (who, named, "permission_denied"),
+    ]
+}
+
+/// What an admin of some projects is refused.
+fn of_the_admin(people: &People) -> Vec<Row<'_>> {
+    let (table, who) = (&people.table, &people.admin);
+    let old = json!({"projectRef": {"name": "old"}});
+    let asked = json!({"sorRecordId": people.record, "projectRef": {"name": "old"}});
+    let taken_off = json!({"metadata": {"annotations": {"imagefactory.dev/requested-by": "mia"}}});
+    let named = json!({"spec": {"displayName": "Mine"}});
+    let gate = json!({"roles": [{"name": "gate", "permissions": ["ApproveQuarantine"]}]});
+    let system = json!({"subject": {"kind": "Group", "name": "system:masters"}, "role": "Viewer"});
+    let moved = table.change("builds", "own", json!({ "spec": old }));
+    vec![
+        (who, table.build("never", &old), "project_archived"),
+        (who, table.request("never", &asked), "project_archived"),
+        (who, moved, "field_immutable"),
         (
-            member,
-            table.build("never", &json!({"method": "kaniko", "platforms": ["linux/amd64"]})),
-            "field_not_supported",
-        ),
-        (
-            member,
-            table.request("never", &json!({"sorRecordId": "NONE-1"})),
-            "sor_registration_required",
-        ),
-        (
-            member,
-            table.scan("never", &json!({"image": "quay.io/others/a:1"})),
-            "invalid_object",
-        ),
-        (member, nameless.clone(), "permission_denied"),
-        (member, nameless, "permission_denied"),
-        (member, table.delete("builds", "own"), "permission_denied"),
-        (
-            member,
-            people.settings(&json!({"displayName": "Mine"})),
-            "permission_denied",
-        ),
-        (
-            admin,
-            table.build("never", &json!({"projectRef": {"name": "old"}})),
-            "project_archived",
-        ),
-        (admin, table.request("never", &asked), "project_archived"),
-        (
-            admin,
-            table.change("builds", "own", spec(json!({"projectRef": {"name": "old"}}))),
-            "field_immutable",
-        ),
-        (
-            admin,
+            who,
             table.change("quarantinerequests", "there", taken_off),
             "field_immutable",
         ),
-        (admin, people.settings(&json!({"members": []})), "confirmation_required"),
-        (admin, people.settings(&gate), "permission_denied"),
-        (admin, people.settings(&system), "invalid_object"),
-        (
-            admin,
-            table.change("projects", "other", spec(json!({"displayName": "Mine"}))),
-            "permission_denied",
-        ),
-        (nobody, table.delete("projects", "app"), "permission_denied"),
-        (nobody, table.delete("quarantinerequests", "there"), "permission_denied"),
-        (nobody, table.delete("tenantsettings", "settings"), "permission_denied"),
-        (nobody, Raw::delete(tenant.clone()), "permission_denied"),
-        (
-            nobody,
-            Raw::change(tenant, spec(json!({"suspended": true}))),
-            "permission_denied",
-        ),
-        (
-            nobody,
-            Raw::create(path(None, "sorrecords", ""), sor),
-            "permission_denied",
-        ),
-        (
-            nobody,
-            Raw::delete(path(None, "sorrecords", &people.record)),
-            "permission_denied",
-        ),
-        (
-            nobody,
-            Raw::create(path(None, "imagepolicies", ""), policy),
-            "permission_denied",
-        ),
+        (who, people.settings(&json!({"members": []})), "confirmation_required"),
+        (who, people.settings(&gate), "permission_denied"),
+        (who, people.settings(&people.joined_by(&system)), "invalid_object"),
+        (who, table.change("projects", "other", named), "permission_denied"),
     ]
+}
+
+/// What one is refused who is nobody in the tenant, nor on the platform.
+fn of_nobody(people: &People) -> Vec<Row<'_>> {
+    let (table, tenant, who) = (&people.table, people.table.tenant_itself(), &people.nobody);
+    let record = ours("SorRecord", &unique("never"), &json!({"recordId": "NEVER-1"}));
+    let policy = ours("ImagePolicy", &unique("never"), &json!({}));
+    let its_record = path(None, "sorrecords", &people.record);
+    let suspended = json!({"spec": {"suspended": true}});
+    let writes = [
+        table.delete("projects", "app"),
+        table.delete("quarantinerequests", "there"),
+        table.delete("tenantsettings", "settings"),
+        Raw::delete(tenant.clone()),
+        Raw::change(tenant, suspended),
+        Raw::create(path(None, "sorrecords", ""), record),
+        Raw::delete(its_record),
+        Raw::create(path(None, "imagepolicies", ""), policy),
+    ];
+    writes
+        .into_iter()
+        .map(|what| (who, what, "permission_denied"))
+        .collect()
 }
 
 /// What a platform administrator is refused.
@@ -312,8 +311,10 @@ async fn the_audit_tells_each_refusal_that_the_api_servers_own_log_tells_and_no_
     let vera = people.table.user("vera");
     let vera = people.table.client_of(Person::named(&vera)).await;
     people.table.tenant.patch(confirmed("")).await;
-    for (client, what, code) in refusals(&people) {
-        is_refused(client, &what, code).await;
+    for rows in [of_the_member(&people), of_the_admin(&people), of_nobody(&people)] {
+        for (client, what, code) in rows {
+            is_refused(client, &what, code).await;
+        }
     }
     for (what, code) in refusals_of_the_platform(&people) {
         is_refused(&pat, &what, code).await;
@@ -339,9 +340,7 @@ async fn the_audit_tells_each_refusal_that_the_api_servers_own_log_tells_and_no_
     .await;
 
     let on_record = people.table.agrees().await;
-    let distinct = |field: fn(&imagefactory_tests::on_record::Refusal) -> &String| {
-        on_record.keys().map(field).collect::<BTreeSet<_>>().len()
-    };
+    let distinct = |field: fn(&Refusal) -> &String| on_record.keys().map(field).collect::<BTreeSet<_>>().len();
     let whole = [
         distinct(|refusal| &refusal.code),
         distinct(|refusal| &refusal.kind),
@@ -349,18 +348,21 @@ async fn the_audit_tells_each_refusal_that_the_api_servers_own_log_tells_and_no_
     ];
     assert_eq!(whole, [10, 8, 3], "codes, kinds and verbs of the run: {on_record:#?}");
     assert_eq!(on_record.values().sum::<u64>(), 31, "{on_record:#?}");
-    // Whose deletion stopped that of them all, the audit alone can tell.
+    a_collection_names_the_one_that_stopped_it(&people, &on_record).await;
+}
+
+/// Whose deletion stopped that of them all, the audit alone tells.
+async fn a_collection_names_the_one_that_stopped_it(people: &People, before: &Refusals) {
     let all = Raw::delete(people.table.tenant.path("builds", ""));
     is_refused(&people.nobody, &all, "permission_denied").await;
     let more = until("that is on record", 30, async || {
         let mut more = people.table.on_record();
-        more.retain(|refusal, _| !on_record.contains_key(refusal));
+        more.retain(|refusal, _| !before.contains_key(refusal));
         (!more.is_empty()).then_some(more)
     })
     .await;
-    let named: Vec<_> = more
-        .iter()
-        .map(|(refusal, times)| (refusal.verb.as_str(), &*refusal.kind, *times))
-        .collect();
-    assert_eq!(named, [("delete", "Build", 1)], "{more:#?}");
+    let (refusal, times) = more.first_key_value().unwrap();
+    assert_eq!((more.len(), *times), (1, 1), "{more:#?}");
+    assert_eq!((refusal.verb.as_str(), refusal.kind.as_str()), ("delete", "Build"));
+    assert!(["there", "own"].contains(&refusal.name.as_str()), "{refusal:?}");
 }
