@@ -141,10 +141,10 @@ async fn kills(cluster: &Cluster) -> Range<Instant> {
     ];
     let _ = cluster.kubectl().run(&gone).expect_ok();
     let from = Instant::now();
-    pause(6).await;
+    pause(9).await;
     kill_webhooks(cluster).await;
     // They are back after the kubelet's first pause.
-    pause(14).await;
+    pause(12).await;
     let until = Instant::now();
     drop(away);
     from..until
