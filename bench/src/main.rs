@@ -6,7 +6,6 @@
 //! | [`double`] | the kubelet's double: ends pods with the reports of a good build |
 //! | [`recorded`], [`null`] | the contender that decides nothing: repeats what the operator wrote for one build |
 //! | [`https`], [`pace`] | reviews, sent as the API server sends them, each when it is due |
-//! | [`postgres`] | a real PostgreSQL of its own |
 //! | [`load`], [`observer`], [`audit`] | makes builds, or others' runs; sees when what came; counts requests |
 //! | [`figures`], [`output`] | what is measured, and how it is told |
 //!
@@ -21,7 +20,6 @@ mod null;
 mod observer;
 mod output;
 mod pace;
-mod postgres;
 mod recorded;
 mod rig;
 

@@ -106,12 +106,17 @@ on_s3() {
     MINIO=$TOOLS_BIN/minio cargo test --workspace --locked --test archive_s3 -- --ignored real_s3
 }
 
-# Needs no cluster: the tests start servers of their own, as nobody where we are root. 15 is the oldest that we support.
+# The tests start servers of their own, as nobody where we are root. 15 is the oldest that we support.
+need_postgres() {
+    IMAGEFACTORY_POSTGRES=${IMAGEFACTORY_POSTGRES:-/usr/lib/postgresql/15/bin}
+    export IMAGEFACTORY_POSTGRES
+    [ -x "$IMAGEFACTORY_POSTGRES/initdb" ] || need_packages postgresql-15
+}
+
+# Needs no cluster.
 on_postgres() {
-    local programs=${IMAGEFACTORY_POSTGRES:-/usr/lib/postgresql/15/bin}
-    [ -x "$programs/initdb" ] || need_packages postgresql-15
-    IMAGEFACTORY_POSTGRES=$programs \
-        "${GENTLY[@]}" cargo test --workspace --locked --test store -- --ignored postgres
+    need_postgres
+    "${GENTLY[@]}" cargo test --workspace --locked --test store -- --ignored postgres
 }
 
 # Needs no cluster: etcd and kube-apiserver run for it alone. `make soak` runs the full count.
@@ -124,6 +129,7 @@ under_faults() {
 
 # Needs no cluster either: the programs beside an API server of their own.
 killed_and_cut_off() {
+    need_postgres
     "$ROOT/hack/tools/build.sh" etcd kubernetes
     # Leaves the program itself beside its tests.
     "${GENTLY[@]}" cargo test --workspace --locked --no-run --test router

@@ -13,6 +13,7 @@ use serde::Deserialize;
 pub struct AuditLog {
     path: PathBuf,
     begin: u64,
+    since: Timestamp,
 }
 
 /// One answered request.
@@ -153,7 +154,14 @@ impl AuditLog {
         Self {
             path: path.to_owned(),
             begin,
+            since: Timestamp::now(),
         }
+    }
+
+    /// That moment.
+    #[must_use]
+    pub fn since(&self) -> Timestamp {
+        self.since
     }
 
     /// Every request that was answered since.

@@ -135,6 +135,13 @@ impl Cluster {
         client(&self.environment, Some((user, groups))).await
     }
 
+    /// The same, which says itself what was not answered well: others ask again where the API server is too busy.
+    pub async fn impatient_client_as(&self, user: &str, groups: &[&str]) -> Client {
+        let mut config = config(&self.environment, Some((user, groups))).await;
+        config.default_retry = false;
+        Client::try_from(config).expect("making a client")
+    }
+
     /// The command line.
     #[must_use]
     pub fn kubectl(&self) -> Kubectl {
@@ -171,6 +178,10 @@ pub fn install_crypto() {
 }
 
 async fn client(environment: &Environment, other: Option<(&str, &[&str])>) -> Client {
+    Client::try_from(config(environment, other).await).expect("making a client")
+}
+
+async fn config(environment: &Environment, other: Option<(&str, &[&str])>) -> Config {
     let kubeconfig = Kubeconfig::read_from(environment.get("KUBECONFIG")).expect("reading the cluster's kubeconfig");
     let options = KubeConfigOptions::default();
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
@@ -180,7 +191,7 @@ async fn client(environment: &Environment, other: Option<(&str, &[&str])>) -> Cl
         config.auth_info.impersonate = Some(user.to_owned());
         config.auth_info.impersonate_groups = Some(groups.iter().map(|group| (*group).to_owned()).collect());
     }
-    Client::try_from(config).expect("making a client")
+    config
 }
 
 /// A name that nobody else has, of at most 20 characters.

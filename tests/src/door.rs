@@ -1,4 +1,4 @@
-//! The door as its users meet it: what a client reads of a refusal, what is on record of it, and confirmations.
+//! The door as its users meet it: requests as they go over the wire, what a client reads of a refusal, and confirmations.
 
 use http::Request;
 use imagefactory_crds::names::ANNOTATION_CONFIRM;
@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 use crate::cluster::Cluster;
 use crate::dockerfile::quick;
 use crate::tenant::TestTenant;
-use crate::wait::until;
 
 /// A confirmation, as a change of metadata.
 #[must_use]
@@ -121,6 +120,17 @@ impl Raw {
     /// # Panics
     /// Where nothing comes back.
     pub async fn send(&self, client: &Client, dry_run: bool) -> Told {
+        self.try_send(client, dry_run).await.expect("the API server answers")
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    /// Where nothing comes back.
+    ///
+    /// # Panics
+    /// Where what comes back is no JSON.
+    pub async fn try_send(&self, client: &Client, dry_run: bool) -> Result<Told, kube::Error> {
         let query = if dry_run { "?dryRun=All" } else { "" };
         let media = if self.method == "PATCH" {
             "application/merge-patch+json"
@@ -139,13 +149,13 @@ impl Raw {
             .header("content-type", media)
             .body(Body::from(body.into_bytes()))
             .expect("it is a request");
-        let answer = client.send(request).await.expect("the API server answers");
+        let answer = client.send(request).await?;
         let http = answer.status().as_u16();
-        let bytes = answer.into_body().collect_bytes().await.expect("the answer has a body");
-        Told {
+        let bytes = answer.into_body().collect_bytes().await?;
+        Ok(Told {
             http,
             body: serde_json::from_slice(&bytes).expect("the answer is JSON"),
-        }
+        })
     }
 }
 
@@ -333,60 +343,7 @@ pub fn names_field(status: &Status, path: &str) -> bool {
     causes(status).iter().any(|(.., field)| field == path)
 }
 
-impl Cluster {
-    /// Asks `operator audit` in the pod that stores it.
-    ///
-    /// # Panics
-    /// Where it does not answer.
-    #[must_use]
-    pub fn operator_audit(&self, arguments: &[&str]) -> String {
-        let deployment = format!("deploy/{}-audit", self.installation.prefix());
-        let exec = [
-            "exec",
-            "-n",
-            &self.installation.namespace,
-            &deployment,
-            "--",
-            "/operator",
-            "audit",
-        ];
-        self.kubectl().run(&[&exec[..], arguments].concat()).expect_ok()
-    }
-
-    /// Entries of the audit, the newest first.
-    ///
-    /// # Panics
-    /// Where it does not answer, or with no JSON.
-    #[must_use]
-    pub fn recorded(&self, filters: &[&str]) -> Vec<Value> {
-        let list = ["list", "-o", "json", "--limit", "1000"];
-        let said = self.operator_audit(&[&list[..], filters].concat());
-        let lines = said.lines().map(serde_json::from_str);
-        lines.map(|line| line.expect("a line of JSON")).collect()
-    }
-}
-
 impl TestTenant {
-    /// Entries of the audit that are about this tenant.
-    #[must_use]
-    pub fn recorded(&self, filters: &[&str]) -> Vec<Value> {
-        self.cluster
-            .recorded(&[&["--tenant", self.name.as_str()], filters].concat())
-    }
-
-    /// Waits for exactly that many denials of a code; a moment later there are no more.
-    ///
-    /// # Panics
-    /// Where there are others.
-    pub async fn denials_are(&self, code: &str, count: usize) -> Vec<Value> {
-        let look = || self.recorded(&["--kind", "denial", "--code", code]);
-        let what = format!("{count} denials with {code} are on record");
-        // What was spooled is delivered within half a minute of the intake's being there again.
-        let found = until(&what, 60, async || Some(look()).filter(|found| found.len() >= count)).await;
-        assert_eq!(found.len(), count, "{found:#?}");
-        found
-    }
-
     /// Deletes a Project, confirmed.
     ///
     /// # Panics

@@ -13,7 +13,8 @@
 //! | [`wait`] | wait for something, with a limit |
 //! | [`registry`], [`git`], [`prometheus`], [`audit`] | what a third party sees |
 //! | [`access`] | who may do what, asked and tried |
-//! | [`door`], [`load`] | what is refused at admission and what is on record of it; a load under which no request may fail |
+//! | [`door`], [`denials`], [`on_record`] | what is refused at admission, row by row, and what is on record of it |
+//! | [`load`] | a load under which no request may fail |
 //! | [`operator`] | the operator's own pods and settings, for the tests that run alone |
 //! | [`process`], [`busy`] | faults: servers frozen and killed while builds stand in every stage, and what must hold after |
 //! | [`store`], [`kept`] | where logs are kept, as tests change it, and what is read from there |
@@ -36,6 +37,7 @@ pub mod building;
 pub mod busy;
 pub mod chart;
 pub mod cluster;
+pub mod denials;
 pub mod dockerfile;
 pub mod door;
 mod dump;
@@ -46,6 +48,7 @@ pub mod image;
 pub mod kept;
 pub mod kubectl;
 pub mod load;
+pub mod on_record;
 pub mod operator;
 pub mod process;
 pub mod prometheus;

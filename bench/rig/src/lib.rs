@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`control_plane`] | etcd and kube-apiserver of its own, kube-controller-manager where it is wanted |
 //! | [`door`] | the webhook and the audit, to be killed and started again |
+//! | [`postgres`] | a real PostgreSQL of its own, to be ended and started again |
 //! | [`process`] | a process that ends with its handle |
 //! | [`setup`] | kinds, namespaces, policy, tenants |
 //! | [`reports`] | what the steps of a good build say |
@@ -12,6 +13,7 @@
 pub mod control_plane;
 pub mod door;
 pub mod error;
+pub mod postgres;
 pub mod process;
 pub mod reports;
 pub mod setup;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use imagefactory_crds::audit::AuditEvent;
+use imagefactory_rig::postgres::Postgres;
 use imagefactory_store::{Options, Store};
 use jiff::Timestamp;
 use serde_json::json;
@@ -14,7 +15,6 @@ use tokio::time::Instant;
 use super::Sizes;
 use crate::error::{BenchError, Result, Trying};
 use crate::output::{Figures, percentile};
-use crate::postgres::Postgres;
 
 /// Events of one batch where several came together.
 const TOGETHER: usize = 64;

@@ -26,7 +26,12 @@ impl<'a> Case<'a> {
             Subject::TenantSettings(write) => write.old_object().map(|old| &old.spec),
             _ => world.settings.map(|settings| &settings.spec),
         };
-        let tenant = world.tenant.and_then(|tenant| tenant.metadata.name.as_deref());
+        let tenant = match &request.subject {
+            // It lies in no namespace that would say so.
+            Subject::Tenant(write) => write.new_object().or(write.old_object()),
+            _ => world.tenant,
+        };
+        let tenant = tenant.and_then(|tenant| tenant.metadata.name.as_deref());
         let by_namespace = || request.namespace.as_deref().and_then(names::tenant_of_namespace);
         Self {
             user: &request.user,

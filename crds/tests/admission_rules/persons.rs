@@ -297,3 +297,23 @@ fn a_tenant_that_lost_its_owners_can_still_be_suspended() {
     let suspend = Subject::Tenant(update(door.tenant(), |new| new.spec.suspended = true));
     assert_eq!(door.says(&platform(), suspend), "let in");
 }
+
+/// The webhook looks up the tenant of a namespace, and a Tenant has none.
+#[test]
+fn what_is_refused_of_a_tenant_says_which_tenant_it_is() {
+    let mut door = acme();
+    let tenant = door.tenant.take().unwrap();
+    let ownerless = update(&tenant, |new| new.spec.owners.clear());
+    for (who, write) in [
+        (user("olga"), create(tenant.clone())),
+        (user("olga"), update(&tenant, |new| new.spec.suspended = true)),
+        (user("olga"), delete(tenant.clone())),
+        (platform(), ownerless),
+        (platform(), delete(tenant)),
+    ] {
+        let denial = door.asks(&who, Subject::Tenant(write)).denial.unwrap();
+        let named = denial.causes.iter().filter(|cause| cause.reason == "Tenant");
+        let named: Vec<&str> = named.map(|cause| cause.message.as_str()).collect();
+        assert_eq!(named, ["acme"], "{denial:?}");
+    }
+}

@@ -29,9 +29,43 @@ impl Tally {
         self.0.values().map(|(answered, _)| answered).sum()
     }
 
+    /// What others were told besides.
+    pub fn add(&mut self, other: Self) {
+        for (user, (answered, unanswered)) in other.0 {
+            let of = self.0.entry(user).or_default();
+            *of = (of.0 + answered, of.1 + unanswered);
+        }
+    }
+
     /// Requests that ended otherwise.
     pub fn unanswered(&self) -> usize {
         self.0.values().map(|(_, unanswered)| unanswered).sum()
+    }
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub enum Who {
+    /// Every third request is of [`MANY`], the others are of somebody else each.
+    Some,
+    /// Each is of somebody else, whose name begins so.
+    Each(&'static str),
+}
+
+impl Who {
+    /// Who asks for the build of that name.
+    fn user(self, number: usize, name: &str) -> String {
+        match self {
+            Self::Some if number.is_multiple_of(3) => MANY.to_owned(),
+            Self::Some | Self::Each(_) => name.to_owned(),
+        }
+    }
+
+    fn begin(self) -> &'static str {
+        match self {
+            Self::Some => "ask",
+            Self::Each(begin) => begin,
+        }
     }
 }
 
@@ -42,10 +76,10 @@ pub struct Asking {
 }
 
 impl Asking {
-    /// So many at a time. Every third request is of one and the same person, the others are of somebody else each.
-    pub fn begin(client: &Client, at_once: usize) -> Self {
+    /// So many at a time.
+    pub fn begin(client: &Client, at_once: usize, who: Who) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let tasks = (0..at_once).map(|task| tokio::spawn(ask(client.clone(), task, stop.clone())));
+        let tasks = (0..at_once).map(|task| tokio::spawn(ask(client.clone(), task, who, stop.clone())));
         Self {
             tasks: tasks.collect(),
             stop,
@@ -57,23 +91,20 @@ impl Asking {
         self.stop.store(true, Ordering::Relaxed);
         let mut sum = Tally::default();
         for task in self.tasks {
-            for (user, (answered, unanswered)) in task.await.unwrap().0 {
-                let of = sum.0.entry(user).or_default();
-                *of = (of.0 + answered, of.1 + unanswered);
-            }
+            sum.add(task.await.unwrap());
         }
         sum
     }
 }
 
-async fn ask(client: Client, task: usize, stop: Arc<AtomicBool>) -> Tally {
+async fn ask(client: Client, task: usize, who: Who, stop: Arc<AtomicBool>) -> Tally {
     let mut tally = Tally::default();
     for number in 0.. {
         if stop.load(Ordering::Relaxed) {
             break;
         }
-        let name = format!("ask-{task}-{number}");
-        let user = if number % 3 == 0 { MANY.to_owned() } else { name.clone() };
+        let name = format!("{}-{task}-{number}", who.begin());
+        let user = who.user(number, &name);
         let refused = timeout(PATIENCE, refused(&client, &user, &name)).await.unwrap_or(false);
         let of = tally.0.entry(user).or_default();
         if refused {

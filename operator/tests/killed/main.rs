@@ -1,6 +1,6 @@
 //! The webhook's and the audit's real programs, killed at any moment while people are refused through a real API server.
 //! Each refusal that was answered is on record once; one that was not answered is there at most once. And the programs of
-//! webhook and operator cut off from their API server ([`cut`], [`cut_leader`]).
+//! webhook and operator cut off from their API server ([`cut`], [`cut_leader`]), and the audit without its database ([`database`]).
 //!
 //! `IMAGEFACTORY_KILLS` says how often (20 in `make test`, 200 in `make soak`), `IMAGEFACTORY_WEBHOOK` where the webhook's
 //! program is; by default it is looked for beside the operator's.
@@ -15,6 +15,7 @@
 mod asking;
 mod cut;
 mod cut_leader;
+mod database;
 mod line;
 mod listed;
 
@@ -31,7 +32,7 @@ use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
-use asking::Asking;
+use asking::{Asking, Tally, Who};
 
 /// Held by each test, however many threads they are run with: they wait for what has to be done within seconds.
 static ALONE: Mutex<()> = Mutex::const_new(());
@@ -131,7 +132,7 @@ async fn a_refusal_that_was_answered_is_on_record_once_whoever_was_killed_meanwh
     unentitled(&client).await;
     door.is_asked().await.unwrap();
 
-    let asking = Asking::begin(&client, 4);
+    let asking = Asking::begin(&client, 4, Who::Some);
     // They live until what they have is told.
     let running = kill(&door, rounds).await;
     let tally = asking.end().await;
@@ -146,13 +147,19 @@ async fn a_refusal_that_was_answered_is_on_record_once_whoever_was_killed_meanwh
         "hardly anybody was answered: {tally:?}"
     );
 
+    is_on_record(&programs.operator, &door.database(), &tally).await;
+    drop(running);
+    listed::is_folded(&programs.operator, &door.database());
+}
+
+/// Waits until each refusal that was answered is on record once, in a chain that is whole.
+async fn is_on_record(operator: &Path, database: &str, tally: &Tally) {
     let until = Instant::now() + PATIENCE;
-    let mut wrong = listed::compare(&programs.operator, &door.database(), &tally);
+    let mut wrong = listed::compare(operator, database, tally);
     while !wrong.is_empty() && Instant::now() < until {
         sleep(Duration::from_secs(2)).await;
-        wrong = listed::compare(&programs.operator, &door.database(), &tally);
+        wrong = listed::compare(operator, database, tally);
     }
-    drop(running);
     assert_eq!(wrong, Vec::<String>::new(), "of {} answered", tally.answered());
-    listed::verify(&programs.operator, &door.database());
+    listed::verify(operator, database);
 }

@@ -1,10 +1,12 @@
-//! The door under faults: its processes killed, none of it left, the API server restarted. What is refused stays refused,
-//! nothing is let in that would not have been, and the audit has lost and doubled nothing.
+//! The door under faults: its processes killed, the audit's database gone and back, none of it left, the API server
+//! restarted. What is refused stays refused, nothing is let in that would not have been, and the audit has lost and doubled
+//! nothing.
 //!
 //! Runs alone: while it runs, the API server asks in vain for what others write.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use imagefactory_crds::Build;
 use imagefactory_tests::busy::{figure, times};
@@ -62,8 +64,9 @@ async fn no_build_is_there(tenant: &TestTenant) {
     );
 }
 
-/// Each of several persons is refused some times, under names that nobody else uses. Gives what each attempt was told.
-async fn refused_meanwhile(tenant: &TestTenant) -> BTreeMap<String, Told> {
+/// Each of several persons is refused some times, under names that nobody else uses. Gives what each attempt was told, and
+/// when.
+async fn refused_meanwhile(tenant: &TestTenant) -> BTreeMap<String, (Instant, Told)> {
     let mut persons = Vec::new();
     for person in 0..PERSONS {
         let user = format!("person-{person}-of-{}", tenant.name);
@@ -75,7 +78,8 @@ async fn refused_meanwhile(tenant: &TestTenant) -> BTreeMap<String, Told> {
         persons.push(tokio::spawn(async move {
             let mut told = Vec::new();
             for (name, what) in attempts {
-                told.push((name, what.send(&client, false).await));
+                let answer = what.send(&client, false).await;
+                told.push((name, (Instant::now(), answer)));
                 tokio::time::sleep(Duration::from_secs(4)).await;
             }
             told
@@ -108,37 +112,66 @@ fn recorded(tenant: &TestTenant) -> BTreeMap<String, u64> {
     recorded
 }
 
-#[tokio::test]
+async fn kill_webhooks(cluster: &Cluster) {
+    let processes = until("a webhook runs", 60, async || {
+        Some(cluster.webhook_processes()).filter(|found| !found.is_empty())
+    });
+    processes.await.iter().for_each(Process::kill);
+}
+
+/// Kills all webhooks, takes the audit away with its database, kills them again while all that is refused is on their spools
+/// alone, and gives the audit back when some have come back. Tells from when until when there was none.
+async fn kills(cluster: &Cluster) -> Range<Instant> {
+    let pause = async |seconds: u64| tokio::time::sleep(Duration::from_secs(seconds)).await;
+    pause(4).await;
+    kill_webhooks(cluster).await;
+    pause(3).await;
+    let namespace = &cluster.installation.namespace;
+    let away = cluster.scale(namespace, &cluster.audit_deployment(), 0).await;
+    let pods = "app.kubernetes.io/part-of=image-factory,app.kubernetes.io/component=audit";
+    let gone = [
+        "wait",
+        "pod",
+        "-n",
+        namespace,
+        "-l",
+        pods,
+        "--for=delete",
+        "--timeout=60s",
+    ];
+    let _ = cluster.kubectl().run(&gone).expect_ok();
+    let from = Instant::now();
+    pause(9).await;
+    kill_webhooks(cluster).await;
+    // They are back after the kubelet's first pause.
+    pause(12).await;
+    let until = Instant::now();
+    drop(away);
+    from..until
+}
+
+/// Persons are refused meanwhile, on other threads than that of what takes the audit away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs the cluster of `make cluster`"]
-async fn webhooks_killed_under_refusals_let_nothing_in_and_lose_and_double_no_denial() {
+async fn webhooks_killed_and_the_audit_away_under_refusals_let_nothing_in_and_lose_and_double_no_denial() {
     let _alone = crate::ALONE.lock().await;
     for round in 0..times("IMAGEFACTORY_DOOR_KILLS", 1) {
         let tenant = not_entitled("f-killed").await;
         let _fresh = Fresh::pods(&tenant.cluster);
-        let kills = async {
-            for pause in [5, 12] {
-                tokio::time::sleep(Duration::from_secs(pause)).await;
-                let processes = until("a webhook runs", 60, async || {
-                    Some(tenant.cluster.webhook_processes()).filter(|found| !found.is_empty())
-                });
-                processes.await.iter().for_each(Process::kill);
-            }
-        };
-        let (told, ()) = tokio::join!(refused_meanwhile(&tenant), kills);
+        let (told, away) = tokio::join!(refused_meanwhile(&tenant), kills(&tenant.cluster));
         tenant.cluster.until_door_stands();
-        let refused: Vec<_> = told
-            .iter()
-            .filter(|(_, told)| is_refused(told))
-            .map(|(name, _)| name)
-            .collect();
+        let refused: BTreeMap<_, _> = told.iter().filter(|(_, (_, told))| is_refused(told)).collect();
+        let spooled = refused.values().filter(|(when, _)| away.contains(when)).count();
         figure(&format!(
-            "round {round}: {} of {} were refused by the door",
+            "round {round}: {} of {} were refused by the door, {spooled} of these while the audit was away for {:?}",
             refused.len(),
-            told.len()
+            told.len(),
+            away.end - away.start
         ));
-        assert!(told.values().all(|told| told.http >= 400), "nothing is let in");
-        let unanswered = told.values().filter(|told| !is_refused(told));
-        for told in unanswered {
+        assert!(spooled > PERSONS / 2, "the door answers while there is no audit");
+        assert!(told.values().all(|(_, told)| told.http >= 400), "nothing is let in");
+        let unanswered = told.values().filter(|(_, told)| !is_refused(told));
+        for (_, told) in unanswered {
             assert_eq!(
                 told.http, 500,
                 "the API server says that nobody answered: {}",
@@ -149,7 +182,7 @@ async fn webhooks_killed_under_refusals_let_nothing_in_and_lose_and_double_no_de
         // What was spooled is delivered within the longest pause of whoever delivers.
         let found = until("every answered denial is on record", 90, async || {
             let found = recorded(&tenant);
-            refused.iter().all(|name| found.contains_key(*name)).then_some(found)
+            refused.keys().all(|name| found.contains_key(*name)).then_some(found)
         })
         .await;
         let doubled: Vec<_> = found.iter().filter(|(_, count)| **count != 1).collect();

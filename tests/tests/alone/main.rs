@@ -9,6 +9,7 @@
 mod bypassed;
 mod door;
 mod door_certificates;
+mod door_expired;
 mod door_faults;
 mod faults_leader;
 mod faults_servers;

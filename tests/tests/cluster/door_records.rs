@@ -1,11 +1,6 @@
 //! What the audit keeps of changes that are let in: who made them, what was before and after, and why.
 
-use std::collections::BTreeMap;
-
-use imagefactory_crds::denial::Code;
 use imagefactory_tests::TestTenant;
-use imagefactory_tests::audit::AuditLog;
-use imagefactory_tests::door::{Raw, heard, ours};
 use imagefactory_tests::wait::until;
 use serde_json::{Value, json};
 
@@ -88,68 +83,4 @@ async fn entries_outlive_their_tenant_and_the_chain_is_whole() {
     attempts(&tenant, "Tenant", 2).await;
     let verified = tenant.cluster.operator_audit(&["verify"]);
     assert!(verified.contains("entries are whole"), "{verified}");
-}
-
-/// How often each was refused: who, the object's name, the code.
-type Refusals = BTreeMap<[String; 3], u64>;
-
-/// What the API server's own log tells of refusals at the door in that namespace.
-fn refusals_by_the_api_server(log: &AuditLog, namespace: &str) -> Refusals {
-    let mut refusals = Refusals::new();
-    for event in log.events() {
-        let is_ours = Code::ALL.iter().any(|code| code.as_str() == event.reason());
-        if event.namespace() == namespace && is_ours && !event.is_dry_run() {
-            let who = [event.user(), event.name(), event.reason()].map(str::to_owned);
-            *refusals.entry(who).or_default() += 1;
-        }
-    }
-    refusals
-}
-
-fn refusals_by_the_audit(tenant: &TestTenant) -> Refusals {
-    let mut refusals = Refusals::new();
-    for entry in tenant.recorded(&["--kind", "denial"]) {
-        let event = &entry["event"];
-        let fields = [&event["actor"]["user"], &event["resource"]["name"], &event["code"]];
-        let who = fields.map(|field| field.as_str().unwrap_or_default().to_owned());
-        *refusals.entry(who).or_default() += event["count"].as_u64().unwrap_or(1);
-    }
-    refusals
-}
-
-#[tokio::test]
-#[ignore = "needs the cluster of `make cluster`"]
-async fn the_audit_tells_each_refusal_that_the_api_servers_own_log_tells_and_no_other() {
-    let off = json!({"capabilities": {"build": false, "changeReason": "a test"}});
-    let tenant = TestTenant::create_with("rec-same", off).await;
-    let persons = ["mo", "mia"].map(|name| format!("{name}-of-{}", tenant.name));
-    let members: Vec<_> = persons.iter().map(|name| member(name, "Member")).collect();
-    let _ = tenant.patch_settings(&json!({"members": members})).expect_ok();
-    heard().await;
-    let log = tenant.cluster.audit();
-    for person in &persons {
-        let client = tenant.cluster.client_as(person, &["system:authenticated"]).await;
-        until("the role has come", 30, async || {
-            let told = tenant.raw_build("asked").send(&client, true).await;
-            (told.reason() == "tenant_capability_not_entitled").then_some(())
-        })
-        .await;
-        let scan = json!({"projectRef": {"name": "app"}, "image": "quay.io/team/redis:7"});
-        for number in 0..6 {
-            let build = tenant.raw_build(&format!("build-{number}"));
-            let scan = ours("ImageScan", &format!("scan-{number}"), &scan);
-            for what in [&build, &Raw::create(tenant.path("imagescans", ""), scan)] {
-                let told = what.send(&client, false).await;
-                assert_eq!(told.http, 403, "{}", told.body);
-                let _ = what.send(&client, true).await;
-            }
-        }
-    }
-    let expected = persons.len() * 12;
-    let by_the_audit = until("each refusal is on record", 60, async || {
-        Some(refusals_by_the_audit(&tenant)).filter(|found| found.len() >= expected)
-    })
-    .await;
-    assert_eq!(by_the_audit.len(), expected);
-    assert_eq!(by_the_audit, refusals_by_the_api_server(&log, &tenant.namespace));
 }

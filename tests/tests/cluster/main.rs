@@ -14,6 +14,8 @@ mod custom_builders;
 mod custom_roles;
 mod dashboards;
 mod door_denials;
+mod door_fields;
+mod door_persons;
 mod door_records;
 mod door_roles;
 mod examples;

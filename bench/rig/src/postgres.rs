@@ -4,11 +4,11 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use imagefactory_rig::process::Process;
-use imagefactory_rig::setup::until;
 use tempfile::TempDir;
 
 use crate::error::{BenchError, Result, Trying};
+use crate::process::Process;
+use crate::setup::until;
 
 /// Where Debian puts its programs.
 const PROGRAMS: &str = "/usr/lib/postgresql/15/bin";
@@ -18,8 +18,9 @@ const NOBODY: u32 = 65534;
 /// A server.
 pub struct Postgres {
     // Before its directory is.
-    _process: Process,
+    process: Process,
     folder: TempDir,
+    programs: PathBuf,
 }
 
 impl Postgres {
@@ -43,39 +44,44 @@ impl Postgres {
             chown(&data, Some(NOBODY), Some(NOBODY)).trying("could not give a folder away")?;
             chown(path, Some(NOBODY), Some(NOBODY)).trying("could not give a folder away")?;
         }
-        let made = nobody(&programs.join("initdb"))
-            .args([
-                "--username=postgres",
-                "--auth=trust",
-                "--encoding=UTF8",
-                "--locale=C",
-                "-D",
-            ])
-            .arg(&data)
-            .output()
-            .trying("could not run initdb")?;
-        if !made.status.success() {
-            return Err(BenchError::Wrong(String::from_utf8_lossy(&made.stderr).into_owned()));
-        }
-        let mut command = nobody(&programs.join("postgres"));
-        command
-            .args(["-c", "listen_addresses=", "-k"])
-            .arg(path)
-            .arg("-D")
-            .arg(&data);
-        let process = Process::start("postgres", path, &mut command)?;
-        let socket = path.display().to_string();
-        until("PostgreSQL", async || {
-            let asked = Command::new(programs.join("pg_isready"))
-                .args(["-q", "-h", &socket])
-                .status();
-            Ok(asked.trying("could not run pg_isready")?.success())
-        })
-        .await?;
+        let mut make = nobody(&programs.join("initdb"));
+        make.args([
+            "--username=postgres",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C",
+            "-D",
+        ]);
+        done(make.arg(&data))?;
+        let process = serve(&programs, path).await?;
         Ok(Some(Self {
-            _process: process,
+            process,
             folder,
+            programs,
         }))
+    }
+
+    /// Ends it as it ends where its node does: nothing is written any more, and nobody is told.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub fn stop(&mut self) -> Result<()> {
+        let mut stop = nobody(&self.programs.join("pg_ctl"));
+        done(
+            stop.args(["stop", "--mode=immediate", "-D"])
+                .arg(self.folder.path().join("data")),
+        )?;
+        self.process.kill();
+        Ok(())
+    }
+
+    /// Starts it again, with what it had on its disk.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn start_again(&mut self) -> Result<()> {
+        self.process = serve(&self.programs, self.folder.path()).await?;
+        Ok(())
     }
 
     /// Its URL.
@@ -86,6 +92,36 @@ impl Postgres {
             self.folder.path().display()
         )
     }
+}
+
+async fn serve(programs: &Path, folder: &Path) -> Result<Process> {
+    let mut command = nobody(&programs.join("postgres"));
+    command
+        .args(["-c", "listen_addresses=", "-k"])
+        .arg(folder)
+        .arg("-D")
+        .arg(folder.join("data"));
+    let process = Process::start("postgres", folder, &mut command)?;
+    let socket = folder.display().to_string();
+    until("PostgreSQL", async || {
+        let asked = Command::new(programs.join("pg_isready"))
+            .args(["-q", "-h", &socket])
+            .status();
+        Ok(asked.trying("could not run pg_isready")?.success())
+    })
+    .await?;
+    Ok(process)
+}
+
+/// Runs a program to its end.
+fn done(command: &mut Command) -> Result<()> {
+    let output = command
+        .output()
+        .trying(format!("could not run {}", command.get_program().display()))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(BenchError::Wrong(String::from_utf8_lossy(&output.stderr).into_owned()))
 }
 
 fn nobody(program: &Path) -> Command {
