@@ -10,7 +10,6 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use imagefactory_tests::door::{Raw, heard};
 use imagefactory_tests::load::{Ask, Load};
-use imagefactory_tests::tenant::PROJECT;
 use imagefactory_tests::wait::until;
 use imagefactory_tests::{Cluster, TestTenant};
 use k8s_openapi::api::core::v1::Secret;
@@ -19,9 +18,12 @@ use kube::api::{Patch, PatchParams};
 use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use serde_json::{Value, json};
 
-/// Requests a second. Of twenty one is a refusal that is on record and one a change that is made; the others are dry runs.
+/// Requests a second.
 const RATE: u32 = 200;
-const DRY: usize = 18;
+/// Of so many one is a refusal that is on record and one a change that is made; the others are dry runs.
+const OF_ALL: usize = 20;
+/// Projects that are changed.
+const RENAMED: u64 = 32;
 const CODE: &str = "tenant_capability_not_entitled";
 
 /// The release with an authority that signs soon after it is trusted; as it was, when this goes.
@@ -153,9 +155,9 @@ pub(crate) fn leaf(kept: &BTreeMap<String, String>, cluster: &Cluster, from: i64
     (params.signed_by(&key, &issuer).unwrap().pem(), key.serialize_pem())
 }
 
-/// What is asked for all the time, in a tenant with a project that may not build.
+/// What is asked for all the time, in a tenant with a project that may not build and some that are renamed.
 fn asks(tenant: &TestTenant) -> Vec<Ask> {
-    let (builds, project) = (tenant.path("builds", ""), tenant.path("projects", PROJECT));
+    let (builds, projects) = (tenant.path("builds", ""), tenant.path("projects", "renamed"));
     let closed = tenant.raw_build("closed").body;
     let refused = Ask::real(403, move |number| {
         let mut body = closed.clone();
@@ -164,10 +166,12 @@ fn asks(tenant: &TestTenant) -> Vec<Ask> {
         Raw::create(builds.clone(), body)
     });
     let changed = Ask::real(200, move |number| {
-        let name = json!({"spec": {"displayName": format!("Renamed {number} times")}});
-        Raw::change(project.clone(), name)
+        // Changes of one object at a time would have to wait for one another.
+        let which = number / u64::try_from(OF_ALL).unwrap() % RENAMED;
+        let name = json!({"spec": {"displayName": format!("Number {number}")}});
+        Raw::change(format!("{projects}-{which}"), name)
     });
-    let dry = (0..DRY).map(|_| Ask::dry(201, tenant.raw_build("never")));
+    let dry = (2..OF_ALL).map(|_| Ask::dry(201, tenant.raw_build("never")));
     dry.chain([refused, changed]).collect()
 }
 
@@ -197,6 +201,9 @@ async fn replicas_roll_and_certificates_change_and_no_request_fails() {
     tenant
         .project("closed", json!({"capabilities": {"build": false}}))
         .await;
+    for number in 0..RENAMED {
+        tenant.project(&format!("renamed-{number}"), json!({})).await;
+    }
     heard().await;
     let cluster = tenant.cluster.clone();
     let (kept, namespace) = (Kept::of(&cluster), cluster.installation.namespace.clone());

@@ -253,6 +253,8 @@ async fn one_more_than_a_quota_of_count_or_rate_is_refused_with_limit_and_use() 
     let limits = json!({"builds": null, "buildsPerHour": 1});
     table.tenant.patch(json!({"spec": {"quota": limits}})).await;
     until_used(&table, |usage| usage.builds_last_hour == Some(1)).await;
+    // Of another name: the same again within ten seconds would be one write asked for again.
+    let build = table.build("never-now", &json!({}));
     let words = "1 builds within 60 minutes and has 1.";
     refuses_one_more(&mut table, &build, "buildsPerHour", words).await;
     table.is_on_record().await;
