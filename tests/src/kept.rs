@@ -28,18 +28,7 @@ impl Cluster {
     /// Where none is kept, or the store can't be read.
     #[must_use]
     pub fn kept_logs(&self, run: &str) -> String {
-        let deployment = format!("deploy/{}", self.installation.operator);
-        let operator = [
-            "exec",
-            "-n",
-            &self.installation.namespace,
-            &deployment,
-            "--",
-            "/operator",
-            "logs",
-            run,
-        ];
-        self.kubectl().run(&operator).expect_ok()
+        self.run_operator(&self.installation.operator, &["logs", run])
     }
 }
 

@@ -83,17 +83,7 @@ impl Cluster {
     /// Where it does not answer.
     #[must_use]
     pub fn operator_audit(&self, arguments: &[&str]) -> String {
-        let deployment = format!("deploy/{}", self.audit_deployment());
-        let exec = [
-            "exec",
-            "-n",
-            &self.installation.namespace,
-            &deployment,
-            "--",
-            "/operator",
-            "audit",
-        ];
-        self.kubectl().run(&[&exec[..], arguments].concat()).expect_ok()
+        self.run_operator(&self.audit_deployment(), &[&["audit"], arguments].concat())
     }
 
     /// Name of the Deployment that stores the audit.

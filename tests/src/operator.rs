@@ -129,6 +129,23 @@ impl Cluster {
         }
     }
 
+    /// Takes a Secret out of the release's namespace, if it is there.
+    pub fn delete_secret(&self, name: &str) {
+        let delete = ["delete", "secret", name, "-n", &self.installation.namespace];
+        let _ = self.kubectl().run(&delete);
+    }
+
+    /// What the operator's program says in a pod of that Deployment of the release.
+    ///
+    /// # Panics
+    /// Where it does not answer.
+    #[must_use]
+    pub(crate) fn run_operator(&self, deployment: &str, arguments: &[&str]) -> String {
+        let which = format!("deploy/{deployment}");
+        let exec = ["exec", "-n", &self.installation.namespace, &which, "--", "/operator"];
+        self.kubectl().run(&[&exec[..], arguments].concat()).expect_ok()
+    }
+
     /// Gives the operator other settings and restarts it; as they were, once what is given back is gone.
     ///
     /// # Panics
@@ -222,5 +239,32 @@ impl Drop for Restored {
         let (namespace, deployment) = &self.rolled_out;
         let which = format!("deployment/{deployment}");
         let _ = kubectl.run(&["rollout", "status", "-n", namespace, &which, "--timeout=180s"]);
+    }
+}
+
+/// The release with other values; as `hack/deploy/deploy.sh` makes it, once this goes.
+#[must_use = "the release is as it was when this goes"]
+pub struct Deployed(Cluster);
+
+impl Deployed {
+    /// Deploys with these arguments for Helm.
+    ///
+    /// # Panics
+    /// Where the chart can't be deployed.
+    pub fn with(cluster: &Cluster, arguments: &[&str]) -> Self {
+        let deployed = Self(cluster.clone());
+        cluster.deploy(arguments).expect("deploying the chart");
+        deployed
+    }
+}
+
+impl Drop for Deployed {
+    fn drop(&mut self) {
+        let deployed = self.0.deploy(&[]);
+        // A panic during a panic would end the process and hide the first one.
+        assert!(
+            deployed.is_ok() || std::thread::panicking(),
+            "the chart can't be deployed as it was: {deployed:?}"
+        );
     }
 }

@@ -127,43 +127,7 @@ impl Drop for Minio {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
-        let delete = [
-            "delete",
-            "secret",
-            &self.secret,
-            "-n",
-            &self.cluster.installation.namespace,
-        ];
-        let _ = self.cluster.kubectl().run(&delete);
-    }
-}
-
-/// The release with other values; as `hack/deploy/deploy.sh` makes it, once this goes.
-#[must_use = "the release is as it was when this goes"]
-pub struct Deployed(Cluster);
-
-impl Deployed {
-    /// Deploys with these arguments for Helm.
-    pub fn with(cluster: &Cluster, arguments: &[String]) -> Self {
-        let deployed = Self(cluster.clone());
-        deployed.deploy(arguments);
-        deployed
-    }
-
-    fn deploy(&self, arguments: &[String]) {
-        let script = self.0.environment.path("hack/deploy/deploy.sh");
-        let output = Command::new(script).args(arguments).output();
-        let done = output.as_ref().is_ok_and(|output| output.status.success());
-        assert!(
-            done || std::thread::panicking(),
-            "the chart can't be deployed: {output:?}"
-        );
-    }
-}
-
-impl Drop for Deployed {
-    fn drop(&mut self) {
-        self.deploy(&[]);
+        self.cluster.delete_secret(&self.secret);
     }
 }
 

@@ -4,7 +4,6 @@
 //! Runs alone: it takes the door away for a while. `IMAGEFACTORY_BYPASSED` says how many Builds; `make soak` sets 1,000.
 
 use std::collections::BTreeMap;
-use std::process::Command;
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
@@ -34,16 +33,8 @@ impl Door {
         let door = Self {
             cluster: Cluster::connect().await,
         };
-        door.deploy(&ON).expect("deploying webhook and audit");
+        door.cluster.deploy(&ON).expect("deploying webhook and audit");
         door
-    }
-
-    fn deploy(&self, arguments: &[&str]) -> Result<(), String> {
-        let script = self.cluster.environment.path("hack/deploy/deploy.sh");
-        let output = Command::new(script).args(arguments).output();
-        let output = output.map_err(|error| error.to_string())?;
-        let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
-        output.status.success().then_some(()).ok_or_else(|| said.concat())
     }
 
     fn webhook(&self) -> String {
@@ -103,7 +94,7 @@ impl Door {
 impl Drop for Door {
     fn drop(&mut self) {
         // Helm puts back what it made: the configurations, and the webhook's replicas.
-        let closed = self.deploy(&[]);
+        let closed = self.cluster.deploy(&[]);
         if !std::thread::panicking() {
             closed.expect("deploying the release as it was");
         }

@@ -4,12 +4,12 @@
 //! Runs alone: it deploys the release with other values, and writes to the Secret of the certificates.
 
 use std::collections::BTreeMap;
-use std::process::Command;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use imagefactory_tests::door::{Raw, heard};
 use imagefactory_tests::load::{Ask, Load};
+use imagefactory_tests::operator::Deployed;
 use imagefactory_tests::wait::until;
 use imagefactory_tests::{Cluster, TestTenant};
 use k8s_openapi::api::core::v1::Secret;
@@ -27,30 +27,6 @@ const OF_ALL: usize = 20;
 /// Projects that are changed.
 const RENAMED: u64 = 32;
 const CODE: &str = "tenant_capability_not_entitled";
-
-/// The release with an authority that signs soon after it is trusted; as it was, when this goes.
-struct Hasty(Cluster);
-
-impl Hasty {
-    fn deploy(&self, arguments: &[&str]) -> Result<(), String> {
-        let script = self.0.environment.path("hack/deploy/deploy.sh");
-        let output = Command::new(script).args(arguments).output();
-        let output = output.map_err(|error| error.to_string())?;
-        let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
-        if output.status.success() {
-            Ok(())
-        } else {
-            Err(said.concat())
-        }
-    }
-}
-
-impl Drop for Hasty {
-    fn drop(&mut self) {
-        let deployed = self.deploy(&[]);
-        assert!(deployed.is_ok() || std::thread::panicking(), "{deployed:?}");
-    }
-}
 
 /// The Secret of the door's certificates.
 pub(crate) struct Kept {
@@ -206,10 +182,8 @@ async fn replicas_roll_and_certificates_change_and_no_request_fails() {
     let cluster = tenant.cluster.clone();
     let (kept, namespace) = (Kept::of(&cluster), cluster.installation.namespace.clone());
     let load = Load::begin(&cluster, RATE, asks(&tenant));
-    let hasty = Hasty(cluster.clone());
-    hasty
-        .deploy(&["--set", "webhook.certificates.settleSeconds=15"])
-        .unwrap();
+    // An authority that signs soon after it is trusted.
+    let hasty = Deployed::with(&cluster, &["--set", "webhook.certificates.settleSeconds=15"]);
     cluster.restart(&namespace, &cluster.webhook());
 
     let before = kept.read().await;

@@ -121,14 +121,7 @@ impl ByFiles {
 impl Drop for ByFiles {
     fn drop(&mut self) {
         self.roll(&self.template);
-        let delete = [
-            "delete",
-            "secret",
-            &self.secret,
-            "-n",
-            &self.cluster.installation.namespace,
-        ];
-        let _ = self.cluster.kubectl().run(&delete);
+        self.cluster.delete_secret(&self.secret);
     }
 }
 

@@ -1,5 +1,5 @@
 //! A leader that is asked to end, killed, or frozen past its lease: the next one takes over, never before it may, and one
-//! that was frozen writes nothing more.
+//! that was frozen changes nothing more.
 //!
 //! Runs alone: it ends the operator's processes. Times are printed and never asserted.
 
@@ -206,6 +206,8 @@ async fn a_leader_that_was_frozen_past_its_lease_changes_nothing_when_it_goes_on
             late.len(),
             too_late.len()
         ));
+        let is_overtaken = |event: &AuditEvent| ["Conflict", "AlreadyExists", "NotFound"].contains(&event.reason());
+        assert!(too_late.iter().all(is_overtaken), "{too_late:#?}");
         stale.extend(late.iter().map(AuditEvent::told));
         refused.extend(too_late.iter().map(AuditEvent::told));
         // A container that ends again and again is kept waiting for longer and longer; a new pod is not.

@@ -54,10 +54,9 @@ impl Drop for Fetching {
         let deployed = self.0.deploy(&[]);
         // A panic during a panic would end the process and hide the first one.
         assert!(deployed.is_ok() || std::thread::panicking(), "{deployed:?}");
-        let kubectl = self.0.kubectl();
         let fetched = ["delete", "sorrecord", "-l", "imagefactory.dev/sor-source=http"];
-        let _ = kubectl.run(&fetched);
-        let _ = kubectl.run(&["delete", "secret", SECRET, "-n", &self.0.installation.namespace]);
+        let _ = self.0.kubectl().run(&fetched);
+        self.0.delete_secret(SECRET);
     }
 }
 

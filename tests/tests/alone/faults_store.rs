@@ -5,7 +5,8 @@
 use imagefactory_tests::building::{status_of, told};
 use imagefactory_tests::dockerfile::talks;
 use imagefactory_tests::kept::{SAID, logs_of};
-use imagefactory_tests::store::{Deployed, Minio};
+use imagefactory_tests::operator::Deployed;
+use imagefactory_tests::store::Minio;
 use imagefactory_tests::{Cluster, TestTenant};
 use serde_json::json;
 
@@ -14,7 +15,9 @@ use serde_json::json;
 async fn logs_are_kept_in_a_bucket_where_the_release_says_so_and_read_back_from_there() {
     let cluster = Cluster::connect().await;
     let minio = Minio::start(&cluster).await;
-    let deployed = Deployed::with(&cluster, &minio.values());
+    let values = minio.values();
+    let values: Vec<&str> = values.iter().map(String::as_str).collect();
+    let deployed = Deployed::with(&cluster, &values);
     let tenant = TestTenant::create("bucket").await;
     let build = tenant.succeeds("in-s3", json!({"source": talks()})).await;
     assert_eq!(logs_of(&build), 7, "{}", told(&build));

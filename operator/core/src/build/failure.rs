@@ -228,9 +228,9 @@ fn head(text: &str, most: usize) -> String {
         .collect()
 }
 
-/// The text itself, cut like [`head`] where it is too long.
+/// The text itself, cut like [`head`] where it is too long. A kubelet ends its messages with a space, which goes.
 fn fit(mut text: String, most: usize) -> String {
-    let end = text.floor_char_boundary(most);
+    let end = text.trim_end().floor_char_boundary(most);
     text.truncate(end);
     text
 }
@@ -306,6 +306,19 @@ mod tests {
             let failure = of_pod(&pod, Work::Build);
             assert_eq!((failure.class, failure.reason.as_str()), (class, reason));
         }
+    }
+
+    #[test]
+    fn what_a_kubelet_says_is_told_without_the_space_that_it_ends_with() {
+        let evicted = PodView {
+            reason: Some("Evicted".to_owned()),
+            message: Some("Usage of EmptyDir volume \"layout\" exceeds the limit \"4Gi\". ".to_owned()),
+            ..PodView::default()
+        };
+        assert_eq!(
+            of_pod(&evicted, Work::Build).message,
+            "Usage of EmptyDir volume \"layout\" exceeds the limit \"4Gi\"."
+        );
     }
 
     #[test]
