@@ -57,7 +57,7 @@ async fn reconcile(
     unseen: Arc<Unseen>,
     quotas: Arc<Quotas>,
 ) -> Result<Outcome, BuildError> {
-    if unseen.is_outdated(&*build) || observe::awaits_its_pod(&build, &context, &unseen) {
+    if unseen.is_outdated(&*build) || observe::awaits_what_it_made(&build, &context, &unseen) {
         return Ok(Outcome::waiting().again_after(UNSEEN));
     }
     let namespace = build.namespace().unwrap_or_default();

@@ -105,11 +105,17 @@ async fn pod(build: &Build, identity: &Identity, context: &Context) -> Result<Op
     }
 }
 
-/// Whether the pod of this attempt was made a moment ago and is not in the store yet: its event will wake the build.
-pub(super) fn awaits_its_pod(build: &Build, context: &Context, unseen: &Unseen) -> bool {
+/// Whether the pod or a job of this attempt was made a moment ago and is not in the store yet: its event will wake the build.
+pub(super) fn awaits_what_it_made(build: &Build, context: &Context, unseen: &Unseen) -> bool {
     Identity::of(build).is_some_and(|identity| {
-        let name = identity.object_name(Stage::Build);
-        unseen.has_made(build, &name) && shown(&name, &identity, context).is_none()
+        [Stage::Build, Stage::Scan, Stage::Publish].into_iter().any(|stage| {
+            let name = identity.object_name(stage);
+            let is_shown = || match stage {
+                Stage::Build => shown(&name, &identity, context).is_some(),
+                Stage::Scan | Stage::Publish => job(&identity, stage, context).is_some(),
+            };
+            unseen.has_made(build, &name) && !is_shown()
+        })
     })
 }
 

@@ -50,17 +50,35 @@ async fn a_pod_that_was_just_made_is_waited_for_until_the_store_shows_it() {
     let context = context(client, &hubs);
     let (build, unseen) = (build(), Unseen::default());
     assert!(
-        !awaits_its_pod(&build, &context, &unseen),
+        !awaits_what_it_made(&build, &context, &unseen),
         "another process may have made it"
     );
     unseen.made(&build, "b-build-1".to_owned());
-    assert!(awaits_its_pod(&build, &context, &unseen));
+    assert!(awaits_what_it_made(&build, &context, &unseen));
     let made = json!({"metadata": {"name": "b-build-1", "namespace": "tenant-acme", "labels": {"imagefactory.dev/build-uid": "u"}}});
     show(&hubs.pods, made);
-    assert!(!awaits_its_pod(&build, &context, &unseen));
+    assert!(!awaits_what_it_made(&build, &context, &unseen));
 }
 
 /// A pod of the builder, of the Build with that uid.
+#[tokio::test]
+async fn a_job_that_was_just_made_is_waited_for_and_not_asked_for() {
+    for stage in ["scan", "publish"] {
+        let (client, _server) = server();
+        let hubs = Hubs::default();
+        let context = context(client, &hubs);
+        let (build, unseen) = (build(), Unseen::default());
+        let name = format!("{stage}-u-1");
+        unseen.made(&build, name.clone());
+        assert!(awaits_what_it_made(&build, &context, &unseen), "{stage}");
+        show(
+            &hubs.jobs,
+            json!({"metadata": {"name": name, "namespace": "image-factory-work"}}),
+        );
+        assert!(!awaits_what_it_made(&build, &context, &unseen), "{stage}");
+    }
+}
+
 fn builder(name: &str, uid: &str) -> Value {
     let labels = json!({"imagefactory.dev/build-uid": uid});
     json!({"metadata": {"name": name, "namespace": "tenant-acme", "uid": format!("pod-of-{uid}"), "labels": labels}})
