@@ -11,6 +11,7 @@ use imagefactory_crds::conditions::{SUCCEEDED, find};
 use imagefactory_crds::{Build, Tenant};
 use imagefactory_tests::busy::{figure, times};
 use imagefactory_tests::dockerfile::quick;
+use imagefactory_tests::operator::Deployed;
 use imagefactory_tests::tenant::{PROJECT, typed};
 use imagefactory_tests::wait::{stays, until};
 use imagefactory_tests::{Cluster, TestTenant};
@@ -26,15 +27,18 @@ const ON: [&str; 4] = ["--set", "webhook.enabled=true", "--set", "audit.enabled=
 /// The release with webhook and audit; as it was deployed before when this is dropped, whatever was taken away meanwhile.
 struct Door {
     cluster: Cluster,
+    // Helm puts back what it made: the configurations, and the webhook's replicas.
+    _release: Deployed,
 }
 
 impl Door {
     async fn open() -> Self {
-        let door = Self {
-            cluster: Cluster::connect().await,
-        };
-        door.cluster.deploy(&ON).expect("deploying webhook and audit");
-        door
+        let cluster = Cluster::connect().await;
+        let release = Deployed::with(&cluster, &ON);
+        Self {
+            cluster,
+            _release: release,
+        }
     }
 
     fn webhook(&self) -> String {
@@ -87,16 +91,6 @@ impl Door {
                 return entries;
             }
             entries.extend(page);
-        }
-    }
-}
-
-impl Drop for Door {
-    fn drop(&mut self) {
-        // Helm puts back what it made: the configurations, and the webhook's replicas.
-        let closed = self.cluster.deploy(&[]);
-        if !std::thread::panicking() {
-            closed.expect("deploying the release as it was");
         }
     }
 }

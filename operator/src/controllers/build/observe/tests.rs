@@ -60,7 +60,6 @@ async fn a_pod_that_was_just_made_is_waited_for_until_the_store_shows_it() {
     assert!(!awaits_what_it_made(&build, &context, &unseen));
 }
 
-/// A pod of the builder, of the Build with that uid.
 #[tokio::test]
 async fn a_job_that_was_just_made_is_waited_for_and_not_asked_for() {
     for stage in ["scan", "publish"] {
@@ -79,6 +78,7 @@ async fn a_job_that_was_just_made_is_waited_for_and_not_asked_for() {
     }
 }
 
+/// A pod of the builder, of the Build with that uid.
 fn builder(name: &str, uid: &str) -> Value {
     let labels = json!({"imagefactory.dev/build-uid": uid});
     json!({"metadata": {"name": name, "namespace": "tenant-acme", "uid": format!("pod-of-{uid}"), "labels": labels}})
