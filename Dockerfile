@@ -16,7 +16,7 @@ FROM ${RUST_IMAGE} AS build
 RUN apt-get update && apt-get install --yes --no-install-recommends cmake
 WORKDIR /source
 COPY . .
-ENV RUSTFLAGS="-C target-feature=+crt-static"
+ENV RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs"
 RUN target="$(rustc --version --verbose | sed -n 's/^host: //p')" \
     && cargo build --locked --profile image --target "$target" \
         --package imagefactory-operator --bin operator --package imagefactory-worker --bin worker \

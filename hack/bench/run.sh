@@ -20,7 +20,7 @@ TARGET=$(uname -m)-unknown-linux-gnu
 # Operator and webhook as their images have them, and the bench beside it.
 compile() {
     cd "$ROOT"
-    RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --profile image --target "$TARGET" \
+    RUSTFLAGS=$STATIC cargo build --locked --profile image --target "$TARGET" \
         --package imagefactory-operator --bin operator --package imagefactory-webhook --bin webhook \
         --package imagefactory-bench --bin bench
 }
@@ -28,7 +28,7 @@ compile() {
 # The webhook's decision by itself, in one process.
 decide() {
     cd "$ROOT"
-    RUSTFLAGS="-C target-feature=+crt-static" cargo bench --locked --profile image --target "$TARGET" \
+    RUSTFLAGS=$STATIC cargo bench --locked --profile image --target "$TARGET" \
         --package imagefactory-webhook --bench decision
 }
 

@@ -36,6 +36,8 @@ preflight() {
 
 # prepare: everything that must be there before the first process starts.
 prepare() {
+    # A new cluster has none of the product's images, whatever an earlier one had.
+    [ -d "$DATA" ] || rm -f "$CLUSTER_DIR/images.env"
     mkdir -p "$CONFIG" "$LOGS" "$RUN" "$DATA"
     chmod 711 "$STATE_DIR"
     chmod 700 "$CONFIG" "$LOGS" "$DATA"

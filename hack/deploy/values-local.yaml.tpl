@@ -12,6 +12,8 @@ images:
 # As the chart has them: on.
 webhook:
   resources: {requests: {cpu: 10m, memory: 32Mi}}
+  # One API server, which follows to another pod at once; tests wait until a pod has ended.
+  terminationGracePeriodSeconds: 25
 audit:
   resources: {requests: {cpu: 10m, memory: 32Mi}}
 

@@ -32,7 +32,7 @@ main() {
 compile() {
     command -v cargo >/dev/null || die "cargo is missing" "install Rust as rust-toolchain.toml names it"
     cd "$ROOT"
-    RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --profile "$PROFILE" --target "$TARGET" \
+    RUSTFLAGS=$STATIC cargo build --locked --profile "$PROFILE" --target "$TARGET" \
         --package imagefactory-operator --bin operator --package imagefactory-worker --bin worker \
         --package imagefactory-webhook --bin webhook --package imagefactory-buildkit --bin imagefactory-buildkit
 }

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Builds the third-party tools from their pinned Go modules, once for each version.
+# Builds the third-party tools from their pinned Go modules, and one from its crate, once for each version.
 #
 #   hack/tools/build.sh [TOOL...]     all tools when none is named
 #
 # A tool is a folder here with a go.mod, its go.sum and a tool.conf, or with a tool.conf
-# that names files and folders of modules with the modules' sums. What is built
+# that names files and folders of modules with the modules' sums, or a crate, which
+# is built with its own lock file. What is built
 # goes to the cache under a key made of everything that decides the result, first
 # under a temporary name and then renamed, so that a killed build leaves nothing
 # that looks finished. .cluster/bin holds links to the versions of this checkout.
@@ -23,7 +24,7 @@ ALL_TOOLS="kubernetes containerd runc etcd crane coredns helpers kubehelpers hel
 
 # load_conf TOOL: what tool.conf says, with defaults for what it leaves out.
 load_conf() {
-    VERSION='' CGO=0 TAGS='' LDFLAGS='' BINARIES='' FILES='' PACKAGES=''
+    VERSION='' CGO=0 TAGS='' LDFLAGS='' BINARIES='' FILES='' CRATE='' PACKAGES=''
     # shellcheck source=/dev/null
     . "$HERE/$1/tool.conf"
 }
@@ -47,6 +48,16 @@ compile() {
             go build -trimpath -tags "$TAGS" -ldflags "-s -w $LDFLAGS" -o "$out/${pair%%=*}" "${pair#*=}"
     done
     for pair in $FILES; do copy_file "$out/${pair%%=*}" "${pair#*=}"; done
+    [ -z "$CRATE" ] || install_crate "$out" "$CRATE"
+}
+
+# install_crate OUT CRATE: the program of that name, with the dependencies that its authors locked.
+install_crate() {
+    local root=$1/.root
+    CARGO_TARGET_DIR=$root/target nice -n "${BUILD_NICE:-5}" \
+        cargo install --locked --version "=$VERSION" --root "$root" "$2"
+    mv "$root/bin/$2" "$1/$2"
+    rm -rf "$root"
 }
 
 # copy_file TO MODULE@VERSION/PATH=SUM: a file or a folder that a module brings, if the module has that sum.

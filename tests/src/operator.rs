@@ -1,5 +1,6 @@
 //! The operator's own pods, leader and settings, for the tests that run alone.
 
+use std::collections::BTreeMap;
 use std::process::Command;
 
 use k8s_openapi::api::apps::v1::Deployment;
@@ -80,6 +81,31 @@ impl Cluster {
             .expect_ok();
     }
 
+    /// Waits until no pod of a Deployment is on its way out: one that was replaced works on until its kubelet tells it, and
+    /// an operator's leads on with the settings that it started with.
+    ///
+    /// # Panics
+    /// Where there is no such Deployment, or a pod of it stays.
+    pub fn until_replaced_are_gone(&self, namespace: &str, deployment: &str) {
+        let kubectl = self.kubectl();
+        let get = |arguments: &[&str]| -> Value {
+            let answer = kubectl.run(&[&["get", "-o", "json", "-n", namespace], arguments].concat());
+            serde_json::from_str(&answer.expect_ok()).expect("kubectl writes JSON")
+        };
+        let labels = &get(&["deployment", deployment])["spec"]["selector"]["matchLabels"];
+        let labels: BTreeMap<String, String> = serde_json::from_value(labels.clone()).expect("labels of a selector");
+        let selector: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let pods = get(&["pods", "-l", &selector.join(",")]);
+        for pod in pods["items"].as_array().into_iter().flatten() {
+            let metadata = &pod["metadata"];
+            if !metadata["deletionTimestamp"].is_null() {
+                let which = format!("pod/{}", metadata["name"].as_str().expect("a pod has a name"));
+                let wait = ["wait", "--for=delete", "--timeout=90s", "-n", namespace, &which];
+                let _ = kubectl.run(&wait).expect_ok();
+            }
+        }
+    }
+
     /// Sets how many pods a Deployment has; as it was, once what is given back is gone.
     ///
     /// # Panics
@@ -108,6 +134,7 @@ impl Cluster {
             .run(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
             .expect_ok();
         self.until_rolled_out(namespace, deployment);
+        self.until_replaced_are_gone(namespace, deployment);
         restored
     }
 
@@ -162,13 +189,6 @@ impl Cluster {
             commands: vec![(before, String::new()), (restart, String::new())],
             rolled_out: (installation.namespace.clone(), installation.operator.clone()),
         };
-        self.change_settings(change);
-        restored
-    }
-
-    /// The same, from the settings of the installation again, under a change that puts them back when it goes.
-    pub fn change_settings(&self, change: impl FnOnce(&mut Value)) {
-        let Self { installation, .. } = self;
         let mut settings = installation.settings.clone();
         change(&mut settings);
         let command = self.patch_of_settings(&settings);
@@ -177,6 +197,8 @@ impl Cluster {
             .run(&command.iter().map(String::as_str).collect::<Vec<_>>())
             .expect_ok();
         self.restart(&installation.namespace, &installation.operator);
+        self.until_replaced_are_gone(&installation.namespace, &installation.operator);
+        restored
     }
 
     /// The command that makes these the operator's settings.
@@ -239,6 +261,9 @@ impl Drop for Restored {
         let (namespace, deployment) = &self.rolled_out;
         let which = format!("deployment/{deployment}");
         let _ = kubectl.run(&["rollout", "status", "-n", namespace, &which, "--timeout=180s"]);
+        if !std::thread::panicking() {
+            self.cluster.until_replaced_are_gone(namespace, deployment);
+        }
     }
 }
 
@@ -254,6 +279,7 @@ impl Deployed {
     pub fn with(cluster: &Cluster, arguments: &[&str]) -> Self {
         let deployed = Self(cluster.clone());
         cluster.deploy(arguments).expect("deploying the chart");
+        cluster.until_replaced_are_gone(&cluster.installation.namespace, &cluster.installation.operator);
         deployed
     }
 }

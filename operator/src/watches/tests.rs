@@ -67,6 +67,28 @@ fn who_comes_late_hears_first_what_is_there() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn very_many_objects_are_handed_out_page_by_page_as_they_are_by_then_and_hold_up_no_news() {
+    let hub = Hub::default();
+    let names: Vec<String> = (0..1000).map(|number| format!("p{number:04}")).collect();
+    list(&hub, names.iter().map(|name| good(name, 1)).collect());
+    let mut all = hub.subscribe();
+    let first = told(&mut all);
+    assert!(!first.is_empty() && first.len() < 500, "{}", first.len());
+    let gone = names.iter().find(|name| !first.contains(name)).unwrap();
+    hub.take(Event::Delete(good(gone, 2)));
+    hub.take(Event::Apply(good("new", 1)));
+    assert_eq!(told(&mut all), ["new", gone], "what changes waits for no page");
+    let mut rest = Vec::new();
+    while first.len() + rest.len() < 999 {
+        rest.push(all.next().await.unwrap().name_any());
+    }
+    let mut heard = [first, rest, vec![gone.clone()]].concat();
+    heard.sort();
+    assert_eq!(heard, names, "each once, and what is gone not again");
+    assert!(all.next().now_or_never().is_none());
+}
+
 #[test]
 fn a_deletion_is_told_with_the_object() {
     let hub = Hub::default();

@@ -2,11 +2,13 @@
 //!
 //! Runs alone: it takes the scanner away from everybody.
 
+use futures::future::join_all;
 use imagefactory_crds::build::Judgement;
 use imagefactory_crds::{ImagePolicy, ImageScan, conditions};
 use imagefactory_tests::building::{LONGEST, message_of, output_of, status_of, told};
 use imagefactory_tests::cluster::unique;
 use imagefactory_tests::dockerfile::{BASE, files, quick};
+use imagefactory_tests::image::crane;
 use imagefactory_tests::tenant::{ClusterObject, PROJECT};
 use imagefactory_tests::wait::until;
 use imagefactory_tests::{Cluster, TestTenant, phase_of, reason_of};
@@ -15,15 +17,10 @@ use kube::Api;
 use kube::api::PostParams;
 use serde_json::{Value, json};
 
-/// Scanners that are none: name, what they do, and what the Build's message then says.
-const IMPOSTORS: [(&str, &str, &str); 5] = [
+/// What a scanner that is none does where it is asked about an image of that name, and what is then said of it.
+const IMPOSTOR: [(&str, &str, &str); 4] = [
     ("crashes", "exit 3", "the scanner failed for "),
     ("nothing", "exit 0", "there is no report of the scanner"),
-    (
-        "garbage",
-        "write '{\"SchemaVersion\": 2, \"Results\": ['",
-        "the scanner's report: it is empty or cut off",
-    ),
     (
         "other-image",
         "write '{\"SchemaVersion\": 2, \"ArtifactName\": \"another\", \"Results\": []}'",
@@ -32,18 +29,41 @@ const IMPOSTORS: [(&str, &str, &str); 5] = [
     ("endless", "write_blanks 300000000", "the document is too long"),
 ];
 
-/// The source of an image whose scanner is that script, with `write` for what goes to its output, and `write_blanks` for
-/// so many bytes of nothing.
-fn impostor(script: &str) -> Value {
+/// What it does with any other image, and where it is to write an SBOM.
+const OTHERWISE: (&str, &str) = (
+    "write '{\"SchemaVersion\": 2, \"Results\": ['",
+    "the scanner's report: it is empty or cut off",
+);
+
+/// The source of an image whose scanner is a script that does, where its arguments hold one of these digests, what stands beside
+/// it; with `write` for what goes to its output, and `write_blanks` for so many bytes of nothing.
+fn impostor(does: &[(String, &str)]) -> Value {
+    let cases: Vec<String> = does
+        .iter()
+        .map(|(digest, what)| format!("*{digest}*) {what} ;;"))
+        .collect();
     let script = format!(
         "#!/bin/sh\narguments=$*\n\
          write() {{ for each in $arguments; do case $each in --output=*) echo \"$1\" > ${{each#*=}};; esac; done; }}\n\
          write_blanks() {{ for each in $arguments; do case $each in --output=*) head -c $1 /dev/zero | \
          tr '\\0' ' ' > ${{each#*=}};; esac; done; }}\n\
-         {script}\n"
+         case $arguments in\n{}\n*) {} ;;\nesac\n",
+        cases.join("\n"),
+        OTHERWISE.0
     );
     let dockerfile = format!("FROM {BASE}\nCOPY scanner /usr/local/bin/trivy\nRUN chmod 755 /usr/local/bin/trivy\n");
     files(&[("Dockerfile", &dockerfile), ("scanner", &script)])
+}
+
+/// That image under another digest, beside it.
+fn variant(cluster: &Cluster, image: &str, name: &str) -> String {
+    let repository = image.rsplit_once(':').expect("it has a tag").0;
+    let (tag, label) = (format!("{repository}:{name}"), format!("of={name}"));
+    crane(
+        &cluster.environment,
+        &["mutate", image, "--label", &label, "--tag", &tag],
+    );
+    crane(&cluster.environment, &["digest", &tag]).trim().to_owned()
 }
 
 /// A tenant whose policy publishes whatever can be judged.
@@ -132,36 +152,29 @@ async fn a_scanner_that_crashes_or_writes_what_does_not_parse_makes_no_evidence(
     let _alone = crate::ALONE.lock().await;
     let cluster = Cluster::connect().await;
     let (_policy, tenant) = dry_run_tenant(&cluster, "broken").await;
-    // The impostors are made by the factory itself.
-    for (name, script, _) in IMPOSTORS {
-        tenant.start(name, json!({"source": impostor(script)})).await;
-    }
-    let mut images = Vec::new();
-    for (name, _, why) in IMPOSTORS {
-        let build = tenant.has_succeeded(name).await;
-        let output = output_of(&build);
-        let repository = output.image.rsplit_once(':').unwrap().0;
-        images.push((name, format!("{repository}@{}", output.digest), why));
-    }
+    let scanned = output_of(&tenant.succeeds("scanned", json!({"source": quick()})).await)
+        .image
+        .clone();
+    let repository = scanned.rsplit_once(':').expect("it has a tag").0;
+    let digests = IMPOSTOR.map(|(name, _, _)| variant(&cluster, &scanned, name));
+    // The impostor is made by the factory itself.
+    let does: Vec<_> = digests.iter().cloned().zip(IMPOSTOR.map(|(_, does, _)| does)).collect();
+    let made = tenant.succeeds("impostor", json!({"source": impostor(&does)})).await;
     let secret = pull_secret(&cluster).await;
-    let _as_before = cluster.with_settings(|_| ());
-    let scanned = images[0].1.clone();
-    for (name, image, why) in images {
-        cluster.change_settings(|settings| {
-            settings["images"]["trivy"] = json!(image);
-            settings["images"]["pullPolicy"] = json!("IfNotPresent");
-            settings["images"]["pullSecrets"] = json!([secret]);
-            // An ImageScan can't say so itself.
-            settings["builds"]["retries"]["scan"] = json!(0);
-        });
-        let name = format!("scanned-by-{name}");
-        // Both are judged by the same steps, and a scan alone is sooner done.
-        if name.ends_with("garbage") {
-            is_unknown(&tenant, &name, why).await;
-        } else {
-            a_scan_is_unknown(&tenant, &name, &scanned, why).await;
-        }
-    }
+    let _as_before = cluster.with_settings(|settings| {
+        settings["images"]["trivy"] = json!(format!("{repository}@{}", output_of(&made).digest));
+        settings["images"]["pullPolicy"] = json!("IfNotPresent");
+        settings["images"]["pullSecrets"] = json!([secret]);
+        // An ImageScan can't say so itself.
+        settings["builds"]["retries"]["scan"] = json!(0);
+    });
+    // Builds and ImageScans are judged by the same steps, and a scan alone is sooner done.
+    let scans = IMPOSTOR.iter().zip(&digests).map(|((name, _, why), digest)| {
+        let image = format!("{repository}@{digest}");
+        let (tenant, name) = (&tenant, format!("scanned-by-{name}"));
+        async move { a_scan_is_unknown(tenant, &name, &image, why).await }
+    });
+    tokio::join!(is_unknown(&tenant, "garbage", OTHERWISE.1), join_all(scans));
     let delete = ["delete", "secret", &secret, "-n", cluster.installation.work_namespace()];
     let _ = cluster.kubectl().run(&delete).expect_ok();
 }

@@ -12,13 +12,21 @@ fn member(name: &str, role: &str) -> Value {
 async fn attempts(tenant: &TestTenant, kind: &str, count: usize) -> Vec<Value> {
     let what = format!("{count} attempts on {kind} are on record");
     let mut found = until(&what, 15, async || {
-        let found = tenant.recorded(&["--kind", "attempt", "--resource", kind]);
+        let mut found = tenant.recorded(&["--kind", "attempt", "--resource", kind]);
+        found.dedup_by(|earlier, later| is_worked_out_anew(&earlier["event"], &later["event"]));
         (found.len() >= count).then_some(found)
     })
     .await;
     assert_eq!(found.len(), count, "{found:#?}");
     found.reverse();
     found
+}
+
+/// Whether the later is the same patch for another spec: the API server tries a patch on the object in its cache, and where
+/// another write had just been made, once more on the newest. Each is an attempt (docs/audit.md).
+fn is_worked_out_anew(earlier: &Value, later: &Value) -> bool {
+    let same = |key: &str| earlier[key] == later[key];
+    same("action") && same("before") && same("after") && !same("beforeHash") && !same("afterHash")
 }
 
 #[tokio::test]
