@@ -7,7 +7,7 @@ use super::error::EvalError;
 use super::facts::Facts;
 use super::node::{Convert, Each, How, Node, Order, Sum, Test};
 use super::numbers::{fraction, whole, whole_of};
-use super::value::{Value, equal, number};
+use super::value::{Value, compare, equal, number};
 
 type Evaluated<'a> = Result<Value<'a>, EvalError>;
 
@@ -143,14 +143,7 @@ impl<'a> Run<'a> {
     fn order(&mut self, order: Order, one: &'a Node, other: &'a Node) -> Evaluated<'a> {
         let (one, other) = self.both(one, other)?;
         self.weigh(&one)?;
-        let ordering = match (one.text(), other.text()) {
-            (Some(one), Some(other)) => one.cmp(other),
-            _ => {
-                let (one, other) = (number(&one), number(&other));
-                let (one, other) = one.zip(other).ok_or(EvalError::Defect)?;
-                one.total_cmp(&other)
-            }
-        };
+        let ordering = compare(&one, &other).ok_or(EvalError::Defect)?;
         Ok(Value::Bool(match order {
             Order::Less => ordering.is_lt(),
             Order::LessOrEqual => ordering.is_le(),

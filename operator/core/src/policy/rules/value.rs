@@ -1,5 +1,6 @@
 //! Values while a rule is evaluated: borrowed from the evidence, never copied from it.
 
+use std::cmp::Ordering;
 use std::rc::Rc;
 
 use imagefactory_crds::build::SeverityCounts;
@@ -58,24 +59,42 @@ pub(super) fn equal(one: &Value<'_>, other: &Value<'_>) -> Option<bool> {
             }
             Some(true)
         }
-        _ => match (one.text(), other.text()) {
-            (Some(one), Some(other)) => Some(one == other),
-            // Numbers are finite here: what is not was an error before.
-            _ => Some(number(one)?.total_cmp(&number(other)?).is_eq()),
-        },
+        _ => compare(one, other).map(Ordering::is_eq),
     }
 }
 
+/// How two texts or two numbers stand to each other; none for what has no order. Numbers of both kinds stand on one
+/// line, and no digit is lost where they meet: a limit beyond 2 to the power of 53 still is the limit that was written.
+pub(super) fn compare(one: &Value<'_>, other: &Value<'_>) -> Option<Ordering> {
+    match (one, other) {
+        (Value::Int(one), Value::Int(other)) => Some(one.cmp(other)),
+        (Value::Double(one), Value::Double(other)) => one.partial_cmp(other),
+        (Value::Int(one), Value::Double(other)) => compare_to_fraction(*one, *other),
+        (Value::Double(one), Value::Int(other)) => compare_to_fraction(*other, *one).map(Ordering::reverse),
+        _ => Some(one.text()?.cmp(other.text()?)),
+    }
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "bounds are looked at before")]
+fn compare_to_fraction(whole: i64, fraction: f64) -> Option<Ordering> {
+    // 2 to the power of 63: the first beyond i64, as minus it is its last.
+    const END: f64 = 9_223_372_036_854_775_808.0;
+    if fraction >= END {
+        return Some(Ordering::Less);
+    }
+    if fraction < -END {
+        return Some(Ordering::Greater);
+    }
+    let rest = 0.0.partial_cmp(&fraction.fract())?;
+    Some(whole.cmp(&(fraction.trunc() as i64)).then(rest))
+}
+
 /// A number as one with a fraction.
-#[allow(
-    clippy::cast_precision_loss,
-    reason = "what the language asks for where both kinds of numbers meet"
-)]
+#[allow(clippy::cast_precision_loss, reason = "what double() asks for")]
 pub(super) fn number(value: &Value<'_>) -> Option<f64> {
     match value {
         Value::Int(value) => Some(*value as f64),
-        // Zero has two signs, and is one number.
-        Value::Double(value) => Some(*value + 0.0),
+        Value::Double(value) => Some(*value),
         _ => None,
     }
 }

@@ -11,6 +11,7 @@ fn expressions() -> impl Strategy<Value = String> {
         (-3_i64..10).prop_map(|number| number.to_string()),
         Just("size(names)".to_owned()),
         Just("9223372036854775807".to_owned()),
+        Just("9007199254740992".to_owned()),
     ];
     let number = number.prop_recursive(2, 6, 2, |inner| {
         (
@@ -20,14 +21,18 @@ fn expressions() -> impl Strategy<Value = String> {
         )
             .prop_map(|(a, op, b)| format!("({a} {op} {b})"))
     });
+    let fraction = prop_oneof![Just("-2.5"), Just("1.0"), Just("2.5")].prop_map(str::to_owned);
     let text = prop_oneof![Just("'a'"), Just("'bb'"), Just("names[1]"), Just("names[7]")].prop_map(str::to_owned);
     let leaf = prop_oneof![
         any::<bool>().prop_map(|value| value.to_string()),
         (
             number.clone(),
             prop::sample::select(&["<", "<=", ">", ">=", "==", "!="][..]),
-            number
+            number.clone()
         )
+            .prop_map(|(a, op, b)| format!("{a} {op} {b}")),
+        // The crate has no equal numbers of two kinds.
+        (number, prop::sample::select(&["<", "<=", ">", ">="][..]), fraction)
             .prop_map(|(a, op, b)| format!("{a} {op} {b}")),
         (text.clone(), prop::sample::select(&["==", "!=", "<"][..]), text.clone())
             .prop_map(|(a, op, b)| format!("{a} {op} {b}")),
@@ -74,7 +79,7 @@ fn by_us(expression: &str) -> Result<bool, String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
     fn an_answer_is_the_one_that_the_crates_interpreter_gives(expression in expressions()) {
