@@ -8,7 +8,7 @@ use imagefactory_crds::names::{LABEL_ATTEMPT, LABEL_BUILD, LABEL_STAGE};
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 
@@ -162,7 +162,12 @@ impl Kubelet {
                 if !is_deleted && self.owner_is_there(object).await {
                     return false;
                 }
-                let at_once = DeleteParams::default().grace_period(0);
+                // By its uid, as a real one does: another may have its name by now.
+                let this = Preconditions {
+                    uid: Some(uid(object)),
+                    resource_version: None,
+                };
+                let at_once = DeleteParams::default().grace_period(0).preconditions(this);
                 return pods.delete(name, &at_once).await.is_ok();
             }
             Move::MakePod => return self.make_pod(object, &pods).await,
