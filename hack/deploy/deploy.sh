@@ -126,6 +126,16 @@ egress_value() {
     printf '[%s]' "$list"
 }
 
+# kubeadm's administrators, as kind's kubeconfig has them, are not in system:masters: the webhook lets them write Tenants, and
+# Helm the default policy, where the values name their group. Elsewhere nothing is added.
+administrators() {
+    local groups
+    groups=$(kubectl auth whoami -o jsonpath='{.status.userInfo.groups}') || return
+    case $groups in
+    *'"kubeadm:cluster-admins"'*) echo '--set=platformAdmins.groups={platform-administrators,kubeadm:cluster-admins}' ;;
+    esac
+}
+
 # A deployment that was killed leaves its record behind, and Helm then refuses the next.
 remove_interrupted_release() {
     kubectl delete secret -n "$NAMESPACE" --ignore-not-found \
@@ -134,10 +144,13 @@ remove_interrupted_release() {
 
 # deploy: takes over what is there under the same names, as definitions that were applied by hand.
 deploy() {
+    local administrators
+    administrators=$(administrators) || die "the cluster does not say who we are" "bring it up: make cluster"
     mkdir -p "$CACHE_DIR/log"
     (run_step "deploying the chart (waits until everything is ready, at most $TIMEOUT)" "$CACHE_DIR/log/deploy.log" \
         helm upgrade --install "$RELEASE" "$CHART" --namespace "$NAMESPACE" --values "$VALUES" \
-        --set-file "caBundle=$REGISTRY_CA" --take-ownership --history-max 5 --wait --timeout "$TIMEOUT" "$@") || {
+        --set-file "caBundle=$REGISTRY_CA" ${administrators:+"$administrators"} --take-ownership --history-max 5 --wait \
+        --timeout "$TIMEOUT" "$@") || {
         explain >&2
         exit 1
     }

@@ -44,6 +44,11 @@ fn notes_say_what_is_next_and_warn_loudly_of_what_is_unsafe() {
         ("requireUserNamespaces=false", "the node's own root user"),
         ("admission.create=false", "Nothing at the API server refuses"),
         (
+            "webhook.enabled=false,audit.enabled=false",
+            "webhook.enabled is false: what a tenant is not entitled to",
+        ),
+        ("audit.enabled=false", "audit.enabled is false: what is refused"),
+        (
             "networkPolicies.create=false",
             "any pod in the cluster reaches the scanner",
         ),
@@ -57,4 +62,29 @@ fn notes_say_what_is_next_and_warn_loudly_of_what_is_unsafe() {
         let notes = notes(&Chart::minimal().set(value));
         assert!(notes.contains("WARNING") && notes.contains(warning), "{value}: {notes}");
     }
+}
+
+#[test]
+fn notes_say_that_a_cluster_admin_writes_no_tenants_where_no_group_is_named() {
+    let said = "platformAdmins.groups is empty: nobody may write Tenants";
+    assert!(notes(&Chart::minimal()).contains(said));
+    let accounts = notes(&Chart::minimal().set("gitops.accounts={system:serviceaccount:flux-system:x}"));
+    assert!(
+        accounts.contains(said) && accounts.contains("but system:masters and system:serviceaccount:flux-system:x, not"),
+        "{accounts}"
+    );
+    for value in [
+        "platformAdmins.groups={platform}",
+        "webhook.enabled=false,audit.enabled=false",
+    ] {
+        let notes = notes(&Chart::minimal().set(value));
+        assert!(!notes.contains(said), "{value}: {notes}");
+    }
+}
+
+#[test]
+fn notes_do_not_warn_of_an_audit_that_is_elsewhere() {
+    let elsewhere = "audit.enabled=false,webhook.audit.url=https://audit.example.com:8443";
+    let notes = notes(&Chart::minimal().set(elsewhere));
+    assert!(!notes.contains("WARNING"), "{notes}");
 }
