@@ -12,7 +12,7 @@ use crate::project::BuildCounts;
 pub struct Usage {
     /// Builds that exist, by state.
     pub builds: BuildCounts,
-    /// Slots to build in.
+    /// Slots to build and scan in.
     pub slots: Slots,
     /// Subjects that hold a role, owners included, each counted once.
     pub members: u32,
@@ -29,11 +29,11 @@ pub struct Usage {
     pub last_build_time: Option<Time>,
 }
 
-/// Slots to build in: a build takes one from when it may start until it ends.
+/// Slots to build and scan in: a build or a scan on demand takes one from when it may start until it ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Slots {
-    /// Slots that the tenant's builds have taken.
+    /// Slots that the tenant's builds and scans on demand have taken.
     pub taken: u32,
     /// Slots that the tenant may take at a time; absent where only the platform's own limit holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,4 +1,4 @@
-//! What is let in and what is not: roles, grants, confirmations, stamps, warnings and what is audited.
+//! What is let in and what is not: roles, grants, confirmations, stamps, lifetimes, warnings and what is audited.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -15,6 +15,8 @@ mod attempts;
 mod confirmations;
 #[path = "admission_rules/grants.rs"]
 mod grants;
+#[path = "admission_rules/lifetimes.rs"]
+mod lifetimes;
 #[path = "admission_rules/persons.rs"]
 mod persons;
 #[path = "admission_rules/scans.rs"]

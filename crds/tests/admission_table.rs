@@ -17,6 +17,7 @@ use imagefactory_crds::admission::{Requester, Subject};
 use imagefactory_crds::denial::{Code, Denial};
 use imagefactory_crds::entitlement::Capability;
 use imagefactory_crds::tenant_settings::Permission;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::json;
 use support::door::{
     Door, acme, annotate, build, create, delete, in_groups, platform, project, quarantine, record, scan, settings,
@@ -273,6 +274,30 @@ fn changes() -> Vec<Row> {
     ]
 }
 
+fn lifetimes() -> Vec<Row> {
+    let held = Subject::Build(update(&build(json!({})), |new| {
+        new.metadata.finalizers = Some(vec!["example.com/keep".into()]);
+    }));
+    let orphaned = |meta: &mut ObjectMeta| {
+        let owner = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "1"}]);
+        meta.owner_references = Some(typed(owner));
+    };
+    let asked = Subject::QuarantineRequest(update(&quarantine("APP-1"), |new| orphaned(&mut new.metadata)));
+    let mut owned = project("shop", json!({}));
+    orphaned(&mut owned.metadata);
+    let owned = Subject::Project(create(owned));
+    vec![
+        ("a build is to stay for ever", acme(), user("mia"), held),
+        (
+            "a request gets an owner that does not exist",
+            acme(),
+            user("mia"),
+            asked,
+        ),
+        ("a project is made with an owner", acme(), user("olga"), owned),
+    ]
+}
+
 fn confirmations() -> Vec<Row> {
     let door = acme();
     let mut used: Tenant = door.tenant().clone();
@@ -328,6 +353,7 @@ fn every_denial_reads_as_it_was_reviewed() {
         registration(),
         roles(),
         changes(),
+        lifetimes(),
         confirmations(),
     ]
     .into_iter()
@@ -443,6 +469,7 @@ fn a_denial_leaves_no_attempt_and_no_warning() {
         registration(),
         roles(),
         changes(),
+        lifetimes(),
         confirmations(),
     ]
     .into_iter()

@@ -267,7 +267,24 @@ fn the_secret_to_publish_with_is_none_that_the_build_can_read() {
         "pullSecrets",
         json!([{"name": "pull"}, {"name": "push"}]),
     );
-    refuses(&same, "the secret to publish with can't be one of them");
+    refuses(
+        &same,
+        "the build's steps can read pull secrets, so the secret to publish with can't be one of them",
+    );
+    let of = |name: &str| {
+        let secret = |id: &str, name: &str| json!({"id": id, "secretRef": {"name": name, "key": "k"}});
+        let read = with_spec(
+            &fixtures::buildx(),
+            "secrets",
+            json!([secret("a", "a"), secret("b", name)]),
+        );
+        with_spec(&read, "output", json!({"pushSecretRef": {"name": "push"}}))
+    };
+    admits(&of("other"));
+    refuses(
+        &of("push"),
+        "the build's steps can read secrets, so the secret to publish with can't be one of them",
+    );
 }
 
 #[test]
@@ -277,6 +294,24 @@ fn an_output_names_a_tag_and_never_a_digest() {
         &with_spec(&least(), "output", json!({"image": digest})),
         "an output has a tag",
     );
+}
+
+/// A registry without the referrers API keeps the list of an image's evidence under such a tag.
+#[test]
+fn an_output_does_not_take_the_tag_of_an_images_evidence() {
+    let named = |tag: &str| {
+        let image = format!("registry.example.com:5000/sha256-a/shop:{tag}");
+        with_spec(&least(), "output", json!({"image": image}))
+    };
+    for good in ["1", "sha256", "sha256_1", "v-sha256-1", "SHA256-1"] {
+        admits(&named(good));
+    }
+    for bad in [&format!("sha256-{}", "a".repeat(64)), "sha256-", "sha256-a.sig"] {
+        refuses(
+            &named(bad),
+            "tags that begin with sha256- are where registries list the evidence of an image",
+        );
+    }
 }
 
 #[test]

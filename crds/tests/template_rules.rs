@@ -136,6 +136,15 @@ fn a_template_names_a_repository_and_no_tag() {
 fn the_secret_to_publish_with_is_none_that_the_templates_steps_can_read() {
     let same = json!({"output": {"pushSecretRef": {"name": "push"}}, "pullSecrets": [{"name": "push"}]});
     refuses(&template(same), "the secret to publish with can't be one of them");
+    let of = |name: &str| {
+        let secrets = json!([{"id": "a", "secretRef": {"name": name, "key": "k"}}]);
+        template(json!({"output": {"pushSecretRef": {"name": "push"}}, "method": "buildx", "secrets": secrets}))
+    };
+    admits(&of("other"));
+    refuses(
+        &of("push"),
+        "the build's steps can read secrets, so the secret to publish with can't be one of them",
+    );
 }
 
 #[test]

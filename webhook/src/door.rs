@@ -107,9 +107,14 @@ impl Door {
             request.subject,
             Subject::Tenant(_) | Subject::Project(_) | Subject::ImagePolicy(_)
         );
-        let (decision, place) = is_of_table.then(|| self.decide(&request))?;
-        let code = decision.denial.as_ref()?.code;
-        (code != Code::DecisionUnavailable).then_some((decision, place))
+        let (decision, place) = self.decide(&request);
+        let is_told = match decision.denial.as_ref()?.code {
+            Code::DecisionUnavailable => false,
+            // Of every kind: a policy of the chart refuses owners and finalizers too.
+            Code::FieldImmutable => true,
+            _ => is_of_table,
+        };
+        is_told.then_some((decision, place))
     }
 
     /// The last word, and recorded: nobody asks the validating call any more.

@@ -371,6 +371,67 @@ async fn who_may_not_change_the_team_is_told_by_the_mutating_call_with_its_code(
     assert_eq!(world.answer("/mutate", &review).await["allowed"], true);
 }
 
+/// Metadata comes with the review as it was sent, and a policy of the chart is asked before the validating call.
+#[tokio::test]
+async fn owners_and_finalizers_that_a_person_adds_are_refused_by_the_mutating_call_with_their_code() {
+    let world = World::filled(true);
+    let object = |kind: &str, marks: Value| {
+        let (name, namespace, spec) = match kind {
+            "Tenant" => (
+                "acme",
+                Value::Null,
+                json!({"owners": [{"kind": "Group", "name": "acme-team"}]}),
+            ),
+            "Build" => ("one", "tenant-acme".into(), json!({"projectRef": {"name": "web"}})),
+            _ => ("web", "tenant-acme".into(), json!({})),
+        };
+        let mut object = json!({"apiVersion": "imagefactory.dev/v1alpha1", "kind": kind, "spec": spec,
+            "metadata": {"name": name, "namespace": namespace}});
+        for (field, value) in marks.as_object().unwrap() {
+            object["metadata"][field] = value.clone();
+        }
+        object
+    };
+    let owner = json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "1"});
+    for kind in ["Build", "Project", "Tenant"] {
+        for (field, value) in [
+            ("ownerReferences", owner.clone()),
+            ("finalizers", json!("example.com/keep")),
+        ] {
+            let mut review = with("/request/kind/kind", kind.into());
+            review["request"]["operation"] = "UPDATE".into();
+            review["request"]["userInfo"] = json!({"username": "eve", "groups": ["system:authenticated"]});
+            review["request"]["oldObject"] = object(kind, json!({}));
+            review["request"]["object"] = object(kind, json!({field: [value]}));
+            for path in ["/mutate", "/validate"] {
+                let answer = world.answer(path, &review).await;
+                assert_eq!(
+                    answer["status"]["reason"], "field_immutable",
+                    "{path} {kind} {field}: {answer}"
+                );
+                assert_eq!(answer["status"]["code"], 422);
+                let causes = answer["status"]["details"]["causes"].as_array().unwrap();
+                let named = format!("metadata.{field}");
+                assert!(
+                    causes.iter().any(|cause| cause["field"] == named.as_str()),
+                    "{causes:?}"
+                );
+            }
+            review["request"]["userInfo"] = json!({"username": "pat", "groups": ["platform"]});
+            assert_eq!(
+                world.answer("/mutate", &review).await["allowed"],
+                true,
+                "{kind} {field}"
+            );
+            assert_eq!(
+                world.answer("/validate", &review).await["allowed"],
+                true,
+                "{kind} {field}"
+            );
+        }
+    }
+}
+
 #[tokio::test]
 async fn other_kinds_are_not_stamped() {
     let answer = World::empty()

@@ -3,8 +3,8 @@
 use super::case::Case;
 use super::standing::brief;
 use super::{
-    Decision, Request, Subject, World, attempt, build, image_policy, image_scan, project, quarantine_request, settings,
-    sor_record, tenant,
+    Decision, Request, Subject, World, attempt, build, image_policy, image_scan, lifetime, project, quarantine_request,
+    settings, sor_record, tenant,
 };
 use crate::denial::{Cause, Denial};
 
@@ -24,6 +24,7 @@ pub fn decide(request: &Request, world: &World<'_>) -> Decision {
         Subject::ImageScan(write) => image_scan::decide(write, &case),
         Subject::QuarantineRequest(write) => quarantine_request::decide(write, &case),
     };
+    let verdict = verdict.and_then(|warnings| lifetime::check(&request.subject, &case).map(|()| warnings));
     match verdict {
         Ok(warnings) => Decision {
             denial: None,

@@ -20,6 +20,7 @@ pub mod entitlement;
 mod grants;
 mod image_policy;
 mod image_scan;
+mod lifetime;
 mod project;
 mod quarantine_request;
 pub mod quota;

@@ -129,6 +129,8 @@ bounded_strings! {
     validation = Rule::new("!has(self.method) || self.method != 'custom' || !(has(self.target) || has(self.buildArgs) || has(self.labels) || has(self.recipe) || has(self.registryMirrors) || has(self.cache))").message("field_not_supported: target, buildArgs, labels, recipe, registryMirrors and cache are for methods kaniko, buildx and docker").field_path(".custom"),
     validation = Rule::new("!has(self.output) || !has(self.output.pushSecretRef) || !has(self.pullSecrets) || !self.pullSecrets.exists(s, s.name == self.output.pushSecretRef.name)")
         .message("the build's steps can read pull secrets, so the secret to publish with can't be one of them").field_path(".pullSecrets"),
+    validation = Rule::new("!has(self.output) || !has(self.output.pushSecretRef) || !has(self.secrets) || !self.secrets.exists(s, s.secretRef.name == self.output.pushSecretRef.name)")
+        .message("the build's steps can read secrets, so the secret to publish with can't be one of them").field_path(".secrets"),
     validation = Rule::new("!has(self.rerunOf) || !(has(self.templateRef) || has(self.source) || has(self.recipe) || has(self.method) || has(self.platforms) || has(self.custom) || has(self.target) || has(self.buildArgs) || has(self.labels) || has(self.secrets) || has(self.cache) || has(self.proxy) || has(self.placement) || has(self.pullSecrets) || has(self.registryMirrors) || has(self.caBundle) || has(self.resources) || has(self.policyRef))")
         .message("a rerun runs what the other Build ran: beside rerunOf only projectRef, output, priority, timeout, retries and cancelled can be set").field_path(".rerunOf"),
     validation = Rule::new("self.cancelled || !oldSelf.cancelled").message("a cancelled build stays cancelled; create a new Build instead").field_path(".cancelled")
@@ -260,9 +262,12 @@ pub struct RegistryMirror {
 #[x_kube(crates(kube_core = "kube_core"))]
 #[serde(rename_all = "camelCase")]
 pub struct Output {
-    /// Name of the image with its tag. It must lie under the platform's output prefix for the tenant or under one of the Tenant's registries. Default: `<platform's output prefix>/<tenant>/<project>:<name of the Build>`.
+    /// Name of the image with its tag. It must lie under the platform's output prefix for the tenant or under one of the Tenant's registries. Its tag does not begin with `sha256-`: there registries keep the evidence of other images. Default: `<platform's output prefix>/<tenant>/<project>:<name of the Build>`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = Rule::new("!self.contains('@')").message("an output has a tag; its digest comes from the build"))]
+    #[x_kube(
+        validation = Rule::new("!self.contains('@')").message("an output has a tag; its digest comes from the build"),
+        validation = Rule::new("!self.contains(':sha256-')").message("tags that begin with sha256- are where registries list the evidence of an image: choose another tag")
+    )]
     pub image: Option<ImageReference>,
     /// Secret of type `kubernetes.io/dockerconfigjson` in the tenant's namespace to publish with. Without it the platform's credential is used, which serves the platform's output prefix for this tenant and what the Tenant's registries list.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -32,7 +32,9 @@ pub struct TemplateRef {
 #[x_kube(
     validation = Rule::new("!(has(self.source) && has(self.recipe))").message("name a source or a recipe, not both").field_path(".recipe"),
     validation = Rule::new("!has(self.output) || !has(self.output.pushSecretRef) || !has(self.pullSecrets) || !self.pullSecrets.exists(s, s.name == self.output.pushSecretRef.name)")
-        .message("the build's steps can read pull secrets, so the secret to publish with can't be one of them").field_path(".pullSecrets")
+        .message("the build's steps can read pull secrets, so the secret to publish with can't be one of them").field_path(".pullSecrets"),
+    validation = Rule::new("!has(self.output) || !has(self.output.pushSecretRef) || !has(self.secrets) || !self.secrets.exists(s, s.secretRef.name == self.output.pushSecretRef.name)")
+        .message("the build's steps can read secrets, so the secret to publish with can't be one of them").field_path(".secrets")
 )]
 pub struct BuildTemplate {
     /// Name by which a Build's templateRef asks for it.

@@ -55,6 +55,12 @@ bounded_strings! {
         description = "Whether the policy is valid."
     ),
     printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].reason",
+        description = "Why."
+    ),
+    printcolumn(
         name = "Critical",
         type_ = "integer",
         json_path = ".spec.maxVulnerabilities.critical",
@@ -73,6 +79,13 @@ bounded_strings! {
         json_path = ".status.hash",
         priority = 1,
         description = "Hash of the spec, as verdicts name it."
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].message",
+        priority = 1,
+        description = "What to do next."
     )
 )]
 #[x_kube(crates(kube_core = "kube_core"))]

@@ -63,6 +63,13 @@ use crate::retention::Retention;
         json_path = ".status.lastBuild.phase",
         priority = 1,
         description = "State of the newest build."
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].message",
+        priority = 1,
+        description = "What to do next."
     )
 )]
 #[x_kube(crates(kube_core = "kube_core"))]

@@ -81,6 +81,13 @@ bounded_strings! {
         json_path = ".status.verifiedAt",
         priority = 1,
         description = "When it was last known to be what the system of record says."
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].message",
+        priority = 1,
+        description = "What to do next."
     )
 )]
 #[x_kube(crates(kube_core = "kube_core"))]

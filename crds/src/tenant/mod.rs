@@ -91,7 +91,7 @@ pub struct TenantSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quota: Option<Quota>,
 
-    /// Registry prefixes that the tenant's builds may publish to, beside the platform's own output prefix for this tenant. Matched segment by segment, as in `registry.example.com/team-a`.
+    /// Registry prefixes that the tenant's builds may publish to and pull from, and whose images the tenant may have scanned, beside the platform's own output prefix for this tenant. Matched segment by segment, as in `registry.example.com/team-a`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Set)]
@@ -164,7 +164,7 @@ pub struct Quota {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 10000))]
     pub pods: Option<u32>,
-    /// Builds that may run at a time; more wait in the queue.
+    /// Builds and scans on demand that may run at a time, counted together; more wait in the queue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 10000))]
     pub concurrent_builds: Option<u32>,
@@ -172,7 +172,7 @@ pub struct Quota {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub weight: Option<u32>,
-    /// Projects that the tenant may have. One more is refused; those that exist stay where the limit is lowered. Absent: no limit.
+    /// Projects that the tenant may have. One more is refused. Where the limit is lowered, those that were created last become Ready=False with reason quota_exceeded, and nothing new begins in them until one goes or the limit is raised. Absent: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 10000))]
     pub projects: Option<u32>,

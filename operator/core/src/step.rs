@@ -9,6 +9,7 @@ use imagefactory_crds::build::{
     BaseImage, FailureClass, InlineFile, NamedValue, PlatformImage, Proxy, Recipe, RegistryMirror, ScanStatus, Verdict,
 };
 use imagefactory_crds::image_policy::ImagePolicySpec;
+use imagefactory_crds::reference::lies_under;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub mod buildkit;
@@ -82,6 +83,9 @@ pub struct PrepareStep {
     pub builder: Builder,
     /// Repository prefixes that everything the build pulls must lie under. Nothing outside is asked for.
     pub pull_prefixes: Vec<String>,
+    /// What is not pulled though it lies under one of them.
+    #[serde(default)]
+    pub closed: ClosedPlaces,
     /// Proxies to fetch through.
     pub proxy: Option<Proxy>,
     /// Where the source comes from.
@@ -94,13 +98,37 @@ pub struct PrepareStep {
     pub build_args: Vec<NamedValue>,
     /// Stage to build.
     pub target: Option<String>,
-    /// Mirrors, the build's own before the platform's.
+    /// The build's own mirrors, asked before the platform's. What one of them gives is told as its own.
     pub mirrors: Vec<RegistryMirror>,
+    /// The platform's mirrors, which stand for the registries that they mirror.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub platform_mirrors: Vec<RegistryMirror>,
     /// Names of the pull secrets that are mounted, in the order of their directories.
     pub pull_secrets: Vec<String>,
     /// Ids of the build's secrets: each must be there as a file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<String>,
+}
+
+/// The platform's own registries, where each tenant has a part: whatever prefixes hold them, another's part is not pulled.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClosedPlaces {
+    /// Prefix of staging. Nothing is pulled from there: no verdict was given yet.
+    pub staging: String,
+    /// Prefix of the output.
+    pub output: String,
+    /// What is open of the output: the tenant's own part, and what the platform has every tenant pull.
+    pub open: Vec<String>,
+}
+
+impl ClosedPlaces {
+    /// Whether nothing is pulled from `repository`.
+    #[must_use]
+    pub fn hold(&self, repository: &str) -> bool {
+        let under = |prefix: &String| lies_under(repository, prefix);
+        under(&self.staging) || (under(&self.output) && !self.open.iter().any(under))
+    }
 }
 
 /// What builds.
@@ -534,6 +562,32 @@ mod tests {
         });
         let read = Report::<Prepared>::decode(&report.encode());
         assert!(matches!(read, Some(Report::Failed(failure)) if failure.reason == "ReportTooLong"));
+    }
+
+    #[test]
+    fn of_the_platforms_registries_only_what_is_open_is_pulled() {
+        let closed = ClosedPlaces {
+            staging: "registry.example.com/images/staging".to_owned(),
+            output: "registry.example.com/images".to_owned(),
+            open: ["acme", "staging", "bases/common"]
+                .map(|part| format!("registry.example.com/images/{part}"))
+                .into(),
+        };
+        for (repository, held) in [
+            ("registry.example.com/images/acme/web", false),
+            ("registry.example.com/images/bases/common/debian", false),
+            ("registry.example.com/images/other/web", true),
+            ("registry.example.com/images/acme-two/web", true),
+            ("REGISTRY.example.com:443/images/other/web", true),
+            ("registry.example.com/images", true),
+            // Whatever a tenant is called, staging stays shut.
+            ("registry.example.com/images/staging/acme/builds/web", true),
+            ("registry.example.com/other/web", false),
+            ("docker.io/library/debian", false),
+        ] {
+            assert_eq!(closed.hold(repository), held, "{repository}");
+        }
+        assert!(!ClosedPlaces::default().hold("docker.io/library/debian"));
     }
 
     #[test]

@@ -149,8 +149,13 @@ pub(super) fn builds_pod<K: ResourceExt>(pod: &K) -> Option<Arc<BuildId>> {
     if labels.get(LABEL_STAGE).map(String::as_str) != Some(Stage::Build.as_str()) {
         return None;
     }
+    let tenant = labels.get(LABEL_TENANT)?;
+    // Elsewhere anybody may write such labels, and would hold slots by them.
+    if pod.namespace() != Some(tenant_namespace(tenant)) {
+        return None;
+    }
     Some(Arc::new(BuildId {
-        tenant: labels.get(LABEL_TENANT)?.as_str().into(),
+        tenant: tenant.as_str().into(),
         name: labels.get(LABEL_BUILD)?.as_str().into(),
         uid: labels.get(LABEL_BUILD_UID)?.as_str().into(),
         work: Work::Build,

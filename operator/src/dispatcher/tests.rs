@@ -171,6 +171,17 @@ async fn a_pod_that_no_store_shows_yet_takes_its_slot_when_the_leader_changes() 
 }
 
 #[tokio::test]
+async fn a_pod_that_only_says_that_it_builds_takes_no_slot() {
+    let mut elsewhere = pod("feigned", "Running");
+    elsewhere["metadata"]["namespace"] = "shop".into();
+    let mut of_another = pod("other", "Running");
+    of_another["metadata"]["labels"]["imagefactory.dev/tenant"] = "globex".into();
+    let world = World::new(&[build("waits", &Value::Null)], &[elsewhere, of_another]).await;
+    assert_eq!(world.ask("waits"), Slot::Granted);
+    assert_eq!(world.running(), 1, "its own");
+}
+
+#[tokio::test]
 async fn a_slot_is_free_when_the_build_has_ended_and_its_pod_does_not_live() {
     let mut world = World::new(&[build("first", &Value::Null), build("second", &Value::Null)], &[]).await;
     let _ = (world.woken().await, world.woken().await);

@@ -90,15 +90,15 @@ impl Collector for Queue {
     }
 }
 
-/// Builds that wait and builds that hold a slot, of each tenant.
+/// Builds and scans that wait and that hold a slot, of each tenant.
 pub(super) fn encode_queue(counts: &[(String, usize, u32)], mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
-    let help = "Builds that wait for a slot, by tenant.";
+    let help = "Builds and scans that wait for a slot, by tenant.";
     let mut waiting = encoder.encode_descriptor("queue_length", help, None, MetricType::Gauge)?;
     for (tenant, count, _) in counts {
         let gauge = ConstGauge::new(i64::try_from(*count).unwrap_or(i64::MAX));
         gauge.encode(waiting.encode_family(&[("tenant", tenant.as_str())])?)?;
     }
-    let help = "Builds that hold a slot, by tenant.";
+    let help = "Builds and scans that hold a slot, by tenant.";
     let mut running = encoder.encode_descriptor("slots_taken", help, None, MetricType::Gauge)?;
     for (tenant, _, count) in counts {
         let gauge = ConstGauge::new(i64::from(*count));

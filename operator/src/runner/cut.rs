@@ -1,7 +1,7 @@
 //! Texts of events, cut to what the API server takes.
 
 /// Longest note of an event, in bytes. The API server refuses one of more than 1,024.
-pub(super) const MAX_NOTE: usize = 1000;
+pub const MAX_NOTE: usize = 1000;
 
 /// The text, at most `limit` bytes long, cut between characters.
 #[must_use]

@@ -12,7 +12,7 @@ mod report;
 mod tests;
 
 pub(crate) use backoff::delay;
-pub use cut::cut;
+pub use cut::{MAX_NOTE, cut};
 pub use imagefactory_serving::chain;
 
 use std::convert::Infallible;

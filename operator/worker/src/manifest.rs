@@ -74,6 +74,9 @@ pub enum DocumentError {
     /// An index in an index.
     #[error("an index in an index is not supported")]
     Depth,
+    /// A field by which registries take a document for evidence about an image.
+    #[error("it has the field {0}, as what speaks of another image has: an image that is published has none")]
+    Evidence(&'static str),
 }
 
 /// What a document names.
@@ -119,6 +122,7 @@ struct Raw {
     layers: Option<Vec<RawDescriptor>>,
     manifests: Option<Vec<RawDescriptor>>,
     subject: Option<RawDescriptor>,
+    artifact_type: Option<Value>,
     // Fields of manifests that are no longer read: a document that has one is not what it seems.
     fs_layers: Option<Value>,
     blobs: Option<Value>,
@@ -132,20 +136,29 @@ struct RawDescriptor {
     size: u64,
     urls: Option<Vec<String>>,
     platform: Option<RawPlatform>,
+    artifact_type: Option<Value>,
 }
 
 impl Document {
-    /// Reads a document that is named as `media_type`.
+    /// Reads a document that is named as `media_type`, of an image that is moved: to staging, and from there to its place.
+    /// With a subject it would be evidence about another image as soon as a registry has it, and with an artifact type it
+    /// would be listed as such: what a tenant built could pass for what the factory found.
     ///
     /// # Errors
     /// It is not an image or index that may be moved.
     pub fn parse(bytes: &[u8], media_type: &str) -> Result<Self, DocumentError> {
         let raw = Raw::parse(bytes, media_type)?;
-        match media_type {
-            OCI_INDEX | DOCKER_INDEX => raw.into_index(),
-            OCI_MANIFEST | DOCKER_MANIFEST => raw.into_image(&CONFIGS, &LAYERS),
-            other => Err(DocumentError::MediaType(cut(other))),
-        }
+        raw.is_no_evidence()?;
+        raw.into_document(media_type)
+    }
+
+    /// Reads a document that is named as `media_type`, of an image that is only looked at where it lies: what it refers to
+    /// was said there by others, and nothing of it is put anywhere.
+    ///
+    /// # Errors
+    /// It is not an image or index.
+    pub fn parse_in_place(bytes: &[u8], media_type: &str) -> Result<Self, DocumentError> {
+        Raw::parse(bytes, media_type)?.into_document(media_type)
     }
 
     /// Reads the index at the top of an OCI layout, which must name exactly one image or index.
@@ -209,6 +222,25 @@ impl Raw {
                 named: cut(media_type),
             }),
             _ => Ok(raw),
+        }
+    }
+
+    fn is_no_evidence(&self) -> Result<(), DocumentError> {
+        if self.subject.is_some() {
+            return Err(DocumentError::Evidence("subject"));
+        }
+        let mut entries = self.manifests.iter().flatten();
+        if self.artifact_type.is_some() || entries.any(|entry| entry.artifact_type.is_some()) {
+            return Err(DocumentError::Evidence("artifactType"));
+        }
+        Ok(())
+    }
+
+    fn into_document(self, media_type: &str) -> Result<Document, DocumentError> {
+        match media_type {
+            OCI_INDEX | DOCKER_INDEX => self.into_index(),
+            OCI_MANIFEST | DOCKER_MANIFEST => self.into_image(&CONFIGS, &LAYERS),
+            other => Err(DocumentError::MediaType(cut(other))),
         }
     }
 

@@ -154,6 +154,51 @@ fn an_artifact_refers_to_its_subject_and_to_nothing_else() {
     assert!(Document::parse_artifact(none.as_bytes(), OCI_MANIFEST, &subject).is_err());
 }
 
+#[test]
+fn an_image_that_is_moved_speaks_of_no_other_and_one_that_is_only_looked_at_may() {
+    let subject = format!(
+        r#","subject":{{"mediaType":"{OCI_MANIFEST}","digest":"{}","size":5}}"#,
+        digest("other")
+    );
+    let kind = r#","artifactType":"application/vnd.imagefactory.report""#;
+    let entry = |extra: &str| {
+        format!(
+            r#"{{"mediaType":"{OCI_MANIFEST}","digest":"{}","size":9{extra}}}"#,
+            digest("m")
+        )
+    };
+    let index_with =
+        |extra: &str| index(&entry("")).replace(r#""schemaVersion":2"#, &format!(r#""schemaVersion":2{extra}"#));
+    for (text, media_type, field) in [
+        (image(&subject, LAYERS[0]), OCI_MANIFEST, "subject"),
+        (image(kind, LAYERS[0]), OCI_MANIFEST, "artifactType"),
+        (image(r#","artifactType":"""#, LAYERS[0]), OCI_MANIFEST, "artifactType"),
+        (image(r#","artifactType":7"#, LAYERS[0]), OCI_MANIFEST, "artifactType"),
+        (image(&subject, LAYERS[0]), DOCKER_MANIFEST, "subject"),
+        (index_with(&subject), OCI_INDEX, "subject"),
+        (index_with(kind), OCI_INDEX, "artifactType"),
+        (index(&entry(kind)), OCI_INDEX, "artifactType"),
+        (index(&[entry(""), entry(kind)].join(",")), DOCKER_INDEX, "artifactType"),
+    ] {
+        let moved = Document::parse(text.as_bytes(), media_type);
+        assert_eq!(moved, Err(DocumentError::Evidence(field)), "{text}");
+        assert!(Document::parse_in_place(text.as_bytes(), media_type).is_ok(), "{text}");
+    }
+    // Null is what is not there, and another letter case is no way around.
+    let null = image(r#","subject":null,"artifactType":null"#, LAYERS[0]);
+    assert!(Document::parse(null.as_bytes(), OCI_MANIFEST).is_ok());
+    for spelt in [
+        subject.replace("subject", "Subject"),
+        kind.replace("artifactType", "ArtifactType"),
+    ] {
+        assert!(
+            Document::parse(image(&spelt, LAYERS[0]).as_bytes(), OCI_MANIFEST).is_err(),
+            "{spelt}"
+        );
+        assert!(Document::parse_in_place(image(&spelt, LAYERS[0]).as_bytes(), OCI_MANIFEST).is_err());
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn no_document_makes_the_reader_panic(text in ".{0,400}", media_type in "(application/vnd.oci.image.(index|manifest).v1\\+json|.{0,20})") {

@@ -1,8 +1,9 @@
 //! `resolve`: asks the registry once what an image is, and writes it down for the steps that follow: from here on
 //! everything names the digest, and of an index every image.
 //!
-//! Who made the image is not known, so it is taken as hostile: only documents that could be published are read, and none
-//! that would have the scanner fetch a layer from somewhere else.
+//! Who made the image is not known, wherever it lies: a tenant may write to the output with a credential of its own. So it is
+//! taken as hostile: only images are read, and none that would have the scanner fetch a layer from somewhere else; and every
+//! layer is unpacked and compared with what the configuration says, as `push` does with what a build made.
 
 use std::fs;
 use std::path::Path;
@@ -13,6 +14,7 @@ use imagefactory_crds::build::{FailureClass, PlatformImage};
 use crate::ca::Roots;
 use crate::failure::{failure, registry_failure};
 use crate::layout::platforms::MAX_IMAGES;
+use crate::layout::{Bounds, LayerFault, LayoutError, PulledError, check_pulled};
 use crate::manifest::{Child, Document, DocumentError};
 use crate::places::{IMAGE_FILE, Places};
 use crate::platform::Platform;
@@ -50,6 +52,9 @@ pub enum ResolveError {
         /// What is wrong.
         problem: String,
     },
+    /// An image that is not what it says of itself, or that the registry does not give whole.
+    #[error(transparent)]
+    Pulled(#[from] PulledError),
     /// What was found could not be written down.
     #[error("what was found could not be written down")]
     Write(#[source] std::io::Error),
@@ -58,13 +63,30 @@ pub enum ResolveError {
 impl From<ResolveError> for StepFailure {
     fn from(error: ResolveError) -> Self {
         let (class, reason) = match &error {
-            ResolveError::Registry(source) => return registry_failure(FailureClass::Pull, source),
+            ResolveError::Registry(source) | ResolveError::Pulled(PulledError::Registry(source)) => {
+                return registry_failure(FailureClass::Pull, source);
+            }
             ResolveError::NoTag(..) => (FailureClass::Pull, "RegistryNotFound"),
             ResolveError::Document { .. } | ResolveError::Index { .. } => (FailureClass::Pull, "ImageNotSupported"),
+            ResolveError::Pulled(PulledError::Untrue(
+                LayoutError::TooLarge { .. }
+                | LayoutError::Layer {
+                    fault: LayerFault::TooLarge { .. },
+                    ..
+                },
+            )) => (FailureClass::Pull, "ImageTooLarge"),
+            ResolveError::Pulled(PulledError::Untrue(_)) => (FailureClass::Pull, "InvalidImage"),
+            ResolveError::Pulled(PulledError::Interrupted) => (FailureClass::Infrastructure, "Interrupted"),
             ResolveError::Unnamed => (FailureClass::Infrastructure, "InvalidStep"),
             ResolveError::Write(_) => (FailureClass::Infrastructure, "ReportsFailed"),
         };
         let next = match class {
+            FailureClass::Pull if reason == "InvalidImage" => {
+                "Nothing that is scanned of it would hold: have whoever pushed it push it anew with a tool that writes whole images."
+            }
+            FailureClass::Pull if reason == "ImageTooLarge" => {
+                "Make the image smaller: this is also about its size on a node."
+            }
             FailureClass::Pull => {
                 "Name an image that is there, or one image of the index by its digest, in a new ImageScan."
             }
@@ -89,10 +111,12 @@ async fn resolve(step: &ResolveStep, places: &Places, roots: &Roots) -> Result<R
         .bound_to(vec![step.credential_prefix.clone()]);
     let registry = Registry::new(credentials, roots)?;
     let manifest = ask(&registry, &repository, step).await?;
-    let platforms = match parse(&manifest)? {
-        Document::Image { .. } => Vec::new(),
+    let (platforms, documents) = match parse(&manifest)? {
+        image @ Document::Image { .. } => (Vec::new(), vec![image]),
         Document::Index(children) => images(&registry, &repository, &manifest.digest, &children).await?,
     };
+    check_pulled(&registry, &repository, &documents, &Bounds::IMAGES).await?;
+    tracing::info!("layers unpack to what the configuration says");
     let resolved = Resolved {
         digest: manifest.digest.as_str().to_owned(),
         platforms,
@@ -118,7 +142,7 @@ async fn ask(registry: &Registry, repository: &Repository, step: &ResolveStep) -
 }
 
 fn parse(manifest: &Manifest) -> Result<Document, ResolveError> {
-    Document::parse(&manifest.bytes, &manifest.media_type).map_err(|source| ResolveError::Document {
+    Document::parse_in_place(&manifest.bytes, &manifest.media_type).map_err(|source| ResolveError::Document {
         digest: manifest.digest.clone(),
         source,
     })
@@ -131,7 +155,7 @@ async fn images(
     repository: &Repository,
     digest: &Digest,
     children: &[Child],
-) -> Result<Vec<PlatformImage>, ResolveError> {
+) -> Result<(Vec<PlatformImage>, Vec<Document>), ResolveError> {
     let refuse = |problem: String| ResolveError::Index {
         digest: digest.clone(),
         problem,
@@ -143,7 +167,7 @@ async fn images(
         );
         return Err(refuse(problem));
     }
-    let mut images: Vec<PlatformImage> = Vec::new();
+    let (mut images, mut documents) = (Vec::<PlatformImage>::new(), Vec::new());
     for child in children {
         let platform = child.platform.as_ref().and_then(Platform::of);
         let platform = platform.filter(|platform| !platform.is_unknown());
@@ -153,15 +177,17 @@ async fn images(
             return Err(refuse(format!("has two images for {platform}")));
         }
         let image = registry.pull_manifest(repository, &child.descriptor.digest).await?;
-        if !matches!(parse(&image)?, Document::Image { .. }) {
+        let document = parse(&image)?;
+        if !matches!(document, Document::Image { .. }) {
             return Err(refuse("holds an index".to_owned()));
         }
+        documents.push(document);
         images.push(PlatformImage {
             platform,
             digest: image.digest.as_str().into(),
         });
     }
-    Ok(images)
+    Ok((images, documents))
 }
 
 fn write(folder: &Path, resolved: &Resolved) -> Result<(), ResolveError> {

@@ -169,3 +169,61 @@ async fn while_nobody_stands_at_the_door_nobody_joins_the_team_or_withdraws_for_
     let told = send(&tenant, "manager", &settings(json!({"members": []}))).await;
     assert_eq!(told.http, 200, "{}", told.body);
 }
+
+#[tokio::test]
+#[ignore = "needs the cluster of `make cluster`"]
+async fn while_nobody_stands_at_the_door_no_person_says_how_long_an_object_stays() {
+    let tenant = peopled().await;
+    let _away = tenant.cluster.without_door();
+    let administrator = tenant.client();
+    let told = request(&tenant, "asked", None).send(&administrator, false).await;
+    assert_eq!(told.http, 201, "{}", told.body);
+    let path = tenant.path("quarantinerequests", "asked");
+    let change = |metadata: Value| Raw::change(path.clone(), json!({ "metadata": metadata }));
+    let settings = |metadata: Value| {
+        Raw::change(
+            tenant.path("tenantsettings", "settings"),
+            json!({ "metadata": metadata }),
+        )
+    };
+    let keeps = json!({"finalizers": ["example.com/keep"]});
+    let owner = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "6a1ccd9c-0d3c-4c3e-9f53-5f1c0f7f2f11",
+    });
+    let goes = json!({"ownerReferences": [owner]});
+    for (user, what) in [
+        ("member", change(keeps.clone())),
+        ("member", change(goes.clone())),
+        ("editor", settings(keeps.clone())),
+        ("editor", settings(goes.clone())),
+    ] {
+        let told = send(&tenant, user, &what).await;
+        assert_eq!(
+            (told.http, told.reason()),
+            (403, "Forbidden"),
+            "{user} {what:?}: {}",
+            told.body
+        );
+        assert!(told.message().contains("can't be added to"), "{}", told.body);
+    }
+    let labelled = change(json!({"labels": {"a": "b"}}));
+    assert_eq!(send(&tenant, "member", &labelled).await.http, 200);
+    let told = change(keeps).send(&administrator, false).await;
+    assert_eq!(told.http, 200, "{}", told.body);
+    let freed = send(&tenant, "member", &change(json!({"finalizers": []}))).await;
+    assert_eq!(freed.http, 200, "what keeps it anybody may take away: {}", freed.body);
+    let mut owned = request(&tenant, "owned", Some("member"));
+    owned.body["metadata"]["ownerReferences"] = goes["ownerReferences"].clone();
+    assert_eq!(send(&tenant, "member", &owned).await.http, 201);
+    let told = change(goes).send(&administrator, false).await;
+    assert_eq!(told.http, 200, "{}", told.body);
+    for name in ["asked", "owned"] {
+        until("the garbage collector deletes it", 60, async || {
+            let told = Raw::get(tenant.path("quarantinerequests", name))
+                .send(&administrator, false)
+                .await;
+            (told.http == 404).then_some(())
+        })
+        .await;
+    }
+}

@@ -63,6 +63,9 @@ fn the_defaults_are_closed_where_they_can_be() {
         "192.168.0.0/16",
         "100.64.0.0/10",
         "169.254.0.0/16",
+        "168.63.129.16/32",
+        "fc00::/7",
+        "fe80::/10",
     ] {
         assert!(
             settings.tenants.egress.except.iter().any(|closed| closed == range),

@@ -106,16 +106,29 @@ fn who_reaches_the_port_is_anybody_unless_the_values_name_them() {
 /// A policy of the chart refuses it too, and runs before the validating call: without this there would be no code and no
 /// record.
 #[test]
-fn who_may_not_change_the_team_is_told_by_the_mutating_call() {
+fn who_may_not_change_the_team_or_how_long_an_object_stays_is_told_by_the_mutating_call() {
     let objects = render(&Chart::minimal());
     let found = find(&objects, BOTH[1].0, "image-factory-webhook").unwrap();
     let rules = list(found, "/webhooks/0/rules");
-    for resource in ["quarantinerequests", "tenantsettings"] {
+    let asks = |resource: &str, operation: &str| {
         let asked = rules.iter().any(|rule| {
-            list(rule, "/resources").contains(&json!(resource)) && list(rule, "/operations").contains(&json!("UPDATE"))
+            list(rule, "/resources").contains(&json!(resource)) && list(rule, "/operations").contains(&json!(operation))
         });
-        assert!(asked, "{resource}: {rules:?}");
+        assert!(asked, "{operation} {resource}: {rules:?}");
+    };
+    // What persons make and change in a tenant's namespace, and what a platform administrator made.
+    for resource in [
+        "builds",
+        "imagescans",
+        "projects",
+        "quarantinerequests",
+        "tenantsettings",
+    ] {
+        asks(resource, "CREATE");
+        asks(resource, "UPDATE");
     }
+    asks("sorrecords", "UPDATE");
+    asks("tenants", "UPDATE");
 }
 
 #[test]

@@ -6,6 +6,8 @@ use imagefactory_tests::cluster::unique;
 use imagefactory_tests::denials::{Expected, Table};
 use imagefactory_tests::dockerfile::quick;
 use imagefactory_tests::door::{Raw, confirmed, heard, path};
+use imagefactory_tests::tenant::owner_of;
+use kube::Client;
 use serde_json::{Value, json};
 
 use crate::door_denials::{entitled, record};
@@ -66,6 +68,113 @@ async fn what_cannot_change_is_refused_with_the_field_and_what_to_do_instead() {
         refuses_change(&mut table, &what, &words, &format!("spec.{ends}")).await;
     }
     table.is_on_record().await;
+}
+
+const FINALIZERS: &str = "metadata.finalizers";
+const OWNERS: &str = "metadata.ownerReferences";
+
+/// An object's finalizers, or an owner that does not exist: Kubernetes would delete what has it.
+fn marked(field: &str) -> Value {
+    let owner = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "6a1ccd9c-0d3c-4c3e-9f53-5f1c0f7f2f11",
+    });
+    match field {
+        FINALIZERS => json!({"finalizers": ["example.com/keep"]}),
+        _ => json!({"ownerReferences": [owner]}),
+    }
+}
+
+async fn refuses_mark(table: &mut Table, client: &Client, what: &Raw, field: &str) {
+    let name = table.tenant.name.clone();
+    let words = match field {
+        FINALIZERS => [
+            "metadata.finalizers can't get example.com/keep: only Image Factory sets",
+            "Leave it out",
+        ],
+        _ => ["metadata.ownerReferences of this ", "can't be added to or changed"],
+    };
+    let expected = Expected {
+        http: 422,
+        code: "field_immutable",
+        words: &words,
+        causes: &[("Tenant", &name)],
+        field,
+    };
+    table.refuses_of(client, what, &expected).await;
+}
+
+/// Not even an owner: who may change an object is not who may delete it. Policies of the chart refuse it too, in words of
+/// theirs; the mutating call is asked before them.
+#[tokio::test]
+#[ignore = "needs the cluster of `make cluster`"]
+async fn how_long_an_object_stays_nobody_says_by_finalizers_or_owners() {
+    let mut table = Table::create("d-lifetime", entitled()).await;
+    let id = unique("lifetime");
+    let _record = record(&table, &id, json!({})).await;
+    heard().await;
+    // Two of each: two refused updates that leave the spec of one object alone would be one write asked for again.
+    let marks = [("kept", FINALIZERS), ("owned", OWNERS)];
+    for (name, _) in marks {
+        table.tenant.project(name, json!({})).await;
+        table.make(&table.build(name, &json!({}))).await;
+        table.make(&table.request(name, &json!({"sorRecordId": id}))).await;
+        table.make(&table.scan(name, &json!({}))).await;
+    }
+    let user = owner_of(&table.tenant.name);
+    let owner = table.client_of(Person::named(&user)).await;
+    for (name, field) in marks {
+        for plural in ["projects", "builds", "imagescans", "quarantinerequests"] {
+            let what = table.change(plural, name, json!({"metadata": marked(field)}));
+            refuses_mark(&mut table, &owner, &what, field).await;
+        }
+    }
+    let what = table.change("tenantsettings", "settings", json!({"metadata": marked(OWNERS)}));
+    refuses_mark(&mut table, &owner, &what, OWNERS).await;
+    let made = |mut what: Raw, field: &str| {
+        what.body["metadata"]["name"] = json!(format!("never-{}", field.len()));
+        for (key, value) in marked(field).as_object().into_iter().flatten() {
+            what.body["metadata"][key] = value.clone();
+        }
+        what
+    };
+    for field in [FINALIZERS, OWNERS] {
+        let what = made(table.create_of("Project", "projects", "never", &json!({})), field);
+        refuses_mark(&mut table, &owner, &what, field).await;
+    }
+    let what = made(table.build("never", &json!({})), FINALIZERS);
+    refuses_mark(&mut table, &owner, &what, FINALIZERS).await;
+    // A controller of a pipeline makes a Build that goes with its run.
+    let what = made(table.build("never", &json!({})), OWNERS);
+    let told = what.send(&owner, true).await;
+    assert_eq!(told.http, 201, "{}", told.body);
+    table.is_on_record().await;
+}
+
+/// Kubernetes puts the finalizer on with the deletion: nobody asks for an update.
+#[tokio::test]
+#[ignore = "needs the cluster of `make cluster`"]
+async fn an_owner_deletes_in_the_foreground_and_leaves_dependents_behind_as_kubectl_can() {
+    let table = Table::create("d-cascade", entitled()).await;
+    let user = owner_of(&table.tenant.name);
+    let kubectl = table.tenant.cluster.kubectl();
+    for cascade in ["foreground", "orphan"] {
+        table.make(&table.build(cascade, &json!({}))).await;
+        let flag = format!("--cascade={cascade}");
+        let namespace = table.tenant.namespace.as_str();
+        let delete = [
+            "delete",
+            "build",
+            cascade,
+            &flag,
+            "-n",
+            namespace,
+            "--as",
+            &user,
+            "--timeout=60s",
+        ];
+        let answer = kubectl.run(&delete);
+        assert!(answer.ok, "{cascade}: {}", answer.stderr);
+    }
 }
 
 #[tokio::test]

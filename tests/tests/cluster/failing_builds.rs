@@ -78,14 +78,16 @@ async fn a_base_image_that_can_not_be_pulled_is_of_class_pull() {
     let registry = imagefactory_tests::environment::Environment::load()
         .get("REGISTRY")
         .to_owned();
-    let registries = json!([registry, "no-such-registry.invalid"]);
+    // The platform's own prefix is closed but for what is named within it.
+    let others = format!("{registry}/output/of-others");
+    let registries = json!([registry, others, "no-such-registry.invalid"]);
     let tenant = TestTenant::create_with("base", json!({"registries": registries})).await;
     let cases = [
         ("tag", format!("FROM {BASE}-no-such-tag\n")),
         ("image", "FROM no-such-image\n".to_owned()),
         ("digest", format!("FROM debian@sha256:{}\n", "0".repeat(64))),
         ("registry", "FROM no-such-registry.invalid/image:1\n".to_owned()),
-        ("private", format!("FROM {registry}/output/of-others/app:1\n")),
+        ("private", format!("FROM {others}/app:1\n")),
         (
             "copied-from",
             format!("FROM {BASE}\nCOPY --from=no-such-image /etc/passwd /\n"),
@@ -103,6 +105,10 @@ async fn a_base_image_that_can_not_be_pulled_is_of_class_pull() {
             "{name}: {failure:?}"
         );
     }
+    let closed = format!("FROM {registry}/output/of-nobody/app:1\n");
+    tenant.start("closed", json!({"source": inline(&closed)})).await;
+    let failure = imagefactory_tests::failure_of(&tenant.settled("closed").await);
+    assert_eq!(failure.reason, "RegistryNotAllowed", "{failure:?}");
 }
 
 #[tokio::test]

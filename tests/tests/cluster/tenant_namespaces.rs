@@ -50,7 +50,7 @@ async fn a_tenants_namespace_is_bounded_in_resources_and_in_whom_its_pods_reach(
     assert!(ingress.ingress.unwrap_or_default().is_empty());
     let egress = policies.get("imagefactory-egress").await.unwrap().spec;
     let egress = serde_json::to_string(&egress).unwrap();
-    for closed in ["169.254.0.0/16", "10.0.0.0/8"] {
+    for closed in ["169.254.0.0/16", "10.0.0.0/8", "fc00::/7"] {
         assert!(egress.contains(closed), "{egress}");
     }
 }

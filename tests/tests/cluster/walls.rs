@@ -83,6 +83,16 @@ async fn an_owner_creates_secrets_and_never_sees_one() {
         "{}",
         reserved.stderr
     );
+    let token = json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/service-account-token",
+        "metadata": {"name": "token", "annotations": {"kubernetes.io/service-account.name": "default"}},
+    });
+    let token = as_owner(&["create", "-f", "-"], &token.to_string());
+    assert!(
+        !token.ok && token.stderr.contains("would get a token that never expires"),
+        "{}",
+        token.stderr
+    );
     let mine = secret("mine");
     let attempts: [(&[&str], &str); 9] = [
         (&["get", "secret", "mine"], ""),

@@ -157,12 +157,17 @@ webhooks:
         operations: [CREATE, UPDATE]
         resources: [builds, imagescans, quarantinerequests]
         scope: "*"
-      # Nothing is stamped on these. What can't change in a record, and who may not change the team, is told with its code
-      # before the schema and ValidatingAdmissionPolicies are asked.
+      # Nothing is stamped on these. What can't change in a record, who may not change the team, and that nobody sets owners and
+      # finalizers, is told with its code before the schema and ValidatingAdmissionPolicies are asked.
+      - apiGroups: [imagefactory.dev]
+        apiVersions: [v1alpha1]
+        operations: [CREATE, UPDATE]
+        resources: [projects, tenantsettings]
+        scope: "*"
       - apiGroups: [imagefactory.dev]
         apiVersions: [v1alpha1]
         operations: [UPDATE]
-        resources: [sorrecords, tenantsettings]
+        resources: [sorrecords, tenants]
         scope: "*"
     matchConditions:
       - name: not-the-factory-itself

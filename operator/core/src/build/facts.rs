@@ -15,6 +15,9 @@ pub fn of(build: &Validated, source: Option<&SourceStatus>) -> BuildFacts {
     let bases_unknown = match (build.method, source) {
         (Method::Custom, _) => Some("the images that a builder of method custom uses are not known".to_owned()),
         (_, None) => Some("the images that the build used were not recorded".to_owned()),
+        (_, Some(_)) if build.unvouched.registries => {
+            Some("a proxy and an authority of the build's own can pose as any registry".to_owned())
+        }
         (_, Some(source)) => source.more_bases.map(|more| {
             let listed = source.bases.len();
             format!("the build uses {more} images more than the {listed} that are recorded")

@@ -55,6 +55,8 @@ pub struct PodView {
     pub deleting: bool,
     /// When it was made.
     pub created: Option<Timestamp>,
+    /// When the last of its containers ended that have.
+    pub progressed: Option<Timestamp>,
     /// Its deadline, in seconds from its start.
     pub deadline_seconds: Option<i64>,
     /// `Pending`, `Running`, `Succeeded`, `Failed`, `Unknown`.
@@ -162,6 +164,7 @@ impl PodView {
             has_node: spec.is_some_and(|spec| spec.node_name.is_some()),
             deleting: pod.metadata.deletion_timestamp.is_some(),
             created: pod.metadata.creation_timestamp.as_ref().map(|time| time.0),
+            progressed: init.into_iter().chain(main).flatten().filter_map(ended_at).max(),
             deadline_seconds: spec.and_then(|spec| spec.active_deadline_seconds),
             phase: of_status(|status| &status.phase).unwrap_or_default(),
             reason: of_status(|status| &status.reason),
@@ -173,6 +176,12 @@ impl PodView {
                 .map(|condition| condition.message.clone().unwrap_or_default()),
             containers: init.into_iter().chain(main).flatten().map(ContainerView::of).collect(),
         }
+    }
+
+    /// Since when it waits for what comes next: a container before it may have run for long.
+    #[must_use]
+    pub fn waits_since(&self) -> Option<Timestamp> {
+        self.created.max(self.progressed)
     }
 
     /// Whether nothing of it runs any more.
@@ -201,6 +210,11 @@ impl PodView {
             ContainerState::Waiting { .. } | ContainerState::Running => None,
         }
     }
+}
+
+fn ended_at(status: &ContainerStatus) -> Option<Timestamp> {
+    let ended = status.state.as_ref()?.terminated.as_ref()?;
+    ended.finished_at.as_ref().map(|time| time.0)
 }
 
 impl ContainerView {

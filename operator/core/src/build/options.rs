@@ -10,6 +10,7 @@ use imagefactory_crds::{BuildSpec, Tenant};
 use super::validated::Refusal;
 use crate::reference::lies_under;
 use crate::settings::Settings;
+use crate::step::ClosedPlaces;
 
 /// Refuses a field that the method can't honour.
 pub(super) fn check_method(spec: &BuildSpec, method: Method) -> Result<(), Refusal> {
@@ -32,18 +33,34 @@ pub(super) fn pull_prefixes(tenant: &Tenant, tenant_name: &str, settings: &Setti
     platform.chain(listed).chain(own).collect()
 }
 
+/// What is closed to the tenant's pulls whatever prefix holds it: staging, and of the output all but the tenant's own part
+/// and what the platform's pull prefixes or the Tenant name within it. A prefix that only holds the output names nothing there.
+pub(super) fn closed_places(tenant: &Tenant, tenant_name: &str, settings: &Settings) -> ClosedPlaces {
+    let output = &settings.output.prefix;
+    let of_platform = settings.builds.pull_prefixes.iter().cloned();
+    let listed = tenant.spec.registries.iter().map(|prefix| prefix.0.clone());
+    let within = |prefix: &String| lies_under(prefix.trim_end_matches('/'), output);
+    let named = of_platform.chain(listed.filter(|prefix| prefix.trim_end_matches('/') != output.as_str()));
+    ClosedPlaces {
+        staging: settings.staging.prefix.clone(),
+        output: output.clone(),
+        open: std::iter::once(format!("{output}/{tenant_name}"))
+            .chain(named.filter(within))
+            .collect(),
+    }
+}
+
 /// Refuses what the spec itself names to be pulled from outside the prefixes; what a Dockerfile names, `prepare` checks.
-pub(super) fn check_pulls(spec: &BuildSpec, prefixes: &[String], settings: &Settings) -> Result<(), Refusal> {
+pub(super) fn check_pulls(spec: &BuildSpec, prefixes: &[String], closed: &ClosedPlaces) -> Result<(), Refusal> {
     let oci = spec.source.as_ref().and_then(|source| source.oci.as_ref());
     let named = (spec.custom.iter().map(|custom| custom.image.as_str()))
         .chain(oci.map(|oci| oci.image.as_str()))
-        .chain(spec.registry_mirrors.iter().map(|mirror| mirror.mirror.as_str()));
-    for reference in named {
-        let repository = reference.split('@').next().unwrap_or_default();
-        let allowed = prefixes
-            .iter()
-            .any(|prefix| lies_under(without_tag(repository), prefix));
-        if !allowed || lies_under(without_tag(repository), &settings.staging.prefix) {
+        .map(|image| (image, without_tag(image.split('@').next().unwrap_or_default())))
+        // A mirror has no tag: what follows a colon there is its port.
+        .chain((spec.registry_mirrors.iter()).map(|mirror| (mirror.mirror.as_str(), mirror.mirror.as_str())));
+    for (reference, repository) in named {
+        let allowed = prefixes.iter().any(|prefix| lies_under(repository, prefix));
+        if !allowed || closed.hold(repository) {
             return Err(Refusal::failure(
                 FailureClass::Source,
                 "RegistryNotAllowed",
@@ -142,9 +159,64 @@ mod tests {
                 json!({"registryMirrors": [{"registry": "docker.io", "mirror": "mirror.example.com/hub"}]}),
                 true,
             ),
+            (
+                json!({"registryMirrors": [{"registry": "docker.io", "mirror": "mirror.example.com:8443"}]}),
+                false,
+            ),
         ] {
             let found = reason(&world(&spec));
             assert_eq!(found, if allowed { "" } else { "RegistryNotAllowed" }, "{spec}");
+        }
+    }
+
+    #[test]
+    fn of_the_output_a_tenant_pulls_its_own_and_what_is_named_there_and_of_staging_nothing() {
+        let mut world = World::new();
+        let output = "registry.example.com/output";
+        world.settings.builds.pull_prefixes = [&format!("{output}/bases/"), "registry.example.com", "docker.io"]
+            .map(str::to_owned)
+            .into();
+        let registries = [output, &format!("{output}/shared"), "registry.example.com", "quay.io"];
+        world.tenant.as_mut().unwrap().spec.registries = registries.map(Into::into).into();
+        let closed = validated(&world).closed;
+        let open = [
+            format!("{output}/acme"),
+            format!("{output}/bases/"),
+            format!("{output}/shared"),
+        ];
+        assert_eq!(closed.open, open);
+        let custom = |image: &str| json!({"image": format!("{image}@sha256:{}", "a".repeat(64))});
+        for (image, allowed) in [
+            (format!("{output}/acme/x"), true),
+            (format!("{output}/bases/debian"), true),
+            (format!("{output}/shared/debian"), true),
+            (format!("{output}/other/x"), false),
+            ("registry.example.com/staging/acme/x".to_owned(), false),
+            ("registry.example.com/free/x".to_owned(), true),
+        ] {
+            world.says(|said| {
+                said.method = Some(Method::Custom);
+                said.custom = Some(serde_json::from_value(custom(&image)).unwrap());
+            });
+            assert_eq!(
+                reason(&world),
+                if allowed { "" } else { "RegistryNotAllowed" },
+                "{image}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_mirror_is_known_with_its_port() {
+        let mirror = json!({"registryMirrors": [{"registry": "docker.io", "mirror": "quay.io:8443"}]});
+        let mut world = world(&mirror);
+        for (listed, allowed) in [("quay.io", false), ("quay.io:8443", true), ("quay.io:9443", false)] {
+            world.tenant.as_mut().unwrap().spec.registries = vec![listed.into()];
+            assert_eq!(
+                reason(&world),
+                if allowed { "" } else { "RegistryNotAllowed" },
+                "{listed}"
+            );
         }
     }
 

@@ -91,8 +91,8 @@ pub(crate) enum Outcome<T> {
 /// What keeps a job's pod from starting, once it had its time: as for the pod that builds, the scheduler and the kubelet
 /// have tried again and again meanwhile.
 pub(crate) fn stuck(job: &JobView, work: Work, now: Timestamp, settings: &Settings) -> Option<Failure> {
-    let created = job.pod.as_ref().map_or(job.created, |pod| pod.created)?;
-    let waited = now.duration_since(created).as_secs();
+    let since = job.pod.as_ref().map_or(job.created, PodView::waits_since)?;
+    let waited = now.duration_since(since).as_secs();
     if waited < settings.builds.pending_deadline_seconds {
         return None;
     }

@@ -59,10 +59,15 @@ pub fn next(failure: &Failure, attempt: &Attempt<'_>, settings: &RetrySettings) 
         count: count + 1,
     };
     Some(Retry {
-        at: attempt.now.checked_add(pause(count, settings)).ok()?,
+        at: whole_second(attempt.now)?.checked_add(pause(count, settings)).ok()?,
         retries: others.chain([this]).collect(),
         used_seconds: used.saturating_add(u32::try_from(ran.as_secs()).unwrap_or(u32::MAX)),
     })
+}
+
+/// As a status has it: what is said of the next attempt and when it is made are the same moment.
+fn whole_second(time: Timestamp) -> Option<Timestamp> {
+    Timestamp::from_second(time.as_second()).ok()
 }
 
 /// Doubled with each retry of the class.

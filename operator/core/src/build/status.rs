@@ -134,7 +134,7 @@ impl Draft {
         } else {
             Phase::Failed
         };
-        let message = format!("{} {}", failure.message, failure.next);
+        let message = with_next(&failure.message, &failure.next);
         let reason = match failure.class {
             FailureClass::Timeout => Phase::TimedOut.as_str(),
             class => class.as_str(),
@@ -152,7 +152,7 @@ impl Draft {
     /// Refused before anything ran, or stopped because of it.
     #[must_use]
     pub fn refused(self, refusal: &Refusal) -> BuildStatus {
-        let message = format!("{} {}", refusal.message, refusal.next);
+        let message = with_next(&refusal.message, &refusal.next);
         let reason = match (refusal.reason, refusal.class) {
             // What policy refuses has one reason, whenever it is known.
             (reason @ ("PolicyFailed" | "EvidenceUnknown"), _) | (reason, None) => reason,
@@ -181,7 +181,7 @@ impl Draft {
             ),
         };
         let failure = by_policy(verdict, reason, next);
-        let message = format!("{} {next}", failure.message);
+        let message = with_next(&failure.message, next);
         self.with(|status| status.failure = Some(Box::new(failure))).ended(
             Phase::Failed,
             &Cause {
@@ -254,6 +254,18 @@ pub(crate) fn fit_judged(
         cut(&mut failure.reason, MAX_REASON);
         cut(&mut failure.message, MAX_FAILURE);
         cut(&mut failure.next, MAX_NEXT);
+    }
+}
+
+/// What happened and what to do about it, as a condition's message: where both are too long for one, the first is cut.
+pub(crate) fn with_next(what: &str, next: &str) -> String {
+    let room = conditions::MAX_MESSAGE.saturating_sub(next.chars().count() + 1);
+    match what.char_indices().nth(room) {
+        None => format!("{what} {next}"),
+        Some(_) => {
+            let kept: String = what.chars().take(room.saturating_sub(1)).collect();
+            format!("{kept}… {next}")
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use imagefactory_crds::build::{FailureClass, Judgement, Phase, QueueLimit};
 use imagefactory_crds::conditions;
 use imagefactory_crds::image_policy::Mode;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 
 use super::fixtures::{
@@ -10,8 +11,9 @@ use super::fixtures::{
     seconds, waiting,
 };
 use super::observed::{JobEnd, PodView};
-use super::plan::{Action, Rejection, after_rejection};
-use crate::dispatch::{Slot, Standing};
+use super::plan::{Action, Rejection, Wish, after_rejection, wish};
+use super::status::with_next;
+use crate::dispatch::{Claim, Slot, Standing, claim};
 
 pub(super) fn waits(limit: QueueLimit, position: u32) -> Slot {
     Slot::Waits(Standing {
@@ -189,6 +191,8 @@ fn outputs_are_bound_to_the_tenants_prefixes() {
         ("team.example.com.evil.org/acme/web:1", false),
         ("web:1", false),
         ("acme/web:1", false),
+        ("registry.example.com/output/acme/web:sha256-abc", false),
+        ("registry.example.com/output/acme/web:sha256", true),
     ] {
         let mut world = World::new();
         world.tenant.as_mut().unwrap().spec.registries =
@@ -437,6 +441,65 @@ fn a_pod_that_can_not_start_is_given_time_and_then_fails_the_build() {
         (failure.class, failure.reason.as_str()),
         (FailureClass::Infrastructure, "ImagePullBackOff")
     );
+    assert_eq!(world.status().phase, Some(Phase::Failed), "and is not tried again");
+}
+
+#[test]
+fn a_container_may_wait_as_long_after_a_long_one_before_it_as_at_the_start() {
+    let mut world = World::dispatched();
+    let mut late = pod("Pending", vec![waiting("kaniko", "ErrImagePull")]);
+    late.progressed = Some(at(60) + seconds(500));
+    world.observed.pod = Some(late);
+    world.now = at(60) + seconds(799);
+    assert!(world.plan().actions.is_empty());
+    world.now = at(60) + seconds(800);
+    assert!(matches!(world.plan().actions.as_slice(), [Action::EndPod { .. }]));
+}
+
+#[test]
+fn a_build_that_is_deleted_and_held_by_a_strangers_finalizer_is_ended_and_gives_its_slot_back() {
+    for mut world in [World::new(), World::dispatched(), World::scanning()] {
+        world.build.metadata.deletion_timestamp = Some(Time(at(90)));
+        world.build.metadata.generation = Some(2);
+        assert!(!world.with_situation(|situation| matches!(wish(&situation), Wish::Slot(_))));
+        world.step();
+        if let Some(pod) = world.observed.pod.as_mut() {
+            pod.phase = "Failed".to_owned();
+        }
+        world.observed.scan = None;
+        world.step();
+        assert_eq!(world.status().phase, Some(Phase::Cancelled));
+        assert_eq!(claim(world.build.status.as_ref()), Claim::Settled);
+        world.build.metadata.generation = Some(3);
+        assert_eq!(world.plan().status, None, "of one that has ended nothing more is said");
+    }
+}
+
+#[test]
+fn a_build_cancelled_between_two_attempts_to_publish_does_not_say_that_nothing_was_published() {
+    let mut world = World::publishing();
+    let away = failed("publish", FailureClass::Publish, "RegistryUnreachable");
+    world.observed.publish = Some(job("publish", Some(JobEnd::Complete), Some(away)));
+    world.step();
+    world.build.spec.cancelled = true;
+    world.step();
+    assert_eq!(world.status().phase, Some(Phase::Cancelled));
+    let message = &world.status().conditions[0].message;
+    assert!(
+        message.contains("the registry says whether its tag was set"),
+        "{message}"
+    );
+}
+
+#[test]
+fn what_to_do_next_is_never_cut_off_however_much_there_is_to_say() {
+    let (what, next) = ("ü".repeat(600), "Do this.");
+    let message = with_next(&what, next);
+    assert_eq!(message.chars().count(), conditions::MAX_MESSAGE);
+    assert!(message.ends_with("ü… Do this."), "{message}");
+    assert_eq!(with_next("Short.", next), "Short. Do this.");
+    let fits = "ü".repeat(conditions::MAX_MESSAGE - next.len() - 1);
+    assert_eq!(with_next(&fits, next), format!("{fits} {next}"));
 }
 
 #[test]

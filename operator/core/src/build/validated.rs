@@ -7,23 +7,26 @@ use std::sync::Arc;
 
 use imagefactory_crds::admission::entitlement::{self, Withheld};
 use imagefactory_crds::build::{
-    BuildSecret, CacheMode, CustomBuilder, Failure, FailureClass, ImageLabel, LongField, Method, NamedValue, Placement,
-    Proxy, RegistryMirror, ResolvedSpec, Source,
+    BuildSecret, CacheMode, CustomBuilder, Failure, FailureClass, ImageLabel, LongField, Method, NamedValue, Output,
+    Placement, Proxy, RegistryMirror, ResolvedSpec, Source,
 };
 use imagefactory_crds::common::{DurationText, LocalRef, Resources};
 use imagefactory_crds::{Build, BuildSpec, Project, Tenant, TenantSettings, conditions};
 use jiff::SignedDuration;
 
 use crate::build::names::{self as build_names, Identity};
+use crate::build::sources::Unvouched;
 use crate::build::spec::{self, Resolved};
 use crate::build::{options, references as referred, sources};
 use crate::dispatch::{self, TenantLimits};
 use crate::policy::Policies;
 use crate::reference::{ImageName, lies_under};
 use crate::settings::Settings;
-use crate::step::{AppliedPolicy, StepSource};
+use crate::step::{AppliedPolicy, ClosedPlaces, StepSource};
 use crate::work::Work;
 
+/// How the tags begin under which a registry without the referrers API keeps what is attached to an image.
+const EVIDENCE_TAG: &str = "sha256-";
 /// Reason: who asked is not known.
 pub const REQUESTER_UNKNOWN: &str = "RequesterUnknown";
 
@@ -86,10 +89,14 @@ pub struct Validated {
     pub cache: CacheMode,
     /// Proxies to fetch through.
     pub proxy: Option<Proxy>,
+    /// Whom others can pose as by them.
+    pub unvouched: Unvouched,
     /// Where the pod runs; all of it is allowed.
     pub placement: Placement,
     /// Prefixes that everything the build pulls must lie under.
     pub pull_prefixes: Vec<String>,
+    /// What is not pulled though it lies under one of them.
+    pub closed: ClosedPlaces,
     /// Values for ARG lines.
     pub build_args: Vec<NamedValue>,
     /// Labels of the image.
@@ -237,7 +244,7 @@ pub fn validate(build: &Build, references: References<'_>, settings: &Settings) 
     let method = spec.method.unwrap_or_default();
     options::check_method(&spec, method)?;
     referred::check(build, &spec, settings)?;
-    let pull_prefixes = choose_pulls(&spec, &identity, tenant, settings)?;
+    let (pull_prefixes, closed) = choose_pulls(&spec, &identity, tenant, settings)?;
     let Chosen {
         source,
         git_secret,
@@ -248,7 +255,8 @@ pub fn validate(build: &Build, references: References<'_>, settings: &Settings) 
     let timeout = choose_timeout(build, &spec, settings)?;
     let (output_image, output_prefixes) = choose_output(&spec, &identity, tenant, settings)?;
     let policies = choose_policies(spec.policy_ref.as_ref(), project, tenant, references.policies, settings)?;
-    sources::check(&source, method, &policies)?;
+    let unvouched = Unvouched::of(&spec, &source, settings);
+    sources::check(&source, method, unvouched, &policies)?;
     Ok(Validated {
         placement: options::check_placement(&spec, tenant, settings)?,
         method,
@@ -258,6 +266,8 @@ pub fn validate(build: &Build, references: References<'_>, settings: &Settings) 
         cache: spec.cache.unwrap_or_default().mode,
         proxy: spec.proxy.map(|proxy| *proxy),
         pull_prefixes,
+        closed,
+        unvouched,
         source,
         git_secret,
         source_config_map,
@@ -274,11 +284,7 @@ pub fn validate(build: &Build, references: References<'_>, settings: &Settings) 
         staging_repository: staging_repository(&identity, settings),
         output_image,
         output_prefixes,
-        push_secret: spec
-            .output
-            .as_ref()
-            .and_then(|output| output.push_secret_ref.as_ref())
-            .map(name_of),
+        push_secret: spec.output.as_ref().and_then(push_secret),
         policies,
         leaving: leaving(tenant, references.is_leaving),
         suspended: tenant.spec.suspended,
@@ -290,6 +296,11 @@ pub fn validate(build: &Build, references: References<'_>, settings: &Settings) 
         resolved: record,
         identity,
     })
+}
+
+/// The tenant's own credential for the output, by its name.
+fn push_secret(output: &Output) -> Option<String> {
+    output.push_secret_ref.as_ref().map(name_of)
 }
 
 /// Where the image waits for its verdict.
@@ -441,6 +452,17 @@ fn choose_output(
         .collect();
     let default = spec::default_image(identity, settings);
     let named = spec.output.as_ref().and_then(|output| output.image.as_ref());
+    if let Some(tag) = ImageName::parse(named.map_or(default.as_str(), |image| image.0.as_str()))
+        .and_then(|name| name.tag)
+        .filter(|tag| tag.starts_with(EVIDENCE_TAG))
+    {
+        return Err(Refusal::failure(
+            FailureClass::Publish,
+            "OutputNotAllowed",
+            format!("Tags that begin with {EVIDENCE_TAG} are where registries keep what is known of an image: {tag}."),
+            "Choose another tag, or another name, in a new Build.",
+        ));
+    }
     let Some(written) = named.filter(|image| image.0 != default) else {
         return Ok((default, prefixes));
     };
@@ -524,10 +546,11 @@ fn choose_pulls(
     identity: &Identity,
     tenant: &Tenant,
     settings: &Settings,
-) -> Result<Vec<String>, Refusal> {
+) -> Result<(Vec<String>, ClosedPlaces), Refusal> {
     let prefixes = options::pull_prefixes(tenant, &identity.tenant, settings);
-    options::check_pulls(spec, &prefixes, settings)?;
-    Ok(prefixes)
+    let closed = options::closed_places(tenant, &identity.tenant, settings);
+    options::check_pulls(spec, &prefixes, &closed)?;
+    Ok((prefixes, closed))
 }
 
 /// What goes away, if anything does.

@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use crate::build::Refusal;
 use crate::build::outcome::by_policy;
 use crate::build::retry::Retry;
-use crate::build::status::fit_judged;
+use crate::build::status::{fit_judged, with_next};
 use crate::dispatch::Standing;
 
 use ConditionStatus::{False, True, Unknown};
@@ -99,14 +99,14 @@ impl Draft {
 
     /// Ended by a failure; `reason` is its class or what follows from it.
     pub(super) fn failed(self, phase: ScanPhase, reason: &str, failure: Failure) -> ImageScanStatus {
-        let message = format!("{} {}", failure.message, failure.next);
+        let message = with_next(&failure.message, &failure.next);
         self.with(|status| status.failure = Some(Box::new(failure)))
             .ended(phase, reason, &message)
     }
 
     /// Refused before anything ran, or stopped because of it.
     pub(super) fn refused(self, refusal: &Refusal) -> ImageScanStatus {
-        let message = format!("{} {}", refusal.message, refusal.next);
+        let message = with_next(&refusal.message, &refusal.next);
         let reason = refusal.class.map_or(refusal.reason, FailureClass::as_str);
         self.with(|status| status.failure = refusal.as_failure())
             .ended(ScanPhase::Failed, reason, &message)

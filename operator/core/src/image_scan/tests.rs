@@ -4,6 +4,7 @@ use imagefactory_crds::build::{FailureClass, Judgement, QueueLimit};
 use imagefactory_crds::image_policy::Mode;
 use imagefactory_crds::image_scan::{EvidencePlace, ScanPhase};
 use imagefactory_crds::names::ANNOTATION_REQUESTED_BY;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 
 use super::fixtures::{World, resolved};
@@ -397,6 +398,17 @@ fn cancelling_ends_it_wherever_it_is() {
     let plan = world.step();
     assert_eq!(plan.actions.len(), 1);
     assert_eq!(world.reason(), ("Cancelled", "Cancelled"));
+}
+
+#[test]
+fn a_scan_that_is_deleted_and_held_by_a_strangers_finalizer_is_ended() {
+    for mut world in [World::new(), World::begun()] {
+        world.scan.metadata.deletion_timestamp = Some(Time(at(90)));
+        assert!(!matches!(world.with_situation(wish), Wish::Slot(_)));
+        world.step();
+        assert_eq!(world.reason(), ("Cancelled", "Cancelled"));
+        assert_eq!(holding(&world.scan), None);
+    }
 }
 
 #[test]

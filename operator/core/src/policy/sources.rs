@@ -89,3 +89,38 @@ fn cut(url: &str) -> String {
     let tail = causes::sentence(&tail);
     if length > MOST { format!("…{tail}") } else { tail }
 }
+
+#[cfg(test)]
+mod tests {
+    use imagefactory_crds::build::BaseImage;
+
+    use super::*;
+
+    #[test]
+    fn a_base_that_a_mirror_of_the_builds_own_gave_is_judged_as_the_mirrors() {
+        let policy = serde_json::from_value(serde_json::json!({
+            "allowedSources": {"bases": ["registry.example.com/hardened"]},
+        }));
+        let policy: ImagePolicySpec = policy.unwrap();
+        let digest = format!("sha256:{}", "a".repeat(64));
+        let mirrored = "registry.example.com/output/acme/m/hardened/debian";
+        for (reference, allowed) in [
+            ("registry.example.com/hardened/debian:12".to_owned(), true),
+            (format!("registry.example.com/hardened/debian@{digest}"), true),
+            (format!("{mirrored}:12"), false),
+            (format!("{mirrored}@{digest}"), false),
+        ] {
+            let base = BaseImage {
+                reference: reference.clone(),
+                digest: digest.as_str().into(),
+            };
+            let build = BuildFacts {
+                bases: vec![base],
+                ..BuildFacts::default()
+            };
+            let said = judge(&policy, Some(&build));
+            assert!(said.unknown.is_empty(), "{reference}");
+            assert_eq!(said.broken.is_empty(), allowed, "{reference}: {:?}", said.broken);
+        }
+    }
+}

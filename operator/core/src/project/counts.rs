@@ -54,7 +54,8 @@ fn state(build: &Build) -> State {
     match find(&status.conditions, SUCCEEDED).map(|condition| condition.status.as_str()) {
         Some("True") => State::Succeeded,
         Some("False") => State::Failed,
-        _ if status.start_time.is_some() => State::Running,
+        // One that is to be tried again has no slot meanwhile.
+        _ if status.start_time.is_some() && status.next_attempt_at.is_none() => State::Running,
         _ => State::Queued,
     }
 }

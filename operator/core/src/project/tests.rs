@@ -82,6 +82,14 @@ fn builds_are_counted_by_their_conditions() {
 }
 
 #[test]
+fn a_build_that_waits_for_its_next_attempt_does_not_run() {
+    let mut again = build("again", 1, None, true);
+    again.status.as_mut().unwrap().next_attempt_at = Some(Time(at(100)));
+    let counted = count([&again].into_iter());
+    assert_eq!((counted.builds.queued, counted.builds.running), (1, 0));
+}
+
+#[test]
 fn the_phase_is_shown_and_decides_nothing() {
     let mut lying = build("lying", 1, Some(ConditionStatus::False), true);
     lying.status.as_mut().unwrap().phase = Some(Phase::Succeeded);

@@ -9,7 +9,7 @@ use imagefactory_crds::names::{FINALIZER_TENANT, tenant_namespace};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Namespace;
 
-use super::home::{is_terminating, tenant_of};
+use super::home::{is_of_former_tenant, is_terminating, tenant_of};
 use super::observed::Situation;
 use super::readiness::{Readiness, Standing};
 use super::status::NAMESPACE_TERMINATING;
@@ -66,6 +66,10 @@ pub fn is_held(tenant: &Tenant) -> bool {
 
 /// Decides what to do about a Tenant that is being deleted and that our finalizer holds.
 pub(super) fn delete(situation: Situation<'_>) -> Deletion {
+    // It holds what a person was asked to look at, and nothing in it was made for this Tenant.
+    if (situation.observed.namespace.as_ref()).is_some_and(|found| is_of_former_tenant(found, situation.tenant)) {
+        return let_go(situation);
+    }
     let remains = &situation.observed.remains;
     let jobs = remains.jobs.iter().cloned().map(Box::new).map(Step::DeleteJob);
     let steps: Vec<Step> = jobs.collect();
@@ -87,10 +91,14 @@ pub(super) fn delete(situation: Situation<'_>) -> Deletion {
         Some(_) => waiting(steps, WaitsFor::Namespace),
         None if !steps.is_empty() => waiting(steps, WaitsFor::Jobs),
         None if remains.unkept > 0 => waiting(steps, WaitsFor::Logs(remains.unkept)),
-        None => Deletion {
-            steps: vec![Step::LetGo(Box::new(situation.tenant.clone()))],
-            waits: None,
-        },
+        None => let_go(situation),
+    }
+}
+
+fn let_go(situation: Situation<'_>) -> Deletion {
+    Deletion {
+        steps: vec![Step::LetGo(Box::new(situation.tenant.clone()))],
+        waits: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Whether a namespace is a tenant's. The name alone says nothing: anybody who may make namespaces can choose it.
 
-use imagefactory_crds::names::{LABEL_TENANT, tenant_of_namespace};
+use imagefactory_crds::Tenant;
+use imagefactory_crds::names::{ANNOTATION_TENANT_UID, LABEL_TENANT, tenant_of_namespace};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -13,6 +14,14 @@ pub fn tenant_of(namespace: &Namespace) -> Option<&str> {
     let label = namespace.metadata.labels.as_ref()?.get(LABEL_TENANT)?;
     let tenant = tenant_of_namespace(namespace.metadata.name.as_deref()?)?;
     (label == tenant).then_some(tenant)
+}
+
+/// Whether the namespace was made for an earlier Tenant of the name, which left it behind.
+#[must_use]
+pub fn is_of_former_tenant(namespace: &Namespace, tenant: &Tenant) -> bool {
+    let annotations = namespace.metadata.annotations.as_ref();
+    let made_for = annotations.and_then(|annotations| annotations.get(ANNOTATION_TENANT_UID));
+    tenant_of(namespace).is_some() && made_for.is_some_and(|uid| Some(uid) != tenant.metadata.uid.as_ref())
 }
 
 /// Whether the namespace is going away. Nothing can be made in it any more.

@@ -1,12 +1,11 @@
 //! What to do about a Tenant: refuse, wait, or put its namespace right.
 
 use imagefactory_crds::Tenant;
-use imagefactory_crds::names::ANNOTATION_TENANT_UID;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 
 use super::deletion::{Deletion, delete, is_held};
-use super::home::{is_terminating, tenant_of};
+use super::home::{is_of_former_tenant, is_terminating, tenant_of};
 use super::objects::{
     ca_config_map, limit_range, namespace, network_policies, resource_quota, role_bindings, service_account,
     settings as settings_object,
@@ -95,12 +94,6 @@ impl TenantPlan {
             Self::Converge(convergence) => &convergence.steps,
         }
     }
-}
-
-fn is_of_former_tenant(found: &Namespace, tenant: &Tenant) -> bool {
-    let annotations = found.metadata.annotations.as_ref();
-    let made_for = annotations.and_then(|annotations| annotations.get(ANNOTATION_TENANT_UID));
-    made_for.is_some_and(|uid| Some(uid) != tenant.metadata.uid.as_ref())
 }
 
 fn converge(situation: Situation<'_>) -> Convergence {

@@ -33,7 +33,7 @@ pub(super) async fn act(
     for action in &plan.actions {
         match once(action, situation.build, context, unseen).await {
             Ok(write) => changed |= write == Write::Written,
-            Err(error) => match rejection(&error) {
+            Err(error) => match rejection(&error).filter(|_| makes(action)) {
                 Some(rejection) => return reject(situation, &rejection, context, unseen).await,
                 None => return Err(BuildError::Act(error)),
             },
@@ -164,6 +164,11 @@ where
     object.meta_mut().name = Some(name.to_owned());
     object.meta_mut().uid = Some(uid.to_owned());
     apply::delete_if_present(&Api::<K>::namespaced(context.client.clone(), namespace), &object).await
+}
+
+/// Whether a refusal of the action is one of what the build asks for. To end or to delete is never refused for that.
+const fn makes(action: &Action) -> bool {
+    matches!(action, Action::CreatePod(_) | Action::CreateJob(_))
 }
 
 /// What the API server's refusal means for the build. RBAC's refusals are ours to mend, and tried again.

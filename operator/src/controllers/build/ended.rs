@@ -55,11 +55,14 @@ fn planned(situation: Situation<'_>, context: &Context) -> Plan {
 
 #[cfg(test)]
 mod tests {
+    use imagefactory_core::build::PodView;
+    use k8s_openapi::api::core::v1::Pod;
+    use kube::runtime::watcher::Event;
     use serde_json::{Value, json};
 
     use super::*;
     use crate::testing::{context, object, server};
-    use crate::watches::{Hubs, trim};
+    use crate::watches::{Guarded, Hubs, trim};
 
     /// A build that has ended, as the API server has it.
     fn ended(observed_generation: i64) -> Value {
@@ -121,5 +124,32 @@ mod tests {
         another["metadata"]["uid"] = "v".into();
         asked.answer(200, &another);
         assert_eq!(looking.await.unwrap().unwrap(), Outcome::waiting().again_after(UNSEEN));
+    }
+
+    #[tokio::test]
+    async fn an_ended_build_whose_pod_may_not_be_ended_stays_as_it_ended_and_is_tried_again() {
+        let (client, mut server) = server();
+        let hubs = Hubs::default();
+        let pod: Pod = object(json!({
+            "metadata": {"name": "b-build-1", "namespace": "tenant-acme", "uid": "p", "labels": {"imagefactory.dev/build-uid": "u"}},
+            "spec": {"nodeName": "n", "activeDeadlineSeconds": 1800}, "status": {"phase": "Running"},
+        }));
+        hubs.pods.take(Event::Apply(Guarded(Ok(pod.clone()))));
+        let context = context(client, &hubs);
+        let observed = Observed {
+            pod: Some(PodView::of(&pod)),
+            ..Observed::default()
+        };
+        let looking = tokio::spawn(async move { pass(&kept(2), &observed, &context, &Unseen::default()).await });
+        let asked = server
+            .expect("PATCH /api/v1/namespaces/tenant-acme/pods/b-build-1")
+            .await;
+        asked.answer(
+            403,
+            &json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden", "code": 403,
+                "message": "pods \"b-build-1\" is forbidden: User \"operator\" cannot patch resource \"pods\""}),
+        );
+        // Had it been said that it failed, its status would have been asked to be written.
+        assert!(matches!(looking.await.unwrap(), Err(BuildError::Act(_))));
     }
 }

@@ -48,7 +48,7 @@ pub(in crate::controllers) struct Of<'a> {
 /// The plan of a build, with the logs that are kept.
 pub(super) fn complete(plan: Plan, situation: Situation<'_>, context: &Context) -> Plan {
     let build = situation.build;
-    let Some(identity) = Identity::of(build).filter(|_| build.metadata.deletion_timestamp.is_none()) else {
+    let Some(identity) = Identity::of(build) else {
         return plan;
     };
     let current = build.status.as_ref();

@@ -30,7 +30,7 @@ pub(super) async fn observe(build: &Build, context: &Context) -> Result<Observed
     };
     let course = Course {
         settled: is_settled(build.status.as_ref()),
-        cancelled: build.spec.cancelled,
+        cancelled: build.spec.cancelled || build.metadata.deletion_timestamp.is_some(),
     };
     Ok(Observed {
         pod: pod(build, &identity, context).await?,

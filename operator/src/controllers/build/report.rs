@@ -14,6 +14,7 @@ use tracing::{info, warn};
 
 use crate::context::Context;
 use crate::metrics::SettledBuild;
+use crate::runner::{MAX_NOTE, cut};
 
 /// Counts a build whose end was just written.
 pub(super) fn settled(situation: Situation<'_>, status: &BuildStatus, context: &Context) {
@@ -97,7 +98,7 @@ pub(super) async fn note(build: &Build, note: Option<&Note>, context: &Context) 
     let event = Event {
         type_: EventType::Warning,
         reason: note.reason.clone(),
-        note: Some(note.message.clone()),
+        note: Some(cut(&note.message, MAX_NOTE).to_owned()),
         action: "Build".to_owned(),
         secondary: None,
     };

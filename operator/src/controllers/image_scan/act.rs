@@ -16,12 +16,10 @@ use crate::context::Context;
 use crate::controllers::build::act::once;
 use crate::controllers::build::unseen::Unseen;
 use crate::controllers::tenant::home::is_out_of_reach;
-use crate::runner::{Outcome, cut};
+use crate::runner::{MAX_NOTE, Outcome, cut};
 
 /// How soon to look again after something turned out to have changed since it was read.
 const SOON: Duration = Duration::from_secs(1);
-/// Longest note that the API server takes, with room to spare.
-const MAX_NOTE: usize = 1000;
 
 /// Actions, status, what rests on the status, event: in this order.
 pub(super) async fn act(

@@ -103,7 +103,7 @@ fn within_quota(scan: &ImageScan, references: References<'_>, context: &Context)
 /// The plan, with the logs that are kept.
 fn with_logs(plan: Plan, situation: Situation<'_>, context: &Context) -> Plan {
     let scan = situation.scan;
-    let Some(identity) = Identity::of(scan).filter(|_| scan.metadata.deletion_timestamp.is_none()) else {
+    let Some(identity) = Identity::of(scan) else {
         return plan;
     };
     let current = scan.status.as_ref();

@@ -31,7 +31,7 @@ pub(super) async fn observe(scan: &ImageScan, context: &Context) -> Result<Obser
     let settled = is_settled(scan.status.as_ref());
     let course = Course {
         settled,
-        cancelled: scan.spec.cancelled,
+        cancelled: scan.spec.cancelled || scan.metadata.deletion_timestamp.is_some(),
     };
     let before = identity.before().filter(|_| !settled);
     Ok(Observed {

@@ -5,6 +5,7 @@ use imagefactory_core::tenant::objects::namespace;
 use imagefactory_crds::common::LocalRef;
 use imagefactory_crds::{Build, BuildSpec, ProjectSpec, Tenant, TenantSpec};
 use jiff::{SignedDuration, Timestamp};
+use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
 
 use super::*;
@@ -160,7 +161,10 @@ async fn a_project_beyond_the_quota_says_so_once_and_is_ready_when_another_is_go
         quota: Some(quota),
         ..TenantSpec::default()
     };
-    show(&hubs.tenants, Tenant::new("acme", spec));
+    let mut tenant = Tenant::new("acme", spec);
+    let known = of_tenant.tenants.store().get(&ObjectRef::new("acme")).unwrap();
+    tenant.metadata.uid.clone_from(&known.metadata.uid);
+    show(&hubs.tenants, tenant);
     let mut earlier = project();
     earlier.metadata.name = Some("earlier".to_owned());
     show(&hubs.projects, earlier.clone());

@@ -13,10 +13,7 @@ use tracing::{debug, info};
 
 use crate::apply::{self, ApplyError, Writable, Write};
 use crate::context::Context;
-use crate::runner::{chain, cut};
-
-/// Longest note that the API server takes, with room to spare.
-const MAX_NOTE: usize = 1000;
+use crate::runner::{MAX_NOTE, chain, cut};
 
 /// A status with conditions.
 pub(in crate::controllers) trait Conditioned: Serialize + PartialEq {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use imagefactory_core::tenant::home::{is_terminating, tenant_of};
+use imagefactory_core::tenant::home::{is_of_former_tenant, is_terminating, tenant_of};
 use imagefactory_crds::Tenant;
 use kube::runtime::reflector::ObjectRef;
 
@@ -26,7 +26,10 @@ pub(in crate::controllers) fn home(namespace: &str, stores: &Stores) -> Home {
     let tenant = tenant_of(&namespace).map(|tenant| stores.tenants.get(&ObjectRef::new(tenant)));
     let is_orphan = matches!(tenant, Some(None));
     Home {
-        tenant: tenant.flatten(),
+        // What an earlier Tenant of the name left behind is not this one's.
+        tenant: tenant
+            .flatten()
+            .filter(|tenant| !is_of_former_tenant(&namespace, tenant)),
         is_leaving: is_orphan || is_terminating(&namespace),
     }
 }

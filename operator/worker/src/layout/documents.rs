@@ -11,7 +11,7 @@ use crate::registry::{Digest, Manifest};
 use crate::spelling::{MISSPELT, well_spelt};
 
 /// Largest image configuration that is read. They hold the history of the image.
-const MAX_CONFIG: u64 = 4 << 20;
+pub(super) const MAX_CONFIG: u64 = 4 << 20;
 const MAX_MARKER: u64 = 4 << 10;
 
 pub(super) fn document(name: &str, source: DocumentError) -> LayoutError {
@@ -71,8 +71,20 @@ pub(super) struct ImageConfig {
     pub(super) diff_ids: Vec<Digest>,
 }
 
-/// Reads the configuration of an image that has so many layers.
+/// Reads the configuration of an image that has so many layers. It says what the image is for.
 pub(super) fn read_config(root: &Root, config: &Descriptor, layers: usize) -> Result<ImageConfig, LayoutError> {
+    let parsed = parse_config(&read_exactly(root, config, MAX_CONFIG)?, config, layers)?;
+    match Platform::of(&parsed.platform) {
+        Some(_) => Ok(parsed),
+        None => Err(LayoutError::Config {
+            digest: config.digest.clone(),
+            problem: "it names no operating system or architecture".to_owned(),
+        }),
+    }
+}
+
+/// Takes a configuration's bytes for an image that has so many layers.
+pub(super) fn parse_config(bytes: &[u8], config: &Descriptor, layers: usize) -> Result<ImageConfig, LayoutError> {
     #[derive(Deserialize)]
     struct Config {
         #[serde(flatten)]
@@ -88,12 +100,8 @@ pub(super) fn read_config(root: &Root, config: &Descriptor, layers: usize) -> Re
         digest: config.digest.clone(),
         problem,
     };
-    let bytes = read_exactly(root, config, MAX_CONFIG)?;
-    let parsed: Config = serde_json::from_slice(&bytes).map_err(|error| refuse(cut(&error.to_string())))?;
-    if Platform::of(&parsed.platform).is_none() {
-        return Err(refuse("it names no operating system or architecture".to_owned()));
-    }
-    if !well_spelt(&bytes, &["rootfs"]) {
+    let parsed: Config = serde_json::from_slice(bytes).map_err(|error| refuse(cut(&error.to_string())))?;
+    if !well_spelt(bytes, &["rootfs"]) {
         return Err(refuse(MISSPELT.to_owned()));
     }
     if parsed.rootfs.r#type != "layers" {

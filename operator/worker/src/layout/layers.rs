@@ -1,12 +1,14 @@
 //! What a layer holds once it is unpacked. The scanner keeps what it found in a layer under the digest of the
 //! unpacked bytes, takes that digest from the image's configuration and never compares it with the bytes; one scanner
 //! serves all tenants. A configuration that lies would bypass the scan and spoil it for others, so every layer is
-//! unpacked here, hashed and compared before anything is sent.
+//! unpacked here, hashed and compared before anything is sent, and before the scanner is shown an image that we did not send.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufReader, Read};
 
-use super::error::LayerFault;
+use super::error::{LayerFault, LayoutError};
 use super::packing::Packing;
+use crate::manifest::Descriptor;
 use crate::registry::{Digest, Hasher};
 
 const CHUNK: usize = 128 << 10;
@@ -19,6 +21,28 @@ pub(super) struct Claim {
     pub(super) packing: Packing,
     pub(super) size: u64,
     pub(super) diff_id: Digest,
+}
+
+/// What is said of each layer, by digest.
+pub(super) type Claims = BTreeMap<Digest, Claim>;
+
+/// Adds what an image says of its layers. A layer may stand in several places; all must say the same of it.
+pub(super) fn add_claims(claims: &mut Claims, layers: &[Descriptor], diff_ids: Vec<Digest>) -> Result<(), LayoutError> {
+    for (layer, diff_id) in layers.iter().zip(diff_ids) {
+        let claim = Claim {
+            packing: Packing::of(&layer.media_type),
+            size: layer.size,
+            diff_id,
+        };
+        match claims.get(&layer.digest) {
+            Some(earlier) if *earlier != claim => return Err(LayoutError::TwoClaims(layer.digest.clone())),
+            Some(_) => {}
+            None => {
+                claims.insert(layer.digest.clone(), claim);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// How much layers may unpack to.
@@ -48,14 +72,36 @@ impl Bounds {
 
 /// Both digests of a layer, and how much it unpacks to.
 #[derive(Debug)]
-pub(super) struct Unpacked {
-    pub(super) packed: Digest,
-    pub(super) unpacked: Digest,
-    pub(super) bytes: u64,
+struct Unpacked {
+    packed: Digest,
+    unpacked: Digest,
+    bytes: u64,
+}
+
+/// Reads a layer and finds true what is said of it; returns how much it unpacks to.
+pub(super) fn compare(file: impl Read, digest: &Digest, claim: &Claim, limit: u64) -> Result<u64, LayoutError> {
+    let wrong = |fault| LayoutError::Layer {
+        digest: digest.clone(),
+        fault,
+    };
+    let found = unpack(file, claim, limit).map_err(wrong)?;
+    if found.packed != *digest {
+        return Err(LayoutError::Digest {
+            expected: digest.clone(),
+            actual: found.packed,
+        });
+    }
+    if found.unpacked != claim.diff_id {
+        return Err(wrong(LayerFault::DiffId {
+            claimed: claim.diff_id.clone(),
+            actual: found.unpacked,
+        }));
+    }
+    Ok(found.bytes)
 }
 
 /// Reads a layer once, to its end, and hashes it packed and unpacked. No byte of it is left out of either.
-pub(super) fn unpack(file: impl Read, claim: &Claim, limit: u64) -> Result<Unpacked, LayerFault> {
+fn unpack(file: impl Read, claim: &Claim, limit: u64) -> Result<Unpacked, LayerFault> {
     // One byte too many is enough to give a file that grows another digest.
     let mut packed = Hashing {
         inner: file.take(claim.size.saturating_add(1)),

@@ -1,12 +1,14 @@
 //! An OCI layout that hostile code wrote, read as such: regular files only, opened beneath the directory without
 //! following links; documents, their number, their depth and the sum of all sizes bounded; digests and sizes compared
-//! with the bytes; layers unpacked, to find what the configuration says of them true.
+//! with the bytes; layers unpacked, to find what the configuration says of them true. What lies at a registry and was not
+//! sent from here is found true in the same way.
 
 mod documents;
 mod error;
 mod layers;
 pub(crate) mod packing;
 pub(crate) mod platforms;
+mod pulled;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -20,8 +22,8 @@ use documents::{check_marker, document, read_config, read_document};
 use error::MAX_BLOBS;
 pub use error::{LayerFault, LayoutError};
 pub use layers::Bounds;
-use layers::{Claim, unpack};
-use packing::Packing;
+use layers::{Claims, add_claims, compare};
+pub use pulled::{PulledError, check_pulled};
 
 /// An image of a layout.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,8 +49,7 @@ pub struct Layout {
     /// Size of documents and blobs together.
     pub size: u64,
     max_bytes: u64,
-    /// What is said of each layer, by digest.
-    claims: BTreeMap<Digest, Claim>,
+    claims: Claims,
 }
 
 impl Layout {
@@ -71,7 +72,7 @@ impl Layout {
             images: Vec::new(),
             size,
             max_bytes,
-            claims: BTreeMap::new(),
+            claims: Claims::new(),
         };
         match parsed {
             Document::Index(children) => {
@@ -95,25 +96,9 @@ impl Layout {
     pub fn check_layers(&self, bounds: &Bounds) -> Result<(), LayoutError> {
         let mut left = bounds.total;
         for (digest, claim) in &self.claims {
-            let wrong = |fault| LayoutError::Layer {
-                digest: digest.clone(),
-                fault,
-            };
             let file = self.open_file(digest, claim.size)?;
-            let found = unpack(file, claim, bounds.of(claim.size, left)).map_err(wrong)?;
-            if found.packed != *digest {
-                return Err(LayoutError::Digest {
-                    expected: digest.clone(),
-                    actual: found.packed,
-                });
-            }
-            if found.unpacked != claim.diff_id {
-                return Err(wrong(LayerFault::DiffId {
-                    claimed: claim.diff_id.clone(),
-                    actual: found.unpacked,
-                }));
-            }
-            left = left.saturating_sub(found.bytes);
+            let bytes = compare(file, digest, claim, bounds.of(claim.size, left))?;
+            left = left.saturating_sub(bytes);
         }
         Ok(())
     }
@@ -150,28 +135,9 @@ impl Layout {
                 platform: platform.ok_or_else(|| LayoutError::TwoPlatforms(digest.clone()))?,
                 digest: digest.clone(),
             });
-            for (layer, diff_id) in layers.iter().zip(config.diff_ids) {
-                self.add_claim(layer, diff_id)?;
-            }
+            add_claims(&mut self.claims, layers, config.diff_ids)?;
         }
         Ok(())
-    }
-
-    /// A layer may stand in several places. All must say the same of it.
-    fn add_claim(&mut self, layer: &Descriptor, diff_id: Digest) -> Result<(), LayoutError> {
-        let claim = Claim {
-            packing: Packing::of(&layer.media_type),
-            size: layer.size,
-            diff_id,
-        };
-        match self.claims.get(&layer.digest) {
-            Some(earlier) if *earlier != claim => Err(LayoutError::TwoClaims(layer.digest.clone())),
-            Some(_) => Ok(()),
-            None => {
-                self.claims.insert(layer.digest.clone(), claim);
-                Ok(())
-            }
-        }
     }
 
     fn add_blob(&mut self, blob: &Descriptor) -> Result<(), LayoutError> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use imagefactory_core::reference::lies_under;
-use imagefactory_core::step::{Builder, MAX_REPORT};
+use imagefactory_core::step::{Builder, MAX_REPORT, PrepareStep, StepSource};
 use imagefactory_crds::build::BaseImage;
 
 use super::dockerfile::{DockerfileError, Named, Use};
@@ -28,39 +28,52 @@ pub(super) struct Pinned {
     pub(super) written: String,
     reference: Reference,
     digest: Option<Digest>,
+    /// Where it was found, if a mirror that only the build names says what it is.
+    at: Option<Repository>,
 }
 
 impl Pinned {
     /// Takes an image that stands at `place`, as in `line 3 of the Dockerfile`, if it may be pulled. Asks nobody.
-    pub(super) fn allow(written: &str, place: &str, prefixes: &[String]) -> Result<Self, PrepareError> {
-        let reference = Reference::parse(written).map_err(|source| PrepareError::Name {
+    pub(super) fn allow(written: &str, place: &str, step: &PrepareStep) -> Result<Self, PrepareError> {
+        let name = |source| PrepareError::Name {
             place: place.to_owned(),
             source,
-        })?;
+        };
+        let reference = Reference::parse(written).map_err(name)?;
         let repository = reference.repository.to_string();
-        if !prefixes.iter().any(|prefix| lies_under(&repository, prefix)) {
+        if !step.pull_prefixes.iter().any(|prefix| lies_under(&repository, prefix)) {
             return Err(PrepareError::NotAllowed {
                 place: place.to_owned(),
                 repository,
-                allowed: listed(prefixes),
+                allowed: listed(&step.pull_prefixes),
+            });
+        }
+        // A mirror puts the image's path behind its own name: by that way too nothing that is closed is reached.
+        let mirrored = reference.repository.at_mirrors(&step.mirrors).map_err(name)?;
+        let asked = mirrored.iter().chain([&reference.repository]);
+        if let Some(repository) = asked.map(ToString::to_string).find(|name| step.closed.hold(name)) {
+            return Err(PrepareError::Closed {
+                place: place.to_owned(),
+                repository,
             });
         }
         Ok(Self {
             written: written.to_owned(),
             digest: None,
+            at: None,
             reference,
         })
     }
 
     /// Asks what it means now.
     pub(super) async fn resolve(&mut self, registry: &Registry) -> Result<(), PrepareError> {
-        let digest = registry.resolve(&self.reference).await;
-        let digest = digest.map_err(|source| PrepareError::Base {
+        let found = registry.resolve(&self.reference).await;
+        let found = found.map_err(|source| PrepareError::Base {
             reference: self.written.clone(),
             source: Box::new(source),
         })?;
-        tracing::info!(image = %self.reference, %digest, "image resolved");
-        self.digest = Some(digest);
+        tracing::info!(image = %self.reference, digest = %found.digest, mirror = ?found.at, "image resolved");
+        (self.digest, self.at) = (Some(found.digest), found.at);
         Ok(())
     }
 
@@ -89,16 +102,30 @@ impl Pinned {
         Some(reference.to_string())
     }
 
+    /// As policies judge it: under the name that it was asked for by, or under the mirror's own, where the registry that is
+    /// named never said that it has it. A digest in the name changes nothing: it says which image it is, and not whose.
     fn base(&self) -> Option<BaseImage> {
+        let told = match &self.at {
+            None => self.written.clone(),
+            Some(mirror) => {
+                let repository = mirror.clone();
+                Reference {
+                    repository,
+                    ..self.reference.clone()
+                }
+                .to_string()
+            }
+        };
         Some(BaseImage {
-            reference: self.written.chars().take(MAX_REFERENCE).collect(),
+            reference: told.chars().take(MAX_REFERENCE).collect(),
             digest: self.digest.as_ref()?.as_str().into(),
         })
     }
 }
 
 /// Every image that the build uses, in the order of the Dockerfile, each of them once and allowed.
-pub(super) fn allowed(uses: &[Use], prefixes: &[String], recipe: bool) -> Result<Vec<Pinned>, PrepareError> {
+pub(super) fn allowed(uses: &[Use], step: &PrepareStep) -> Result<Vec<Pinned>, PrepareError> {
+    let recipe = matches!(step.source, StepSource::Recipe(_));
     let mut images: Vec<Pinned> = Vec::new();
     for found in uses {
         let Named::Image(image) = &found.names else { continue };
@@ -109,7 +136,7 @@ pub(super) fn allowed(uses: &[Use], prefixes: &[String], recipe: bool) -> Result
             true => "the recipe's baseImage".to_owned(),
             false => format!("line {} of the Dockerfile", found.line),
         };
-        images.push(Pinned::allow(image, &place, prefixes)?);
+        images.push(Pinned::allow(image, &place, step)?);
     }
     if images.len() > MAX_BASES {
         let problem = format!(

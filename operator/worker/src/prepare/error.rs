@@ -67,6 +67,14 @@ pub(super) enum PrepareError {
         /// Prefixes that are allowed.
         allowed: String,
     },
+    /// An image of the platform's own registries that is not the tenant's. No request was sent.
+    #[error("{place}: {repository} lies in the platform's own registries, in no part that the tenant may pull from")]
+    Closed {
+        /// Where it stands.
+        place: String,
+        /// Its repository, or that of a mirror that the Build names for it.
+        repository: String,
+    },
     /// A build argument that would change what reads the Dockerfile.
     #[error("the build argument {0} is not allowed: it names a program that is not pinned")]
     BuildArgument(&'static str),
@@ -145,7 +153,7 @@ impl PrepareError {
             Self::Dockerfile(DockerfileError::TargetNotFound { .. }) => "TargetNotFound",
             Self::Dockerfile(_) | Self::Name { .. } => "InvalidDockerfile",
             Self::Recipe(_) => "InvalidRecipe",
-            Self::NotAllowed { .. } => "RegistryNotAllowed",
+            Self::NotAllowed { .. } | Self::Closed { .. } => "RegistryNotAllowed",
             Self::BuildArgument(_) => "InvalidBuildArgument",
             Self::BuildSecret(_) => "SecretNotFound",
             Self::Proxy(_) => "InvalidProxy",
@@ -191,6 +199,9 @@ impl PrepareError {
             Self::Recipe(_) => "Correct the recipe.",
             Self::NotAllowed { .. } => {
                 "Use an image that lies under one of these, or ask your administrator to list its registry in the Tenant's registries."
+            }
+            Self::Closed { .. } => {
+                "Use an image that the tenant published itself or one of another registry, or ask a platform administrator to list the prefix: staging and other tenants' images are not pulled."
             }
             Self::BuildArgument(_) => "Take it out of buildArgs; a `# syntax=` line in the Dockerfile does the same.",
             Self::BuildSecret(_) => {

@@ -84,11 +84,11 @@ async fn prepare(step: &PrepareStep, places: &Places) -> Result<Prepared, Prepar
     };
     let registry = Registry::new(credentials, &roots)
         .map_err(PrepareError::Client)?
-        .with_mirrors(step.mirrors.clone());
+        .with_mirrors(step.mirrors.clone(), step.platform_mirrors.clone());
     let mut images = Vec::new();
     let mut commit = None;
     if let StepSource::Oci { image } = &step.source {
-        images.push(source::oci::fetch(image, &step.pull_prefixes, &registry, &places.path(paths::WORKSPACE)).await?);
+        images.push(source::oci::fetch(image, step, &registry, &places.path(paths::WORKSPACE)).await?);
     } else {
         commit = lay_out(&step.source, places, &roots).await?;
     }
@@ -117,9 +117,8 @@ async fn pin(step: &PrepareStep, places: &Places, registry: &Registry) -> Result
     let prepared = places.path(paths::PREPARED);
     let text = read_dockerfile(step, places, &prepared)?;
     let uses = dockerfile::uses(&text, &step.build_args, step.target.as_deref(), step.builder)?;
-    let recipe = matches!(step.source, StepSource::Recipe(_));
     // Nobody is asked anything before everything is allowed.
-    let mut images = bases::allowed(&uses, &step.pull_prefixes, recipe)?;
+    let mut images = bases::allowed(&uses, step)?;
     for image in &mut images {
         image.resolve(registry).await?;
     }

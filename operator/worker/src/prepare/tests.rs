@@ -4,6 +4,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use imagefactory_core::step::ClosedPlaces;
 use imagefactory_crds::build::{FailureClass, InlineFile, NamedValue, Recipe, RegistryMirror};
 
 use super::git::test_repository::{Repository, serve};
@@ -89,6 +90,7 @@ fn step(source: StepSource) -> PrepareStep {
         require_user_namespace: true,
         builder: Builder::Kaniko,
         pull_prefixes: vec!["docker.io".to_owned()],
+        closed: ClosedPlaces::default(),
         proxy: None,
         source,
         context_dir: String::new(),
@@ -96,6 +98,7 @@ fn step(source: StepSource) -> PrepareStep {
         build_args: Vec::new(),
         target: None,
         mirrors: Vec::new(),
+        platform_mirrors: Vec::new(),
         pull_secrets: Vec::new(),
         secrets: Vec::new(),
     }
@@ -301,8 +304,7 @@ async fn mirrors_are_asked_first_and_pull_secrets_are_used() {
         registry: "docker.io".into(),
         mirror: format!("{host}/private").as_str().into(),
     }];
-    let prepared = pod.run(&step).await.unwrap();
-    assert_eq!(prepared.bases[0].reference, "base:1");
+    pod.run(&step).await.unwrap();
     assert_eq!(pod.read("/prepared/Dockerfile"), format!("FROM base:1@{}\n", digest()));
     assert!(
         registry
@@ -329,6 +331,129 @@ async fn mirrors_are_asked_first_and_pull_secrets_are_used() {
         ),
         (0o700, 0o400, 0o644)
     );
+}
+
+#[tokio::test]
+async fn what_a_mirror_of_the_build_s_own_says_is_told_under_the_mirror_s_name() {
+    let pod = Pod::new();
+    let (registry, own) = (pod.registry(), pod.registry());
+    let (host, own) = (
+        format!("localhost:{}", registry.port),
+        format!("localhost:{}", own.port),
+    );
+    let mirror = |mirror: &str| RegistryMirror {
+        registry: host.as_str().into(),
+        mirror: mirror.into(),
+    };
+    let (mine, platforms) = (mirror(&format!("{own}/acme/m")), mirror(&format!("{own}/hub")));
+    let pinned = format!("{host}/hardened/debian@{}", digest());
+    let named = format!("{host}/hardened/debian:1");
+    let nowhere = format!("{own}/private/x");
+    for (written, mirrors, platform_mirrors, told) in [
+        (
+            &named,
+            vec![mine.clone()],
+            vec![],
+            format!("{own}/acme/m/hardened/debian:1"),
+        ),
+        (
+            &pinned,
+            vec![mine.clone()],
+            vec![],
+            format!("{own}/acme/m/hardened/debian@{}", digest()),
+        ),
+        (
+            &named,
+            vec![mine.clone()],
+            vec![platforms.clone()],
+            format!("{own}/acme/m/hardened/debian:1"),
+        ),
+        // The platform's mirrors stand for the registry, also where a build names them too; and so does the registry.
+        (&named, vec![], vec![platforms.clone()], named.clone()),
+        (&named, vec![platforms.clone()], vec![platforms], named.clone()),
+        (&named, vec![mirror(&nowhere)], vec![], named.clone()),
+        (&pinned, vec![], vec![], pinned.clone()),
+    ] {
+        let mut step = inline(&[("Dockerfile", &format!("FROM {written}\n"))]);
+        step.builder = Builder::Buildkit;
+        (step.mirrors, step.platform_mirrors) = (mirrors, platform_mirrors);
+        let prepared = pod.run(&step).await.unwrap();
+        let bases: Vec<_> = prepared
+            .bases
+            .iter()
+            .map(|base| (base.reference.as_str(), base.digest.0.as_str()))
+            .collect();
+        assert_eq!(bases, [(told.as_str(), digest().as_str())], "{:?}", step.mirrors);
+        assert!(
+            pod.read("/prepared/source-policy.json")
+                .contains(&format!("{host}/hardened/debian"))
+        );
+    }
+}
+
+#[tokio::test]
+async fn staging_and_the_images_of_other_tenants_are_pulled_by_no_way() {
+    let pod = Pod::new();
+    let registry = pod.registry();
+    let host = format!("localhost:{}", registry.port);
+    let dockerfile = |text: String| inline(&[("Dockerfile", text.as_str())]);
+    let recipe = |base: String| {
+        let recipe = serde_json::from_value(serde_json::json!({ "baseImage": base }));
+        step(StepSource::Recipe(recipe.unwrap()))
+    };
+    let mirrored = |mirror: String, base: &str| PrepareStep {
+        mirrors: vec![RegistryMirror {
+            registry: "docker.io".into(),
+            mirror: mirror.as_str().into(),
+        }],
+        ..dockerfile(format!("FROM {base}\n"))
+    };
+    let closed = |step: PrepareStep| PrepareStep {
+        builder: Builder::Buildkit,
+        // The Tenant lists the whole registry.
+        pull_prefixes: vec![host.clone(), "docker.io".to_owned()],
+        closed: ClosedPlaces {
+            staging: format!("{host}/staging"),
+            output: format!("{host}/images"),
+            open: vec![format!("{host}/images/acme")],
+        },
+        ..step
+    };
+    for step in [
+        dockerfile(format!("FROM {host}/staging/acme/builds/web/u:1\n")),
+        dockerfile(format!("FROM {host}/images/other/web:1\n")),
+        dockerfile(format!("FROM {host}/images/acme-two/web@{}\n", digest())),
+        dockerfile(format!(
+            "FROM {host}/go:1\nCOPY --from={host}/images/other/web:1 /a /a\n"
+        )),
+        dockerfile(format!(
+            "FROM {host}/go:1\nRUN --mount=from={host}/staging/other/x:1,target=/x true\n"
+        )),
+        dockerfile(format!("# syntax={host}/images/other/frontend:1\nFROM {host}/go:1\n")),
+        recipe(format!("{host}/images/other/web:1")),
+        step(StepSource::Oci {
+            image: format!("{host}/staging/other/source:1").as_str().into(),
+        }),
+        mirrored(format!("{host}/images"), "docker.io/other/web:1"),
+        mirrored(host.clone(), "docker.io/staging/other:1"),
+    ] {
+        let failure = pod.run(&closed(step.clone())).await.unwrap_err();
+        assert_eq!(
+            (failure.class, failure.reason.as_str()),
+            (FailureClass::Source, "RegistryNotAllowed"),
+            "{step:?}"
+        );
+        assert!(failure.message.contains("platform's own"), "{}", failure.message);
+    }
+    assert!(registry.asked().is_empty());
+    for step in [
+        dockerfile(format!(
+            "FROM {host}/images/acme/web:1\nCOPY --from={host}/go:1 /a /a\n"
+        )),
+        mirrored(format!("{host}/images/acme"), "docker.io/library/base:1"),
+    ] {
+        pod.run(&closed(step)).await.unwrap();
+    }
 }
 
 #[tokio::test]

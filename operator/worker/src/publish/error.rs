@@ -7,6 +7,9 @@ use crate::failure::{failure, registry_failure};
 use crate::manifest::DocumentError;
 use crate::registry::{Digest, NameError, RegistryError, Repository, chain};
 
+/// How such tags begin: the referrers tags of the specification, and those under which cosign keeps signatures.
+pub(super) const EVIDENCE_TAG: &str = "sha256-";
+
 /// Why an image was not published. Where it is an error, the tag was not set, or not read back.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
@@ -26,6 +29,14 @@ pub enum PublishError {
     OutsidePrefix {
         /// The output repository.
         repository: Repository,
+    },
+    /// The tag is one under which registries list what refers to an image.
+    #[error(
+        "the tag {tag} is not set: tags that begin with {EVIDENCE_TAG} are where registries keep what is known of an image"
+    )]
+    EvidenceTag {
+        /// The output's tag.
+        tag: String,
     },
     /// A registry failed.
     #[error("the image could not be published")]
@@ -72,6 +83,10 @@ impl From<PublishError> for StepFailure {
             PublishError::OutsidePrefix { .. } => publish(
                 "RepositoryNotAllowed",
                 "Choose an output that the tenant is entitled to, or ask your administrator to list it in the Tenant's registries.",
+            ),
+            PublishError::EvidenceTag { .. } => publish(
+                "OutputNotAllowed",
+                "Choose another tag, or another name, in a new Build.",
             ),
             PublishError::Registry(source) => registry_failure(FailureClass::Publish, source),
             PublishError::Image { .. } => publish("InvalidImage", "Build again."),

@@ -12,6 +12,7 @@ use crate::ca::Roots;
 use crate::manifest::{Child, Descriptor, Document};
 use crate::places::Places;
 use crate::registry::{Blob, Credentials, Digest, Manifest, Reference, Registry, RegistryError, Repository};
+use error::EVIDENCE_TAG;
 use evidence::{Piece, Wanted};
 
 pub use error::PublishError;
@@ -47,6 +48,10 @@ async fn publish(step: &PublishStep, places: &Places, roots: &Roots) -> Result<P
             name: step.image.clone(),
         });
     };
+    // An image in its place would hide the evidence of another, or be read as evidence itself.
+    if tag.starts_with(EVIDENCE_TAG) {
+        return Err(PublishError::EvidenceTag { tag });
+    }
     let name = image.repository.to_string();
     if !step.output_prefixes.iter().any(|prefix| lies_under(&name, prefix)) {
         return Err(PublishError::OutsidePrefix {

@@ -75,7 +75,7 @@ impl Registry {
     }
 }
 
-fn wrong(repository: &Repository, blob: Blob<'_>, fault: BodyFault) -> RegistryError {
+pub(super) fn wrong(repository: &Repository, blob: Blob<'_>, fault: BodyFault) -> RegistryError {
     match fault {
         BodyFault::Remote(source) => *source,
         fault => RegistryError::Protocol {

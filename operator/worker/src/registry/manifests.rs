@@ -51,17 +51,33 @@ impl Manifest {
     }
 }
 
+/// What an image name means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Digest of the manifest or index.
+    pub digest: Digest,
+    /// The mirror's repository, where what it means is the word of a mirror that only the build names: whoever may name a
+    /// mirror may have any image there, under any name.
+    pub at: Option<Repository>,
+}
+
 impl Registry {
     /// What an image name means now: the digest of the manifest or index that its registry serves, or the first
     /// mirror that has it.
     ///
     /// # Errors
     /// Nobody serves it.
-    pub async fn resolve(&self, reference: &Reference) -> Result<Digest, RegistryError> {
+    pub async fn resolve(&self, reference: &Reference) -> Result<Found, RegistryError> {
         let found = self.first_of_candidates(&reference.repository, async |repository| {
-            get(&self.transport, repository, reference.wanted()).await
+            let manifest = get(&self.transport, repository, reference.wanted()).await?;
+            Ok((manifest.digest, repository.clone()))
         });
-        Ok(found.await?.digest)
+        let (digest, at) = found.await?;
+        let vouched = self.vouched_for(&reference.repository)?.contains(&at);
+        Ok(Found {
+            digest,
+            at: (!vouched).then_some(at),
+        })
     }
 
     /// The manifest with this digest, its bytes checked; from the first mirror that has it, else from its registry.

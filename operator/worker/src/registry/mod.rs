@@ -6,8 +6,8 @@
 //! use imagefactory_worker::registry::{Credentials, Reference, Registry};
 //! let registry = Registry::new(Credentials::none(), &roots)?;
 //! let base = Reference::parse("debian:12")?;
-//! let digest = registry.resolve(&base).await?;
-//! let manifest = registry.pull_manifest(&base.repository, &digest).await?;
+//! let found = registry.resolve(&base).await?;
+//! let manifest = registry.pull_manifest(&base.repository, &found.digest).await?;
 //! # Ok(()) }
 //! ```
 
@@ -26,6 +26,7 @@ mod manifests;
 mod name;
 mod referrers;
 mod retry;
+mod through;
 mod transport;
 
 use imagefactory_crds::build::RegistryMirror;
@@ -38,9 +39,10 @@ pub use digest::{Digest, Hasher};
 pub use docker_config::CredentialError;
 pub use download::DownloadError;
 pub use error::{RegistryError, chain};
-pub use manifests::{Manifest, Removal};
+pub use manifests::{Found, Manifest, Removal};
 pub use name::{NameError, Reference, Repository, normalise_host};
 pub use retry::Patience;
+pub use through::BlobReader;
 
 use crate::ca::Roots;
 use transport::Transport;
@@ -50,6 +52,7 @@ use transport::Transport;
 pub struct Registry {
     transport: Transport,
     mirrors: Vec<RegistryMirror>,
+    platform_mirrors: Vec<RegistryMirror>,
 }
 
 impl Registry {
@@ -69,13 +72,15 @@ impl Registry {
         Ok(Self {
             transport: Transport::new(credentials, roots, patience)?,
             mirrors: Vec::new(),
+            platform_mirrors: Vec::new(),
         })
     }
 
-    /// Asks these mirrors first, in order, when bases are resolved and read. Each is asked with the credential for its own host.
+    /// Asks these mirrors first, in order, when bases are resolved and read: those that a build names, then the platform's,
+    /// which alone stand for the registries that they mirror. Each is asked with the credential for its own host.
     #[must_use]
-    pub fn with_mirrors(mut self, mirrors: Vec<RegistryMirror>) -> Self {
-        self.mirrors = mirrors;
+    pub fn with_mirrors(mut self, own: Vec<RegistryMirror>, platform: Vec<RegistryMirror>) -> Self {
+        (self.mirrors, self.platform_mirrors) = (own, platform);
         self
     }
 
@@ -87,14 +92,14 @@ impl Registry {
 
     /// The repositories that may serve `repository`: its mirrors in order, then itself.
     fn candidates(&self, repository: &Repository) -> Result<Vec<Repository>, RegistryError> {
-        let mirrors = self
-            .mirrors
-            .iter()
-            .filter(|mirror| normalise_host(mirror.registry.as_str()) == repository.host());
-        let mut all = Vec::new();
-        for mirror in mirrors {
-            all.push(repository.at_mirror(mirror.mirror.as_str())?);
-        }
+        let mut all = repository.at_mirrors(&self.mirrors)?;
+        all.extend(self.vouched_for(repository)?);
+        Ok(all)
+    }
+
+    /// Those of them whose word is the registry's own: the platform's mirrors, and itself.
+    fn vouched_for(&self, repository: &Repository) -> Result<Vec<Repository>, RegistryError> {
+        let mut all = repository.at_mirrors(&self.platform_mirrors)?;
         all.push(repository.clone());
         Ok(all)
     }

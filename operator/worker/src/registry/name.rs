@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use imagefactory_crds::build::RegistryMirror;
 use oci_spec::distribution::Reference as Parsed;
 
 use super::digest::Digest;
@@ -109,6 +110,18 @@ impl Repository {
     /// The mirror is not a host or repository.
     pub fn at_mirror(&self, mirror: &str) -> Result<Self, NameError> {
         Self::parse(&format!("{}/{}", mirror.trim_end_matches('/'), self.path))
+    }
+
+    /// The repositories that stand for this one at those of the mirrors that are for its registry.
+    ///
+    /// # Errors
+    /// One of them is not a host or repository.
+    pub fn at_mirrors(&self, mirrors: &[RegistryMirror]) -> Result<Vec<Self>, NameError> {
+        mirrors
+            .iter()
+            .filter(|mirror| normalise_host(mirror.registry.as_str()) == self.host)
+            .map(|mirror| self.at_mirror(mirror.mirror.as_str()))
+            .collect()
     }
 }
 

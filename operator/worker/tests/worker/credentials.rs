@@ -262,11 +262,16 @@ async fn a_mirror_gets_its_own_credential_and_not_the_origin_s() {
     pod.credential("hub", "https://index.docker.io/v1/", "hub-user", "hub-secret");
     pod.credential("mirror", &mirror.host, "mirror-user", "mirror-secret");
     let files = ["hub", "mirror"].map(|name| pod.path(name).join(".dockerconfigjson"));
-    let client = pod
-        .client(Credentials::load(&files).unwrap())
-        .with_mirrors(vec![mirror_of("docker.io", &format!("{}/hub", mirror.host))]);
+    let client = pod.client(Credentials::load(&files).unwrap()).with_mirrors(
+        vec![mirror_of("docker.io", &format!("{}/hub", mirror.host))],
+        Vec::new(),
+    );
     assert_eq!(
-        client.resolve(&Reference::parse("debian:12").unwrap()).await.unwrap(),
+        client
+            .resolve(&Reference::parse("debian:12").unwrap())
+            .await
+            .unwrap()
+            .digest,
         digest
     );
     assert_eq!(mirror.secrets_seen(), [basic("mirror-user", "mirror-secret")]);

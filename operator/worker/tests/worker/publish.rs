@@ -341,6 +341,29 @@ async fn an_output_outside_the_prefixes_gets_no_request_and_neither_does_staging
 }
 
 #[tokio::test]
+async fn a_tag_that_stands_for_the_evidence_of_an_image_is_not_set_and_nothing_is_sent() {
+    let mut scene = Scene::new().await;
+    let (host, hex) = (scene.output.host.clone(), "a".repeat(64));
+    for tag in [
+        format!("sha256-{hex}"),
+        format!("sha256-{hex}.sig"),
+        "sha256-".to_owned(),
+    ] {
+        scene.step.image = format!("{host}/{OUTPUT}:{tag}");
+        let failure = scene.publish().await.unwrap_err();
+        assert_eq!(
+            (failure.class, failure.reason.as_str()),
+            (FailureClass::Publish, "OutputNotAllowed"),
+            "{tag}"
+        );
+        assert!(failure.message.contains("sha256-"), "{}", failure.message);
+    }
+    assert!(scene.output.seen().is_empty() && scene.staging.seen().is_empty());
+    scene.step.image = format!("{host}/{OUTPUT}:sha256");
+    scene.publish().await.unwrap();
+}
+
+#[tokio::test]
 async fn staging_outside_its_prefix_is_not_read() {
     let mut scene = Scene::new().await;
     scene.step.repository = format!("{}/staging/other/web", scene.staging.host);

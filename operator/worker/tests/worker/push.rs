@@ -279,3 +279,38 @@ async fn an_image_for_another_platform_is_the_build_s_failure_and_nothing_is_sen
     scene.step.platforms = vec!["linux/amd64".to_owned()];
     assert!(scene.push().await.unwrap().platforms.is_empty(), "it is no index");
 }
+
+#[tokio::test]
+async fn an_image_that_would_be_evidence_about_another_is_not_sent() {
+    let scene = Scene::new().await;
+    let subject = json!({
+        "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": format!("sha256:{}", "a".repeat(64)), "size": 7,
+    });
+    for (field, value) in [
+        ("subject", subject),
+        ("artifactType", json!("application/vnd.cyclonedx+json")),
+    ] {
+        let media_type = "application/vnd.oci.image.manifest.v1+json";
+        let config = image_config(&[b"one"]);
+        let mut manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": media_type,
+            "config": scene.pod.layout_blob(config.as_bytes(), "application/vnd.oci.image.config.v1+json"),
+            "layers": [scene.pod.layout_blob(b"one", "application/vnd.oci.image.layer.v1.tar")],
+        });
+        manifest[field] = value;
+        let top = scene.pod.layout_blob(manifest.to_string().as_bytes(), media_type);
+        let index = json!({ "schemaVersion": 2, "manifests": [top] });
+        scene.pod.write("layout/index.json", index.to_string());
+        scene
+            .pod
+            .write("layout/oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#);
+        let failure = scene.refusal().await;
+        assert_eq!(
+            (failure.class, failure.reason.as_str()),
+            (FailureClass::Build, "InvalidLayout")
+        );
+        assert!(failure.message.contains(field), "{}", failure.message);
+        assert_eq!(scene.manifests(), 0);
+    }
+}

@@ -2,7 +2,9 @@
 
 use axum::body::Bytes;
 use axum::http::StatusCode;
-use imagefactory_worker::registry::{Blob, BodyFault, Credentials, Digest, Reference, Registry, RegistryError, chain};
+use imagefactory_worker::registry::{
+    Blob, BodyFault, Credentials, Digest, Found, Reference, Registry, RegistryError, chain,
+};
 
 use super::credentials::mirror_of;
 use super::support::{FakeRegistry, Options, Pod, repository};
@@ -54,7 +56,8 @@ async fn a_tag_is_resolved_to_the_digest_of_the_bytes() {
         client
             .resolve(&Reference::parse(&format!("{name}:1")).unwrap())
             .await
-            .unwrap(),
+            .unwrap()
+            .digest,
         digest
     );
     let pinned = client
@@ -223,6 +226,13 @@ async fn a_copied_blob_is_checked_on_its_way() {
     assert_eq!(registry.state().repo("team/app").blobs.len(), 1);
 }
 
+fn found(digest: &Digest, at: Option<String>) -> Found {
+    Found {
+        digest: digest.clone(),
+        at: at.map(|name| repository(&name)),
+    }
+}
+
 #[tokio::test]
 async fn mirrors_are_asked_in_order_and_the_origin_last() {
     let (first, second) = (
@@ -235,19 +245,29 @@ async fn mirrors_are_asked_in_order_and_the_origin_last() {
         mirror_of(&origin.host, &format!("{}/one", first.host)),
         mirror_of(&origin.host, &second.host),
     ];
-    let client = pod.client(Credentials::none()).with_mirrors(mirrors);
+    let client = pod
+        .client(Credentials::none())
+        .with_mirrors(mirrors.clone(), Vec::new());
     let name = Reference::parse(&format!("{}/team/app:1", origin.host)).unwrap();
 
     let at_origin = put(&origin, "team/app", "1", "{\"from\":\"origin\"}");
-    assert_eq!(client.resolve(&name).await.unwrap(), at_origin);
+    assert_eq!(client.resolve(&name).await.unwrap(), found(&at_origin, None));
     let at_second = put(&second, "team/app", "1", "{\"from\":\"second\"}");
-    assert_eq!(client.resolve(&name).await.unwrap(), at_second);
+    assert_eq!(
+        client.resolve(&name).await.unwrap(),
+        found(&at_second, Some(format!("{}/team/app", second.host)))
+    );
     let at_first = put(&first, "one/team/app", "1", "{\"from\":\"first\"}");
-    assert_eq!(client.resolve(&name).await.unwrap(), at_first);
+    assert_eq!(
+        client.resolve(&name).await.unwrap(),
+        found(&at_first, Some(format!("{}/one/team/app", first.host)))
+    );
     assert_eq!(
         (first.seen().len(), second.seen().len(), origin.seen().len()),
         (3, 2, 1)
     );
+    let platforms = pod.client(Credentials::none()).with_mirrors(Vec::new(), mirrors);
+    assert_eq!(platforms.resolve(&name).await.unwrap(), found(&at_first, None));
     // A digest is read from whoever has it.
     assert_eq!(
         client.pull_manifest(&name.repository, &at_origin).await.unwrap().digest,
@@ -261,7 +281,7 @@ async fn when_nobody_has_a_base_each_one_s_answer_is_told() {
     let pod = Pod::trusting(&[&mirror]);
     let client = pod
         .client(Credentials::none())
-        .with_mirrors(vec![mirror_of("localhost:1", &mirror.host)]);
+        .with_mirrors(vec![mirror_of("localhost:1", &mirror.host)], Vec::new());
     let failed = client
         .resolve(&Reference::parse("localhost:1/team/app:1").unwrap())
         .await

@@ -34,7 +34,6 @@ fn the_factorys_accounts_write_in_the_factorys_namespaces_alone() {
     ];
     for user in [OPERATOR, CREDENTIALS] {
         for (operation, resource) in [
-            ("CREATE", "rolebindings.rbac.authorization.k8s.io"),
             ("UPDATE", "configmaps"),
             ("DELETE", "serviceaccounts"),
             ("CREATE", "serviceaccounts/token"),
@@ -69,6 +68,28 @@ fn the_factorys_accounts_write_in_the_factorys_namespaces_alone() {
         &write(ADMINISTRATOR, "CREATE", "configmaps", namespace("kube-system", None)),
         "",
     );
+}
+
+#[test]
+fn the_factorys_accounts_bind_roles_in_namespaces_of_tenants_alone() {
+    for user in [OPERATOR, CREDENTIALS] {
+        for (name, tenant, words) in [
+            ("tenant-acme", Some("acme"), ""),
+            (
+                "image-factory-system",
+                None,
+                "bind roles in namespaces of tenants alone",
+            ),
+            ("image-factory-work", None, "bind roles in namespaces of tenants alone"),
+        ] {
+            let bind = Request {
+                namespace: Some(namespace(name, tenant)),
+                object: json!({"metadata": {"name": "x"}, "roleRef": {"name": "image-factory-viewer"}}),
+                ..request(user, "CREATE", "rolebindings.rbac.authorization.k8s.io")
+            };
+            expect(&bind, words);
+        }
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! chart, with requests that it lets through and requests that try to get past it.
 
 mod accounts;
+mod lifetimes;
 mod names;
 mod namespaces;
 mod persons;
@@ -76,7 +77,7 @@ fn every_policy_is_bound_fails_closed_and_says_why_in_words() {
         let objects = render(&chart);
         let policies: Vec<&Value> = of_kind(&objects, "ValidatingAdmissionPolicy").collect();
         // One more where the webhook writes its configurations itself.
-        assert!(matches!(policies.len(), 11 | 12), "{}", policies.len());
+        assert!(matches!(policies.len(), 13 | 14), "{}", policies.len());
         for policy in policies {
             let bindings: Vec<&Value> = of_kind(&objects, "ValidatingAdmissionPolicyBinding")
                 .filter(|binding| text(binding, "/spec/policyName") == name(policy))

@@ -78,6 +78,11 @@ fn the_factorys_accounts_change_nothing_of_a_tenant_but_its_finalizers() {
             ("/spec/delegateApproval", json!(true)),
             ("/spec/owners", json!([{"kind": "User", "name": "eve"}])),
             ("/metadata/labels", json!({"team": "b"})),
+            // The garbage collector deletes what has an owner that is not there.
+            (
+                "/metadata/ownerReferences",
+                json!([{"apiVersion": "v1", "kind": "Node", "name": "gone", "uid": "1"}]),
+            ),
             ("/metadata/labels", Value::Null),
             ("/metadata/annotations", json!({"imagefactory.dev/confirm": "acme"})),
         ] {

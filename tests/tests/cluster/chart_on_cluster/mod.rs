@@ -76,7 +76,7 @@ async fn the_policies_compile_without_a_warning() {
         .await
         .unwrap()
         .items;
-    assert_eq!(policies.len(), 12);
+    assert_eq!(policies.len(), 14);
     for policy in policies {
         let status = policy.status.unwrap_or_default();
         assert_eq!(

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use imagefactory_crds::build::{CacheMode, ClassName};
+use imagefactory_crds::build::{CacheMode, ClassName, RegistryMirror};
 use imagefactory_crds::names::ANNOTATION_RESOLVED_SPEC;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, KeyToPath, LocalObjectReference, Pod, PodSpec, Toleration, Volume};
@@ -96,17 +96,20 @@ fn placed(build: &Validated, base: PodSpec) -> PodSpec {
 
 /// Root of the pod's own user namespace, so that what it fetches belongs to the root that builds; no capability.
 fn prepare(build: &Validated, settings: &Settings) -> Container {
+    let (mirrors, platform_mirrors) = by_whose(&build.mirrors, settings);
     let step = PrepareStep {
         require_user_namespace: settings.require_user_namespaces,
         builder: builders::kind(build.method),
         pull_prefixes: build.pull_prefixes.clone(),
+        closed: build.closed.clone(),
         proxy: build.proxy.clone(),
         source: build.source.clone(),
         context_dir: build.context_dir.clone(),
         dockerfile: build.dockerfile.clone(),
         build_args: build.build_args.clone(),
         target: build.target.clone(),
-        mirrors: build.mirrors.clone(),
+        mirrors,
+        platform_mirrors,
         pull_secrets: build.pull_secrets.clone(),
         secrets: build.secrets.iter().map(|secret| secret.id.0.clone()).collect(),
     };
@@ -138,6 +141,14 @@ fn prepare(build: &Validated, settings: &Settings) -> Container {
         &format!("{}/{}", paths::PREPARED, paths::CA_FILE),
     ));
     container
+}
+
+/// The build's own mirrors, and the platform's, which come last. Where it can't be told, none is the platform's.
+fn by_whose(mirrors: &[RegistryMirror], settings: &Settings) -> (Vec<RegistryMirror>, Vec<RegistryMirror>) {
+    match mirrors.strip_suffix(settings.mirrors.as_slice()) {
+        Some(own) => (own.to_vec(), settings.mirrors.clone()),
+        None => (mirrors.to_vec(), Vec::new()),
+    }
 }
 
 /// Lays the project's cache out for the builder. Kaniko reads where it writes, so it finds what there was in that place.
@@ -238,4 +249,32 @@ fn pull_volumes(build: &Validated) -> impl Iterator<Item = (String, usize, &Stri
         .iter()
         .enumerate()
         .map(|(index, name)| (format!("pull-credentials-{index}"), index, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::build::fixtures::World;
+
+    fn mirror(registry: &str) -> RegistryMirror {
+        RegistryMirror {
+            registry: registry.into(),
+            mirror: "mirror.example.com".into(),
+        }
+    }
+
+    #[test]
+    fn a_mirror_is_the_platforms_only_where_it_can_be_told() {
+        let mut world = World::new();
+        world.settings.mirrors = vec![mirror("docker.io")];
+        for (mirrors, own) in [
+            (vec![mirror("docker.io")], 0),
+            (vec![mirror("ghcr.io"), mirror("docker.io")], 1),
+            (vec![mirror("docker.io"), mirror("docker.io")], 1),
+            (vec![mirror("ghcr.io")], 1),
+        ] {
+            let (mine, platforms) = by_whose(&mirrors, &world.settings);
+            assert_eq!((mine.len(), platforms.len()), (own, mirrors.len() - own), "{mirrors:?}");
+        }
+    }
 }

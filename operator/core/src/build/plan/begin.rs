@@ -6,7 +6,7 @@
 use imagefactory_crds::build::Phase;
 
 use super::situation::Stop;
-use super::{Action, LATER, Plan, SOON, Situation, building, end_job};
+use super::{Action, LATER, Plan, SOON, Situation, building, end_job, judging};
 use crate::build::failure::PREPARING;
 use crate::build::names::{Stage, stage_of};
 use crate::build::objects;
@@ -18,7 +18,7 @@ use crate::work::Work;
 
 /// The build as it may start as soon as it has a slot, or what is done while it may not.
 pub(super) fn gate<'a>(situation: &Situation<'a>) -> Result<&'a Validated, Box<Plan>> {
-    if situation.build.spec.cancelled {
+    if situation.is_cancelled() {
         return Err(Box::new(situation.stops_as(&Stop::Cancelled)));
     }
     let build = match situation.validated {
@@ -135,6 +135,9 @@ fn start(situation: Situation<'_>, build: &Validated) -> Plan {
             ..Plan::default()
         },
         (Stage::Publish, Some(staged)) => {
+            if let Some(plan) = judging::too_late(&situation, build) {
+                return plan;
+            }
             let draft = situation.begins(Stage::Publish);
             let referrers = draft.evidence();
             let job = objects::publish_job(build, situation.owner(), staged, &referrers, situation.settings);

@@ -84,14 +84,16 @@ pub(super) fn end_pod(pod: &PodView) -> Option<Action> {
 /// The pod runs, or can't.
 fn in_progress(situation: Situation<'_>, pod: &PodView) -> Plan {
     let waited = pod
-        .created
-        .map_or(SignedDuration::ZERO, |created| situation.now.duration_since(created));
+        .waits_since()
+        .map_or(SignedDuration::ZERO, |since| situation.now.duration_since(since));
     let is_stuck = waited.as_secs() >= situation.settings.builds.pending_deadline_seconds;
     let hindered = failure::of_waiting(pod, Work::Build).map(|failure| by_method(situation, failure));
+    // For good: scheduler and kubelet have tried again and again meanwhile.
     if let Some(failure) = hindered.filter(|_| is_stuck) {
+        let draft = situation.draft().with(|status| status.source = prepared(pod));
         return Plan {
             actions: end_pod(pod).into_iter().collect(),
-            ..fails(situation, failure, prepared(pod))
+            ..situation.ends(draft.failed(failure))
         };
     }
     let builds = pod

@@ -88,8 +88,16 @@ fn judged(
         // There is no time for another scan.
         return stop.map_or_else(|| situation.judge_again(), |stop| situation.stops_as(&stop));
     }
+    let scan = scan.map(Box::new);
+    if let Some(why) = verdict
+        .publishable
+        .then(|| too_old(&situation, build, scan.as_deref()))
+        .flatten()
+    {
+        return situation.unknown_but(stale(&format!("{why}.")), |status| status.scan = scan);
+    }
     let draft = situation.draft().with(|status| {
-        status.scan = scan.map(Box::new);
+        status.scan = scan;
         status.verdict = Some(verdict.clone());
         if verdict.publishable {
             status.stage_attempts.get_or_insert_default().publish = Some(1);
@@ -174,8 +182,8 @@ fn publishes(situation: Situation<'_>, staged: &StagedImage) -> Plan {
         Ok(build) => build,
         Err(refusal) => return situation.refuses(refusal),
     };
-    if let Some(why) = too_old(&situation, build) {
-        return situation.unknown(stale(&why));
+    if let Some(plan) = too_late(&situation, build) {
+        return plan;
     }
     let referrers = situation.draft().evidence();
     let job = objects::publish_job(build, situation.owner(), staged, &referrers, situation.settings);
@@ -243,16 +251,22 @@ fn succeeded(situation: Situation<'_>, image: String, staged: &StagedImage, verd
 
 /// Why the evidence is too old for an image to be published on. Nothing is published yet: whoever waited for hours, or
 /// tries again after hours, must not publish what today's database may know better.
-fn too_old(situation: &Situation<'_>, build: &Validated) -> Option<String> {
-    let scan = situation.build.status.as_ref()?.scan.as_ref()?;
-    scan_too_old(&build.policies, scan.scan_time.0, situation.now)
+fn too_old(situation: &Situation<'_>, build: &Validated, scan: Option<&ScanStatus>) -> Option<String> {
+    scan_too_old(&build.policies, scan?.scan_time.0, situation.now)
 }
 
-pub(super) fn stale(why: &str) -> Failure {
+/// The end of a build whose evidence has grown too old, asked of each attempt to publish before it is made.
+pub(super) fn too_late(situation: &Situation<'_>, build: &Validated) -> Option<Plan> {
+    let scan = situation.build.status.as_ref()?.scan.as_deref();
+    too_old(situation, build, scan)
+        .map(|why| situation.unknown(stale(&format!("{why}. {}", situation.published_nothing()))))
+}
+
+fn stale(why: &str) -> Failure {
     blank(
         FailureClass::Scan,
         "EvidenceTooOld",
-        format!("{why}."),
+        why.to_owned(),
         "Create a new Build: its image is scanned anew.",
     )
 }

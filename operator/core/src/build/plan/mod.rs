@@ -114,9 +114,6 @@ pub struct Note {
 #[must_use]
 pub fn plan(situation: Situation<'_>) -> Plan {
     let status = situation.build.status.as_ref();
-    if situation.build.metadata.deletion_timestamp.is_some() {
-        return Plan::default();
-    }
     if is_settled(status) {
         return settled(situation);
     }
@@ -153,8 +150,7 @@ pub enum Wish<'a> {
 #[must_use]
 pub fn wish<'a>(situation: &Situation<'a>) -> Wish<'a> {
     let status = situation.build.status.as_ref();
-    let is_over = situation.build.metadata.deletion_timestamp.is_some() || is_settled(status);
-    if is_over || situation.has_started() {
+    if is_settled(status) || situation.has_started() {
         return Wish::Runs;
     }
     begin::gate(situation).map_or(Wish::Nothing, Wish::Slot)
@@ -206,7 +202,9 @@ fn settled(situation: Situation<'_>) -> Plan {
         .build
         .status
         .as_ref()
-        .filter(|status| status.observed_generation != situation.generation());
+        .filter(|status| status.observed_generation != situation.generation())
+        // A deletion is a generation too, and about to be seen by nobody.
+        .filter(|_| situation.build.metadata.deletion_timestamp.is_none());
     Plan {
         actions: pod.into_iter().chain(unfinished.filter_map(end_job)).collect(),
         status: status.map(|status| BuildStatus {

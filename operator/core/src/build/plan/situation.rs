@@ -12,7 +12,7 @@ use super::{HEALING, LATER, Note, Plan, SOON, delete_job};
 use crate::build::failure::blank;
 use crate::build::names::{Identity, Stage};
 use crate::build::observed::{Observed, PodView};
-use crate::build::status::{Cause, Draft};
+use crate::build::status::{Cause, Draft, with_next};
 use crate::build::validated::{Refusal, Validated};
 use crate::dispatch::Slot;
 use crate::settings::Settings;
@@ -132,9 +132,15 @@ impl Situation<'_> {
         self.started().checked_add(timeout).ok()
     }
 
+    /// Whether its user has it ended. One that is deleted and does not go, since somebody's finalizer holds it, is not to
+    /// run on and keep its slot.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.build.spec.cancelled || self.build.metadata.deletion_timestamp.is_some()
+    }
+
     /// Whether the build is to be ended, and why. What its user said comes first.
     pub(super) fn stop(&self) -> Option<Stop> {
-        if self.build.spec.cancelled {
+        if self.is_cancelled() {
             return Some(Stop::Cancelled);
         }
         if let Err(refusal) = self.validated {
@@ -197,15 +203,23 @@ impl Situation<'_> {
 
     /// The evidence is incomplete because the scan failed.
     pub(super) fn unknown(&self, failure: Failure) -> Plan {
+        self.unknown_but(failure, |_| ())
+    }
+
+    /// The same, with what is known all the same.
+    pub(super) fn unknown_but(&self, failure: Failure, facts: impl FnOnce(&mut BuildStatus)) -> Plan {
         let failure = Failure {
             class: FailureClass::Scan,
             ..failure
         };
-        let message = format!(
-            "The image could not be scanned, and Unknown is not a pass: {}",
-            failure.message
+        let message = with_next(
+            &format!(
+                "The image could not be scanned, and Unknown is not a pass: {}",
+                failure.message
+            ),
+            &failure.next,
         );
-        let draft = self.draft().with(|status| {
+        let draft = self.draft().with(facts).with(|status| {
             status.verdict = Some(Verdict {
                 result: Judgement::Unknown,
                 publishable: false,
@@ -239,15 +253,28 @@ impl Situation<'_> {
                 Phase::Cancelled,
                 &Cause {
                     reason: Phase::Cancelled.as_str(),
-                    message: "The build was cancelled. Nothing was published.",
+                    message: &format!("The build was cancelled. {}", self.published_nothing()),
                 },
             )),
             Stop::TimedOut => self.ends(self.draft().failed(blank(
                 FailureClass::Timeout,
                 "TimedOut",
-                "The build ran longer than its timeout. Nothing was published.".to_owned(),
+                format!("The build ran longer than its timeout. {}", self.published_nothing()),
                 "Raise spec.timeout in a new Build, or make the build quicker.",
             ))),
+        }
+    }
+
+    /// An attempt to publish that failed may have set the tag all the same: the answer may have been lost.
+    pub(super) fn published_nothing(&self) -> &'static str {
+        let was_tried = self.build.status.as_ref().is_some_and(|status| {
+            let attempts = (status.stage_attempts.as_ref()).and_then(|attempts| attempts.publish);
+            attempts.is_some_and(|attempt| attempt > 1 || status.next_attempt_at.is_some())
+        });
+        if was_tried {
+            "It was being published: the registry says whether its tag was set."
+        } else {
+            "Nothing was published."
         }
     }
 

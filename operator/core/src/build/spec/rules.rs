@@ -3,6 +3,7 @@
 
 use imagefactory_crds::BuildSpec;
 use imagefactory_crds::build::Method;
+use imagefactory_crds::common::LocalRef;
 
 use super::mistaken;
 use crate::build::validated::Refusal;
@@ -26,7 +27,7 @@ const RULES: [Rule; 4] = [
     ),
     (
         keeps_push_secret,
-        "the build's steps can read pull secrets, so the secret to publish with can't be one of them",
+        "the build's steps can read pullSecrets and secrets, so the secret to publish with can't be one of them",
     ),
 ];
 
@@ -50,16 +51,25 @@ pub(super) fn check(spec: &BuildSpec) -> Result<(), Refusal> {
 
 fn keeps_push_secret(spec: &BuildSpec) -> bool {
     let push = spec.output.as_ref().and_then(|output| output.push_secret_ref.as_ref());
-    push.is_none_or(|push| !spec.pull_secrets.contains(push))
+    let given = |push: &LocalRef| {
+        spec.pull_secrets.contains(push) || spec.secrets.iter().any(|secret| secret.secret_ref.name == push.name)
+    };
+    !push.is_some_and(given)
 }
 
 /// Lists that are joined by name can grow beyond what a Build may have.
 fn too_long(spec: &BuildSpec) -> Option<(&'static str, usize)> {
+    let selector = spec.placement.as_deref();
     let lists = [
         ("buildArgs", spec.build_args.len(), 64),
         ("labels", spec.labels.len(), 64),
         ("secrets", spec.secrets.len(), 16),
         ("pullSecrets", spec.pull_secrets.len(), 8),
+        (
+            "placement.nodeSelector",
+            selector.map_or(0, |labels| labels.node_selector.len()),
+            8,
+        ),
     ];
     let long = lists.into_iter().find(|(_, length, most)| length > most);
     long.map(|(field, _, most)| (field, most))

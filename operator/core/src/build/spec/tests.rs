@@ -160,6 +160,20 @@ fn are_refused(cases: Vec<Case>) {
 }
 
 #[test]
+fn a_node_selector_that_comes_of_several_may_be_no_longer_than_one_of_a_build() {
+    let labels = |prefix: &str| -> Value {
+        (0..5)
+            .map(|n| json!({"key": format!("{prefix}{n}"), "value": "x"}))
+            .collect()
+    };
+    are_refused(vec![(
+        with(json!({"placement": {"nodeSelector": labels("a")}})),
+        json!({"placement": {"nodeSelector": labels("b")}}),
+        "InvalidSpec",
+    )]);
+}
+
+#[test]
 fn a_template_excludes_what_a_build_could_not_say_beside_it() {
     let args = |prefix: &str| -> Value {
         (0..40)
@@ -194,6 +208,11 @@ fn a_template_excludes_what_a_build_could_not_say_beside_it() {
         (
             with(json!({"output": push})),
             json!({"pullSecrets": [{"name": "push"}]}),
+            "InvalidSpec",
+        ),
+        (
+            with(json!({"method": "buildx", "output": push})),
+            json!({"secrets": [{"id": "a", "secretRef": {"name": "push", "key": "a"}}]}),
             "InvalidSpec",
         ),
         (

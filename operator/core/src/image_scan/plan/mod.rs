@@ -37,9 +37,6 @@ const QUEUED: Duration = Duration::from_mins(5);
 #[must_use]
 pub fn plan(situation: Situation<'_>) -> Plan {
     let scan = situation.scan;
-    if scan.metadata.deletion_timestamp.is_some() {
-        return Plan::default();
-    }
     if is_settled(scan.status.as_ref()) {
         return settled(situation);
     }
@@ -88,8 +85,7 @@ pub enum Wish {
 #[must_use]
 pub fn wish(situation: Situation<'_>) -> Wish {
     let scan = situation.scan;
-    let is_over = scan.metadata.deletion_timestamp.is_some() || is_settled(scan.status.as_ref());
-    if is_over || situation.has_started() {
+    if is_settled(scan.status.as_ref()) || situation.has_started() {
         return Wish::Runs;
     }
     let leaves = |scan: &Validated| scan.leaving.is_some();
@@ -102,7 +98,7 @@ pub fn wish(situation: Situation<'_>) -> Wish {
 
 /// The scan as it may start as soon as it has a slot, or what is done while it may not.
 fn gate(situation: Situation<'_>) -> Result<&Validated, Box<Plan>> {
-    if situation.scan.spec.cancelled {
+    if situation.is_cancelled() {
         return Err(Box::new(situation.stops_as(&Stop::Cancelled)));
     }
     let scan = match situation.validated {
@@ -188,7 +184,9 @@ fn settled(situation: Situation<'_>) -> Plan {
     let generation = situation.generation();
     let status = situation
         .status()
-        .filter(|status| status.observed_generation != generation);
+        .filter(|status| status.observed_generation != generation)
+        // A deletion is a generation too, and about to be seen by nobody.
+        .filter(|_| situation.scan.metadata.deletion_timestamp.is_none());
     Plan {
         actions: unfinished.and_then(end_job).into_iter().collect(),
         status: status.map(|status| ImageScanStatus {

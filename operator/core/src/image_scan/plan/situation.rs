@@ -13,6 +13,7 @@ use super::super::{Plan, Validated};
 use super::{HEALING, LATER, SOON};
 use crate::build::failure::blank;
 use crate::build::retry::{self, Attempt};
+use crate::build::status::with_next;
 use crate::build::{JobView, Note, Refusal};
 use crate::dispatch::Slot;
 use crate::settings::Settings;
@@ -82,9 +83,15 @@ impl<'a> Situation<'a> {
         self.started().checked_add(timeout).ok()
     }
 
+    /// Whether its user has it ended. One that is deleted and does not go, since somebody's finalizer holds it, is not to
+    /// run on and keep its slot.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.scan.spec.cancelled || self.scan.metadata.deletion_timestamp.is_some()
+    }
+
     /// Whether the scan is to be ended, and why. What its user said comes first.
     pub(super) fn stop(&self) -> Option<Stop> {
-        if self.scan.spec.cancelled {
+        if self.is_cancelled() {
             return Some(Stop::Cancelled);
         }
         if let Err(refusal) = self.validated {
@@ -190,9 +197,12 @@ impl<'a> Situation<'a> {
             FailureClass::Pull => FailureClass::Pull.as_str(),
             _ => "EvidenceUnknown",
         };
-        let message = format!(
-            "The image could not be scanned, and Unknown is not a pass: {} {}",
-            failure.message, failure.next
+        let message = with_next(
+            &format!(
+                "The image could not be scanned, and Unknown is not a pass: {}",
+                failure.message
+            ),
+            &failure.next,
         );
         let draft = self.draft().with(facts).with(|status| {
             (status.scan, status.evidence) = (None, None);

@@ -128,6 +128,19 @@ fn a_strangers_namespace_is_left_alone_and_the_tenant_goes() {
 }
 
 #[test]
+fn the_namespace_of_an_earlier_tenant_of_the_name_is_left_alone_with_all_that_it_holds() {
+    let mut case = Case::new();
+    let annotations = case.namespace().metadata.annotations.get_or_insert_default();
+    annotations.insert(
+        imagefactory_crds::names::ANNOTATION_TENANT_UID.to_owned(),
+        "an-earlier-one".to_owned(),
+    );
+    case.observed.remains.jobs = vec![job("scan-1")];
+    case.observed.remains.running = Some(3);
+    assert_eq!(case.steps(), ["let go"]);
+}
+
+#[test]
 fn the_namespace_that_is_deleted_is_the_one_that_was_seen() {
     let case = Case::new();
     let plan = case.decide(plan);

@@ -9,6 +9,8 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
+use imagefactory_core::step::PrepareStep;
+
 use crate::prepare::bases::Pinned;
 use crate::prepare::error::PrepareError;
 use crate::registry::{Blob, Digest, DownloadError, Registry, RegistryError};
@@ -132,11 +134,11 @@ impl From<DownloadError> for OciError {
 /// Pulls `image`, if it may be pulled, and lays it out in the workspace, which is empty.
 pub(in crate::prepare) async fn fetch(
     image: &str,
-    prefixes: &[String],
+    step: &PrepareStep,
     registry: &Registry,
     workspace: &Path,
 ) -> Result<Pinned, PrepareError> {
-    let mut pinned = Pinned::allow(image, "the source's image", prefixes)?;
+    let mut pinned = Pinned::allow(image, "the source's image", step)?;
     pinned.resolve(registry).await.map_err(no_base)?;
     lay_out(&pinned, registry, workspace).await?;
     Ok(pinned)

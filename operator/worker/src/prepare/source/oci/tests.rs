@@ -227,6 +227,15 @@ fn what_is_cut_or_too_large_is_refused() {
     assert!(Workspace::new().laid(&[whole], small(2001, 2)).is_ok());
 }
 
+/// A step that may pull what lies under the prefix.
+fn under(prefix: &str) -> PrepareStep {
+    serde_json::from_value(json!({
+        "requireUserNamespace": true, "builder": "kaniko", "pullPrefixes": [prefix], "source": "configMap",
+        "contextDir": "", "dockerfile": "Dockerfile", "buildArgs": [], "mirrors": [], "pullSecrets": [],
+    }))
+    .unwrap()
+}
+
 /// A registry that serves these manifests and blobs.
 struct Registered {
     server: Server,
@@ -273,7 +282,7 @@ impl Registered {
     async fn fetch_named(&self, name: &str) -> Result<Pinned, PrepareError> {
         let host = format!("localhost:{}", self.server.port);
         let image = format!("{host}/team/{name}");
-        fetch(&image, &[host], &self.registry(), &self.root.path().join("w")).await
+        fetch(&image, &under(&host), &self.registry(), &self.root.path().join("w")).await
     }
 
     fn read(&self, path: &str) -> String {
@@ -381,14 +390,8 @@ async fn a_source_that_is_not_there_is_not_told_as_a_base_image() {
 async fn a_source_outside_what_may_be_pulled_gets_no_request() {
     let registered = Registered::new(&manifest_of(&[]), MANIFEST, &[], &[]);
     let image = format!("localhost:{}/team/source:1", registered.server.port);
-    let prefixes = [format!("localhost:{}/other", registered.server.port)];
-    let refused = fetch(
-        &image,
-        &prefixes,
-        &registered.registry(),
-        &registered.root.path().join("w"),
-    )
-    .await;
+    let step = under(&format!("localhost:{}/other", registered.server.port));
+    let refused = fetch(&image, &step, &registered.registry(), &registered.root.path().join("w")).await;
     let failure = imagefactory_core::step::StepFailure::from(refused.unwrap_err());
     assert_eq!(failure.reason, "RegistryNotAllowed");
     assert!(failure.message.contains("/other"), "{}", failure.message);
