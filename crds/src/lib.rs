@@ -21,6 +21,7 @@ pub mod crd;
 pub mod denial;
 pub mod digest;
 pub mod entitlement;
+pub mod home;
 pub mod image_policy;
 pub mod image_scan;
 pub mod names;

@@ -9,7 +9,7 @@ use http::{HeaderMap, StatusCode, header};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-use crate::tls::places::{Place, Stage};
+use crate::connections::places::{Place, Stage};
 
 /// Room is counted in these.
 const UNIT: usize = 4096;

@@ -7,11 +7,12 @@
 //! |---|---|
 //! | [`api_server`] | how the API server is asked |
 //! | [`gates`] | named gates: whether the process is ready, and what it waits for |
+//! | [`connections`] | a port's connections, plain or over TLS: how many, and for how long |
 //! | [`bodies`] | bodies of requests, for so long and so many bytes together |
 //! | [`exposition`] | the registry of what is counted, as text |
 //! | [`guarded`] | an object of a watch, or why it does not parse |
 //! | [`plain`] | the plain port: /metrics, /livez, /healthz, /readyz |
-//! | [`tls`] | the secure port, and the certificate that it serves |
+//! | [`tls`] | the certificate that a secure port serves |
 //! | [`audit`] | events to the audit's intake |
 //! | [`logging`], [`signals`], [`chain`](mod@chain) | the log, SIGTERM, errors as text |
 
@@ -19,6 +20,7 @@ pub mod api_server;
 pub mod audit;
 pub mod bodies;
 pub mod chain;
+pub mod connections;
 pub mod exposition;
 pub mod gates;
 pub mod guarded;

@@ -1,6 +1,7 @@
 //! The plain port: /metrics, /livez, /healthz, /readyz.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{RawQuery, State};
@@ -10,8 +11,19 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::connections::{self, Closing, Limits, Wire};
 use crate::exposition::{CONTENT_TYPE, Exposition};
 use crate::gates::Gates;
+
+/// Kubelet and Prometheus keep a connection each. Who holds more must not take file descriptors from the secure port, nor keep
+/// a probe from being answered.
+const LIMITS: Limits = Limits {
+    connections: 64,
+    handshake: Duration::ZERO,
+    head: Duration::from_secs(5),
+    // Longer than the pause between two scrapes.
+    idle: Duration::from_secs(120),
+};
 
 /// What is served.
 #[derive(Clone, Debug)]
@@ -24,7 +36,7 @@ pub struct Served {
     pub alive: Gates,
 }
 
-/// The port can't be opened or served.
+/// The port can't be opened.
 #[derive(Debug, thiserror::Error)]
 #[error("could not serve metrics and health on {address}")]
 pub struct ServeError {
@@ -53,13 +65,8 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
 }
 
 /// Serves until `stop`.
-///
-/// # Errors
-/// When the port fails.
-pub async fn serve(listener: TcpListener, served: Served, stop: CancellationToken) -> std::io::Result<()> {
-    axum::serve(listener, app(served))
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
+pub async fn serve(listener: TcpListener, served: Served, stop: CancellationToken) {
+    connections::serve(listener, Wire::Plain, app(served), LIMITS, Closing::at(stop)).await;
 }
 
 async fn metrics(State(served): State<Served>) -> Response {
@@ -113,6 +120,8 @@ mod tests {
     use super::*;
     use axum::body::{Body, to_bytes};
     use http::Request;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
     use tower::ServiceExt;
 
     fn served() -> Served {
@@ -157,6 +166,36 @@ mod tests {
             assert_eq!(ask(path).await.0, StatusCode::OK, "{path}");
         }
         assert_eq!(ask("/livez?verbose").await.1, "[+] election ok\nok\n");
+    }
+
+    #[tokio::test]
+    async fn who_opens_more_connections_than_there_are_places_keeps_no_probe_from_its_answer() {
+        let listener = bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let server = tokio::spawn(serve(listener, served(), stop.clone()));
+        let mut silent = Vec::new();
+        for _ in 0..LIMITS.connections + 8 {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(b"GET /liv").await.unwrap();
+            silent.push(stream);
+        }
+        let mut probe = TcpStream::connect(address).await.unwrap();
+        probe
+            .write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            .await
+            .unwrap();
+        let mut answer = String::new();
+        probe.read_to_string(&mut answer).await.unwrap();
+        assert!(
+            answer.starts_with("HTTP/1.1 200") && answer.ends_with("ok\n"),
+            "{answer}"
+        );
+        // The first that said half a request had to go for it.
+        assert_eq!(silent[0].read(&mut [0]).await.unwrap_or(0), 0);
+        drop(silent);
+        stop.cancel();
+        server.await.unwrap();
     }
 
     #[tokio::test]

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
-use imagefactory_serving::tls::{Closing, Files, Limits, Served, config, serve};
+use imagefactory_serving::connections::{Closing, Limits, Wire, serve};
+use imagefactory_serving::tls::{Files, Served, config};
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -66,7 +67,13 @@ async fn a_new_certificate_is_served_without_a_restart_and_a_bad_one_is_not() {
     };
     let app = Router::new().route("/", get(async || "!"));
     let closing = Closing::at(stop.clone());
-    let server = tokio::spawn(serve(listener, config(&served).unwrap(), app, limits, closing));
+    let server = tokio::spawn(serve(
+        listener,
+        Wire::tls(config(&served).unwrap()),
+        app,
+        limits,
+        closing,
+    ));
     assert!(ask(address, &first).await.unwrap().starts_with("HTTP/1.1 200"));
     // One file of two is new, and then both.
     let key = std::fs::read(folder.join("tls.key")).unwrap();

@@ -117,11 +117,7 @@ async fn serve(args: &Args) -> Result<(), StartupError> {
         ready,
         alive: Gates::default(),
     };
-    tokio::spawn(async move {
-        if let Err(error) = plain::serve(plain, shown, CancellationToken::new()).await {
-            warn!(%error, "metrics and health are not served any more");
-        }
-    });
+    tokio::spawn(plain::serve(plain, shown, CancellationToken::new()));
     let closing = secure::Closing::default();
     tokio::spawn(close(stop, closing.clone(), Duration::from_secs(args.linger_seconds)));
     let listener = listen(args.listen).await?;

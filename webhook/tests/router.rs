@@ -38,14 +38,21 @@ impl World {
 
     /// A tenant that may build, or may not.
     fn filled(build: bool) -> Self {
+        Self::with_namespace(
+            build,
+            &json!({"name": "tenant-acme", "labels": {"imagefactory.dev/tenant": "acme"}}),
+        )
+    }
+
+    /// The same, with this namespace.
+    fn with_namespace(build: bool, namespace: &Value) -> Self {
         let world = Self::empty();
-        let metadata = json!({"name": "acme"});
+        let metadata = json!({"name": "acme", "uid": "9d2f"});
         let spec = json!({"owners": [{"kind": "Group", "name": "acme-team"}],
             "capabilities": {"build": build, "changeReason": "onboarding"}});
         world.caches.fill(&json!({
             "tenants": [{"apiVersion": "imagefactory.dev/v1alpha1", "kind": "Tenant", "metadata": metadata, "spec": spec}],
-            "namespaces": [{"apiVersion": "v1", "kind": "Namespace",
-                "metadata": {"name": "tenant-acme", "labels": {"imagefactory.dev/tenant": "acme"}}}],
+            "namespaces": [{"apiVersion": "v1", "kind": "Namespace", "metadata": namespace}],
             "projects": [{"apiVersion": "imagefactory.dev/v1alpha1", "kind": "Project",
                 "metadata": {"name": "web", "namespace": "tenant-acme"}, "spec": {}}],
         }))
@@ -114,6 +121,24 @@ async fn an_entitled_build_is_let_in_and_an_unentitled_one_is_told_why() {
         causes.contains(&json!({"reason": "Capability", "message": "build"})),
         "{causes:?}"
     );
+}
+
+#[tokio::test]
+async fn a_namespace_is_its_tenants_by_name_label_and_the_uid_of_the_tenant_that_it_was_made_for() {
+    for (label, made_for, allowed) in [
+        ("acme", Some("9d2f"), true),
+        ("acme", None, true),
+        ("acme", Some("of a former Tenant"), false),
+        ("other", None, false),
+    ] {
+        let annotations = made_for.map(|uid| json!({"imagefactory.dev/tenant-uid": uid}));
+        let namespace =
+            json!({"name": "tenant-acme", "labels": {"imagefactory.dev/tenant": label}, "annotations": annotations});
+        let answer = World::with_namespace(true, &namespace)
+            .answer("/validate", &create())
+            .await;
+        assert_eq!(answer["allowed"], allowed, "{namespace}: {answer}");
+    }
 }
 
 #[tokio::test]

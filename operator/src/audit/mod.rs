@@ -22,7 +22,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use imagefactory_serving::tls::{self, Closing, Files, Limits, Served};
+use imagefactory_serving::connections::{self, Closing, Limits, Wire};
+use imagefactory_serving::tls::{self, Files, Served};
 use imagefactory_store::{Broken, Options, StoreError};
 use tokio::net::TcpListener;
 use tracing::info;
@@ -111,7 +112,7 @@ pub(crate) async fn serve(role: Role, args: AuditServeArgs) -> Result<(), AuditE
     tokio::select! {
         ended = shelf.keep_open(&args.database.url, options) => return Err(ended.into()),
         () = tls::follow(files, served, told) => {}
-        () = tls::serve(listener, config, app, LIMITS, closing) => {}
+        () = connections::serve(listener, Wire::tls(config), app, LIMITS, closing) => {}
     }
     shelf.close().await;
     Ok(())

@@ -17,7 +17,8 @@ use imagefactory_core::audit::{Audited, Teller};
 use imagefactory_crds::audit::{DELETED, EventKind, spec_hash};
 use imagefactory_crds::{Build, Project};
 use imagefactory_serving::audit::{Address, Intake};
-use imagefactory_serving::tls::{self, Closing, Files, Limits, Served};
+use imagefactory_serving::connections::{self, Closing, Limits, Wire};
+use imagefactory_serving::tls::{self, Files, Served};
 use imagefactory_store::{Entry, Outcome};
 use jiff::Timestamp;
 use kube::runtime::watcher::Event;
@@ -438,9 +439,9 @@ async fn the_intake_is_told_over_tls_as_soon_as_its_authority_is_known() {
         idle: Duration::from_secs(60),
     };
     let (stop, config) = (CancellationToken::new(), tls::config(&served).unwrap());
-    let server = tokio::spawn(tls::serve(
+    let server = tokio::spawn(connections::serve(
         listener,
-        config,
+        Wire::tls(config),
         world.app.clone(),
         limits,
         Closing::at(stop.clone()),

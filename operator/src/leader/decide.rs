@@ -64,6 +64,17 @@ pub struct Seen {
     pub changed: Moment,
 }
 
+/// What is known of the lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known<'a> {
+    /// There was none, as long as this process has looked.
+    Never,
+    /// It stands so.
+    There(&'a Seen),
+    /// It stood so, and somebody deleted it; the deletion is its last change.
+    Deleted(&'a Seen),
+}
+
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -79,14 +90,20 @@ pub enum Action {
 
 /// What `me` does now. `renewed` is when this process last renewed; none before it ever did.
 #[must_use]
-pub fn decide(me: &str, seen: Option<&Seen>, renewed: Option<Moment>, now: Moment, timing: Timing) -> Action {
-    let Some(seen) = seen else { return Action::Create };
+pub fn decide(me: &str, lease: Known<'_>, renewed: Option<Moment>, now: Moment, timing: Timing) -> Action {
+    let (seen, when_over) = match lease {
+        Known::Never => return Action::Create,
+        Known::There(seen) => (seen, Action::Take),
+        // Who held it may not know yet, and acts until its own time is over.
+        Known::Deleted(seen) => (seen, Action::Create),
+    };
     match (seen.holder.as_deref(), renewed) {
-        (None, _) => Action::Take,
+        (None, _) => when_over,
+        (Some(holder), _) if holder == me && when_over == Action::Create => Action::Create,
         // Ours from before this process began: the same pod, whose former process is dead.
         (Some(holder), None) if holder == me => Action::Renew,
         (Some(holder), Some(renewed)) if holder == me => until(renewed + timing.renew_every(), now, Action::Renew),
-        (Some(_), _) => match until(seen.changed + seen.lasts, now, Action::Take) {
+        (Some(_), _) => match until(seen.changed + seen.lasts, now, when_over) {
             Action::Wait(rest) => Action::Wait(rest.min(timing.renew_every())),
             due => due,
         },
@@ -132,7 +149,6 @@ mod tests {
     #[test]
     fn each_state_of_the_lease_has_one_answer() {
         for (what, lease, renewed, now, action) in [
-            ("no lease", None, None, 0, Action::Create),
             ("released", seen("", 100), None, 100, Action::Take),
             ("released by ourselves", seen("", 100), Some(90), 100, Action::Take),
             ("held by another", seen("b", 100), None, 101, Action::Wait(at(5))),
@@ -156,11 +172,30 @@ mod tests {
             ("ours, due", seen("a", 100), Some(100), 105, Action::Renew),
             ("ours, overdue", seen("a", 100), Some(100), 130, Action::Renew),
         ] {
-            assert_eq!(
-                decide("a", lease.as_ref(), renewed.map(at), at(now), TIMING),
-                action,
-                "{what}"
-            );
+            let lease = lease.as_ref().map_or(Known::Never, Known::There);
+            assert_eq!(decide("a", lease, renewed.map(at), at(now), TIMING), action, "{what}");
+        }
+        assert_eq!(decide("a", Known::Never, None, at(0), TIMING), Action::Create);
+    }
+
+    #[test]
+    fn where_a_lease_was_deleted_its_holder_makes_it_again_and_others_wait_as_if_it_were_there() {
+        for (what, lease, renewed, now, action) in [
+            ("of another", seen("b", 100), None, 101, Action::Wait(at(5))),
+            (
+                "of another, nearly over",
+                seen("b", 100),
+                None,
+                113,
+                Action::Wait(at(2)),
+            ),
+            ("of another, over", seen("b", 100), None, 115, Action::Create),
+            ("released", seen("", 100), None, 101, Action::Create),
+            ("ours", seen("a", 100), Some(100), 101, Action::Create),
+            ("ours from a former life", seen("a", 100), None, 101, Action::Create),
+        ] {
+            let lease = Known::Deleted(lease.as_ref().unwrap());
+            assert_eq!(decide("a", lease, renewed.map(at), at(now), TIMING), action, "{what}");
         }
     }
 
@@ -180,7 +215,8 @@ mod tests {
             lasts: at(60),
             changed: at(100),
         };
-        assert_eq!(decide("a", Some(&lease), None, at(159), TIMING), Action::Wait(at(1)));
-        assert_eq!(decide("a", Some(&lease), None, at(160), TIMING), Action::Take);
+        let lease = Known::There(&lease);
+        assert_eq!(decide("a", lease, None, at(159), TIMING), Action::Wait(at(1)));
+        assert_eq!(decide("a", lease, None, at(160), TIMING), Action::Take);
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! What is done, [`decide`] says; this module carries it out. Safety rests on three things:
 //! - a write carries the resourceVersion that was read, so of two candidates one loses;
-//! - a candidate waits until the lease stood still for its whole length on the candidate's own clock;
+//! - a candidate waits until the lease stood still for its whole length on the candidate's own clock, also where
+//!   somebody has deleted it;
 //! - the holder stops acting when its last renewal is two thirds of the lease old, renewed or not; and its client sends
 //!   no write from that moment on, whether the process has noticed or was frozen meanwhile ([`Fence`]).
 //!
@@ -19,7 +20,7 @@ mod wake;
 #[cfg(test)]
 mod tests;
 
-pub use decide::{Action, Moment, Seen, Timing, decide, may_act_for};
+pub use decide::{Action, Known, Moment, Seen, Timing, decide, may_act_for};
 pub use fence::{Fence, Fenced};
 
 use std::sync::Arc;
@@ -47,6 +48,8 @@ pub struct Election {
     clock: fn() -> Timestamp,
     began: Instant,
     lease: Option<(Lease, Seen)>,
+    /// What the lease was before somebody deleted it.
+    deleted: Option<Seen>,
     renewed: Option<Moment>,
     leads: watch::Sender<bool>,
     fence: Fence,
@@ -90,6 +93,7 @@ impl Election {
             clock,
             began,
             lease: None,
+            deleted: None,
             renewed: None,
             leads,
             fence: Fence::default(),
@@ -154,13 +158,7 @@ impl Election {
             if let Some(holder) = self.taken_by_another() {
                 return Lost::Taken(holder);
             }
-            match decide(
-                &self.me,
-                self.lease.as_ref().map(|(_, seen)| seen),
-                self.renewed,
-                now,
-                self.timing,
-            ) {
+            match decide(&self.me, self.known(), self.renewed, now, self.timing) {
                 Action::Wait(pause) if self.renewed.is_some() => {
                     wake = None;
                     sleep(pause.min(rest)).await;
@@ -240,7 +238,7 @@ impl Election {
     async fn read(&mut self) {
         match timeout(self.timing.request(), self.api.get_opt(&self.name)).await {
             Ok(Ok(Some(lease))) => self.note(lease),
-            Ok(Ok(None)) => self.lease = None,
+            Ok(Ok(None)) => self.note_deletion(),
             Ok(Err(error)) => {
                 warn!(lease = self.name, error = chain(&error), "lease could not be read");
                 sleep(self.timing.retry()).await;
@@ -253,6 +251,23 @@ impl Election {
         let before = self.lease.as_ref().map(|(lease, seen)| (lease, seen));
         let seen = record::seen(&lease, before, self.now(), self.timing);
         self.lease = Some((lease, seen));
+        self.deleted = None;
+    }
+
+    /// There is no lease. If there was one before, it changed now: its holder may have renewed it a moment ago.
+    fn note_deletion(&mut self) {
+        if let Some((_, seen)) = self.lease.take() {
+            let changed = self.now();
+            self.deleted = Some(Seen { changed, ..seen });
+        }
+    }
+
+    fn known(&self) -> Known<'_> {
+        match (&self.lease, &self.deleted) {
+            (Some((_, seen)), _) => Known::There(seen),
+            (None, Some(seen)) => Known::Deleted(seen),
+            (None, None) => Known::Never,
+        }
     }
 
     async fn release(&mut self) {

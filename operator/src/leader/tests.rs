@@ -53,14 +53,23 @@ fn keeper() -> Shared {
 }
 
 impl Keeper {
+    fn delete(&mut self) {
+        let Some(lease) = self.lease.take() else { return };
+        self.tell("DELETED", &lease);
+    }
+
     fn store(&mut self, mut lease: Value) -> (u16, Value) {
         self.version += 1;
         lease["metadata"]["resourceVersion"] = self.version.to_string().into();
-        let event = json!({"type": "MODIFIED", "object": lease}).to_string() + "\n";
-        self.watchers
-            .retain(|watcher| watcher.send(Bytes::from(event.clone())).is_ok());
+        self.tell("MODIFIED", &lease);
         self.lease = Some(lease.clone());
         (200, lease)
+    }
+
+    fn tell(&mut self, what: &str, lease: &Value) {
+        let event = json!({"type": what, "object": lease}).to_string() + "\n";
+        self.watchers
+            .retain(|watcher| watcher.send(Bytes::from(event.clone())).is_ok());
     }
 
     fn answer(&mut self, method: &Method, sent: Value) -> (u16, Value) {
@@ -378,6 +387,27 @@ async fn a_lease_that_is_deleted_is_made_again_by_who_leads() {
     sleep(Duration::from_secs(10)).await;
     assert!(a.leads());
     assert_eq!(holder(&keeper), "a");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_deleted_makes_nobody_lead_beside_its_holder() {
+    let keeper = keeper();
+    let mut a = candidate(&keeper, "a");
+    a.leads_after().await;
+    let mut b = candidate(&keeper, "b");
+    sleep(Duration::from_secs(31)).await;
+    keeper.lock().unwrap().delete();
+    for _ in 0..100 {
+        sleep(Duration::from_millis(100)).await;
+        assert!(a.leads() && !b.leads());
+    }
+    assert_eq!(holder(&keeper), "a", "who leads makes it again");
+
+    // Whoever held it is gone as well: then its time has to pass all the same.
+    a.die();
+    keeper.lock().unwrap().delete();
+    let waited = b.leads_after().await;
+    assert!(waited >= 14 * SECOND && waited <= 16 * SECOND, "{waited:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -138,9 +138,5 @@ fn serve(listener: TcpListener, role: &Role) {
         ready: role.ready.clone(),
         alive: role.alive.clone(),
     };
-    tokio::spawn(async move {
-        if let Err(error) = plain::serve(listener, served, CancellationToken::new()).await {
-            warn!(%error, "metrics and health are not served any more");
-        }
-    });
+    tokio::spawn(plain::serve(listener, served, CancellationToken::new()));
 }

@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use imagefactory_crds::Build;
 use imagefactory_crds::names::{LABEL_ATTEMPT, LABEL_BUILD, LABEL_STAGE};
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
@@ -121,18 +122,22 @@ impl Kubelet {
         owner["uid"].is_string() && found.is_none_or(|found| found["metadata"]["uid"] != owner["uid"])
     }
 
+    /// Whether its owner is not gone, as far as anybody can say: an error is no absence.
     async fn owner_is_there(&self, pod: &Value) -> bool {
         let owner = &pod["metadata"]["ownerReferences"][0];
         let name = owner["name"].as_str().unwrap_or_default();
         let namespace = pod["metadata"]["namespace"].as_str().unwrap_or_default();
-        let uid = if owner["kind"] == "Job" {
+        let found = if owner["kind"] == "Job" {
             let jobs: Api<Job> = Api::namespaced(self.client.clone(), namespace);
-            jobs.get_opt(name).await.ok().flatten().and_then(|job| job.uid())
+            jobs.get_opt(name).await.map(|found| found.and_then(|job| job.uid()))
         } else {
-            let builds: Api<imagefactory_crds::Build> = Api::namespaced(self.client.clone(), namespace);
-            builds.get_opt(name).await.ok().flatten().and_then(|build| build.uid())
+            let builds: Api<Build> = Api::namespaced(self.client.clone(), namespace);
+            builds
+                .get_opt(name)
+                .await
+                .map(|found| found.and_then(|build| build.uid()))
         };
-        uid.is_some() && uid.as_deref() == owner["uid"].as_str()
+        found.map_or(true, |uid| uid.is_some() && uid.as_deref() == owner["uid"].as_str())
     }
 
     fn outcome(&self, pod: &Value) -> Outcome {

@@ -1,11 +1,9 @@
-//! TLS: the certificate that is served as it is now, where it is read from files, and connections with limits.
+//! TLS: the certificate that is served as it is now, and where it is read from files.
 
+mod config;
 mod files;
-mod heard;
-mod listen;
-pub(crate) mod places;
 mod served;
 
+pub use config::config;
 pub use files::{Files, FilesError, follow, follow_text};
-pub use listen::{Closing, Limits, config, serve};
 pub use served::{LoadError, Pair, Served};

@@ -6,6 +6,7 @@ use imagefactory_crds::admission::{Persons, Request, Subject, World};
 use imagefactory_crds::build::AllowedPlacement;
 use imagefactory_crds::denial::{Cause, Code, Denial};
 use imagefactory_crds::entitlement::OnboardingPolicy;
+use imagefactory_crds::home::{is_of_former_tenant, tenant_of};
 use imagefactory_crds::image_scan::PlatformPrefixes;
 use imagefactory_crds::names::{LABEL_TENANT, TENANT_SETTINGS, tenant_of_namespace};
 use imagefactory_crds::{Project, SorRecord, Tenant, TenantSettings};
@@ -91,10 +92,10 @@ impl Caches {
             return Ok(Known::default());
         };
         let held = self.namespaces.get("", namespace);
-        let tenant = held
-            .as_ref()
-            .and_then(|held| held.labels().get(LABEL_TENANT))
-            .and_then(|tenant| self.tenants.get("", tenant));
+        let tenant = held.as_deref().and_then(|held| {
+            let tenant = self.tenants.get("", tenant_of(held)?)?;
+            (!is_of_former_tenant(held, &tenant)).then_some(tenant)
+        });
         let project = project_of(&request.subject).and_then(|name| self.projects.get(namespace, name));
         let itself = usize::from(matches!(request.subject, Subject::Project(_)) && project.is_some());
         Ok(Known {

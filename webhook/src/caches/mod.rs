@@ -13,7 +13,7 @@ pub use known::{Known, Platform};
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
-use imagefactory_crds::names::LABEL_TENANT;
+use imagefactory_crds::names::{ANNOTATION_TENANT_UID, LABEL_TENANT};
 use imagefactory_crds::{ImagePolicy, Project, SorRecord, Tenant, TenantSettings, TenantStatus};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Client, ResourceExt};
@@ -154,6 +154,8 @@ fn keep_usage(tenant: &mut Tenant) {
 fn trim_namespace(namespace: &mut Namespace) {
     namespace.spec = None;
     namespace.status = None;
-    namespace.annotations_mut().clear();
+    namespace
+        .annotations_mut()
+        .retain(|key, _| key == ANNOTATION_TENANT_UID);
     namespace.labels_mut().retain(|key, _| key == LABEL_TENANT);
 }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use imagefactory_serving::tls::{self, Limits};
-pub use imagefactory_serving::tls::{Closing, config as tls};
+pub use imagefactory_serving::connections::Closing;
+use imagefactory_serving::connections::{self, Limits, Wire};
+pub use imagefactory_serving::tls::config as tls;
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
 
@@ -20,5 +21,5 @@ const LIMITS: Limits = Limits {
 
 /// Serves until `closing` says so, and until what was being answered is answered.
 pub async fn serve(listener: TcpListener, config: Arc<ServerConfig>, app: Router, closing: Closing) {
-    tls::serve(listener, config, app, LIMITS, closing).await;
+    connections::serve(listener, Wire::tls(config), app, LIMITS, closing).await;
 }

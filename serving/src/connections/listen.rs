@@ -1,5 +1,5 @@
-//! Connections over TLS, HTTP/1.1: so many at a time, and none that is held open for nothing. When all places are taken and
-//! somebody comes, one goes that is not being answered (`places.rs`).
+//! HTTP/1.1 over connections, plain or over TLS: so many at a time, and none that is held open for nothing. When all places
+//! are taken and somebody comes, one goes that is not being answered (`places.rs`).
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -8,12 +8,13 @@ use std::time::Duration;
 use axum::Router;
 use axum::middleware::{self, Next};
 use http::{HeaderValue, Request, header};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
@@ -24,7 +25,6 @@ use tracing::{debug, warn};
 
 use super::heard::Heard;
 use super::places::{Holding, Place, Places, Stage};
-use super::served::Served;
 
 /// How long requests that run may take when a server ends.
 const LAST: Duration = Duration::from_secs(10);
@@ -38,7 +38,7 @@ const BUFFER: usize = 64 * 1024;
 pub struct Limits {
     /// Most connections at a time.
     pub connections: usize,
-    /// Longest handshake.
+    /// Longest handshake. A plain connection has none.
     pub handshake: Duration,
     /// Longest time from the first byte of a request to the end of its head.
     pub head: Duration,
@@ -63,24 +63,26 @@ impl Closing {
     }
 }
 
-/// TLS with the certificate that is served at the time of each handshake.
-///
-/// # Errors
-/// When the provider of cryptography lacks what TLS needs.
-pub fn config(served: &Served) -> Result<Arc<ServerConfig>, rustls::Error> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(served.clone()));
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+/// How bytes come over a connection.
+#[derive(Clone)]
+pub enum Wire {
+    /// As they are.
+    Plain,
+    /// Over TLS.
+    Tls(TlsAcceptor),
+}
+
+impl Wire {
+    /// Over TLS, so configured.
+    #[must_use]
+    pub fn tls(config: Arc<ServerConfig>) -> Self {
+        Self::Tls(TlsAcceptor::from(config))
+    }
 }
 
 /// Serves until `closing` says so, and until what was being answered is answered.
-pub async fn serve(listener: TcpListener, tls: Arc<ServerConfig>, app: Router, limits: Limits, closing: Closing) {
+pub async fn serve(listener: TcpListener, wire: Wire, app: Router, limits: Limits, closing: Closing) {
     let app = asking_to_go(app, closing.soon.clone());
-    let acceptor = TlsAcceptor::from(tls);
     let room = Arc::new(Semaphore::new(limits.connections));
     let places = Places::default();
     let tasks = TaskTracker::new();
@@ -91,9 +93,9 @@ pub async fn serve(listener: TcpListener, tls: Arc<ServerConfig>, app: Router, l
         };
         let Some((stream, permit)) = accepted else { continue };
         let holding = places.take();
-        let (acceptor, app, now) = (acceptor.clone(), app.clone(), closing.now.clone());
+        let (wire, app, now) = (wire.clone(), app.clone(), closing.now.clone());
         tasks.spawn(async move {
-            converse(stream, &acceptor, app, (limits, &holding), now).await;
+            meet(stream, &wire, app, (limits, &holding), now).await;
             drop((holding, permit));
         });
     }
@@ -145,9 +147,9 @@ async fn accept(
     }
 }
 
-async fn converse(
+async fn meet(
     stream: TcpStream,
-    acceptor: &TlsAcceptor,
+    wire: &Wire,
     app: Router,
     (limits, holding): (Limits, &Holding),
     stop: CancellationToken,
@@ -157,6 +159,9 @@ async fn converse(
         debug!(%error, "answers may be held back");
     }
     let place = &holding.place;
+    let Wire::Tls(acceptor) = wire else {
+        return converse(stream, app, (limits, place), stop).await;
+    };
     let shaken = tokio::select! {
         shaken = timeout(limits.handshake, acceptor.accept(stream)) => shaken,
         why = place.has_to_go(limits.handshake) => return debug!(why, "let go in its handshake"),
@@ -166,6 +171,15 @@ async fn converse(
         Ok(Err(error)) => return debug!(%error, "handshake failed"),
         Err(_) => return debug!("handshake took too long"),
     };
+    converse(stream, app, (limits, place), stop).await;
+}
+
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    app: Router,
+    (limits, place): (Limits, &Arc<Place>),
+    stop: CancellationToken,
+) {
     place.enter(Stage::New);
     let stream = Heard {
         stream,
@@ -190,7 +204,7 @@ async fn converse(
     }
 }
 
-/// Tells the place of a connection when a request has begun and when it was answered. Who reads the body tells it when that
+/// Tells the place of a connection when a request has begun and when it was answered. Who reads a body tells it when that
 /// is there: the place goes along with the request.
 fn told(
     app: Router,
@@ -199,7 +213,8 @@ fn told(
     let (app, place) = (TowerToHyperService::new(app), place.clone());
     service_fn(move |mut request: Request<Incoming>| {
         let place = place.clone();
-        place.enter(Stage::Body);
+        let is_whole = request.body().is_end_stream();
+        place.enter(if is_whole { Stage::Answering } else { Stage::Body });
         request.extensions_mut().insert(place.clone());
         let answer = app.call(request);
         async move {
