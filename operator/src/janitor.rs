@@ -30,14 +30,17 @@ use staged::Staged;
 /// How often it is looked through what there is.
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// Looks through everything once a minute until `stop`.
+/// Looks through everything once a minute until `stop`. A sweep that is under way ends where it stands: each of its steps may be
+/// repeated, and the next leader must not wait for a store that does not answer.
 pub async fn run(context: Arc<Context>, stop: CancellationToken) {
+    let _ = stop.run_until_cancelled(sweeps(&context)).await;
+}
+
+async fn sweeps(context: &Context) {
     let (mut round, mut staged) = (0, Staged::default());
     loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(PERIOD) => sweep(round, &mut staged, &context).await,
-        }
+        tokio::time::sleep(PERIOD).await;
+        sweep(round, &mut staged, context).await;
         round += 1;
     }
 }
@@ -49,6 +52,9 @@ async fn sweep(round: u64, staged: &mut Staged, context: &Context) {
     pods::sweep(context).await;
     old_logs::sweep(round, context).await;
     retention::sweep(staged, context).await;
+    context
+        .metrics
+        .keep_only(&context.stores.tenants, &context.stores.projects);
 }
 
 async fn jobs(context: &Context) {

@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use imagefactory_crds::Build;
 use imagefactory_crds::build::Phase;
+use imagefactory_crds::{Build, Project, ProjectSpec};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::ListParams;
+use kube::api::{ListParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
@@ -16,6 +16,7 @@ use crate::building::{output_of, status_of};
 use crate::cluster::Cluster;
 use crate::dockerfile::{quick, slow};
 use crate::tenant::TestTenant;
+use crate::wait::until;
 
 /// Builds of the tenant that may run at a time, so that some more wait in the queue.
 const SLOTS: u32 = 4;
@@ -65,6 +66,7 @@ impl Busy {
 
     /// The same again, for the next fault.
     pub async fn spread(&mut self) {
+        self.writes_are_taken().await;
         self.add(json!({"source": slow(20)})).await;
         let most = self.names.len() + MOST;
         while self.names.len() < most && !self.is_spread().await {
@@ -74,6 +76,21 @@ impl Busy {
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
         figure(&format!("the fault finds {:?}", self.phases().await));
+    }
+
+    /// Waits until a write is taken: after a fault the node may count as away, and with it the webhooks, which no write passes.
+    async fn writes_are_taken(&self) {
+        let projects = self.tenant.api::<Project>();
+        let mut project = Project::new("probe", ProjectSpec::default());
+        project.metadata.namespace = Some(self.tenant.namespace.clone());
+        let dry_run = PostParams {
+            dry_run: true,
+            ..PostParams::default()
+        };
+        until("writes are taken", 120, async || {
+            projects.create(&dry_run, &project).await.ok()
+        })
+        .await;
     }
 
     async fn add(&mut self, spec: serde_json::Value) {

@@ -3,6 +3,7 @@ The settings that the operator reads (imagefactory_core::settings::Settings). An
 test reads what is rendered here with that very type.
 */}}
 {{- define "image-factory.settings" -}}
+{{- include "image-factory.checks" . -}}
 {{- $work := .Values.workNamespace.name -}}
 {{- $prefix := include "image-factory.fullname" . -}}
 releaseNamespace: {{ .Release.Namespace }}

@@ -2,7 +2,8 @@
 //! what it sees.
 //!
 //! What is not seen makes it remove less and never more: a run that is due among some is due among all. So a watch
-//! that lags, and a process that dies between two removals, cost nothing but time.
+//! that lags, and a process that dies between two removals, cost nothing but time. Only a rerun that is not seen yet holds
+//! nothing: it ends as one that was created after the removal.
 
 use std::collections::HashSet;
 
@@ -12,6 +13,8 @@ use imagefactory_crds::{Build, ImageScan, Project, TenantSettings};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Time};
 use kube_core::Resource;
+
+use crate::build::status::is_settled;
 
 /// Most objects of a kind that are removed in one pass, of all tenants together.
 pub const IN_A_PASS: usize = 500;
@@ -27,10 +30,13 @@ pub trait Ends: Resource {
 
     /// What its status says: its conditions, and when it ended. None where it has no status.
     fn told(&self) -> Option<(&[Condition], Option<&Time>)>;
+
+    /// Adds the runs of its project that it needs as long as it has not ended.
+    fn hold(&self, _held: &mut Held) {}
 }
 
 macro_rules! ends {
-    ($($kind:ty),* $(,)?) => {$(
+    ($($kind:ty { $($more:tt)* })*) => {$(
         impl Ends for $kind {
             fn project(&self) -> &str {
                 self.spec.project_ref.name.as_str()
@@ -40,11 +46,56 @@ macro_rules! ends {
                 let status = self.status.as_ref()?;
                 Some((&status.conditions, status.completion_time.as_ref()))
             }
+
+            $($more)*
         }
     )*};
 }
 
-ends!(Build, ImageScan);
+ends! {
+    Build {
+        fn hold(&self, held: &mut Held) {
+            held.by_build(self);
+        }
+    }
+    ImageScan {}
+}
+
+/// Runs of a project that others still need. They stay whatever the limits say, and count as before: no other one goes
+/// or stays for them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    names: HashSet<String>,
+    all: bool,
+}
+
+impl Held {
+    /// A rerun takes its inputs from another Build until its last attempt has begun, and the long ones maybe from a third
+    /// that only its record names. While it has none, that may be any: of a Build that has ended, the record is not at hand.
+    fn by_build(&mut self, build: &Build) {
+        let Some(of) = build
+            .spec
+            .rerun_of
+            .as_ref()
+            .filter(|_| !is_settled(build.status.as_ref()))
+        else {
+            return;
+        };
+        let recorded = build.status.as_ref().and_then(|status| status.resolved_spec.as_ref());
+        self.all |= recorded.is_none();
+        let inputs_of = recorded.and_then(|recorded| recorded.inputs_of.as_ref());
+        self.names.extend(
+            [Some(&of.name), inputs_of]
+                .into_iter()
+                .flatten()
+                .map(|name| name.0.clone()),
+        );
+    }
+
+    fn has(&self, run: &Finished) -> bool {
+        self.all || self.names.contains(&run.name)
+    }
+}
 
 /// A run that has ended, as far as its removal goes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -123,9 +174,9 @@ impl Limits {
 }
 
 /// The builds, or the scans, of one project that are to go, oldest first. The newest successful one never is: what a project
-/// last built or scanned well, and the way there, stays to be looked at.
+/// last built or scanned well, and the way there, stays to be looked at. Nor is one that is held.
 #[must_use]
-pub fn due(mut finished: Vec<Finished>, limits: &Limits, now: Timestamp) -> Vec<Finished> {
+pub fn due(mut finished: Vec<Finished>, held: &Held, limits: &Limits, now: Timestamp) -> Vec<Finished> {
     finished.sort_unstable();
     let newest_success = finished.iter().rposition(|run| run.succeeded);
     let countable = |run: &Finished| run.generated || limits.include_applied;
@@ -139,7 +190,7 @@ pub fn due(mut finished: Vec<Finished>, limits: &Limits, now: Timestamp) -> Vec<
         .into_iter()
         .enumerate()
         .filter(|(index, run)| countable(run) && Some(*index) != newest_success)
-        .filter(|(index, run)| is_old(run) || !newest.contains(index))
+        .filter(|(index, run)| (is_old(run) || !newest.contains(index)) && !held.has(run))
         .map(|(_, run)| run)
         .collect()
 }

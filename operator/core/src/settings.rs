@@ -269,12 +269,37 @@ pub struct TenantNamespaceSettings {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EgressSettings {
+    /// Where names are resolved.
+    #[serde(default)]
+    pub dns: DnsSettings,
     /// Ranges that are closed: cluster, nodes, link-local.
     #[serde(default)]
     pub except: Vec<String>,
     /// What is open all the same.
     #[serde(default)]
     pub allow: Vec<EgressRule>,
+}
+
+/// DNS servers that build pods may ask, by UDP and TCP.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct DnsSettings {
+    /// Namespace of their pods.
+    pub namespace: String,
+    /// Ports that they listen on, of the pods and not of their Service.
+    pub ports: Vec<u16>,
+    /// Address ranges of servers that are no such pods, as a cache on every node.
+    pub addresses: Vec<String>,
+}
+
+impl Default for DnsSettings {
+    fn default() -> Self {
+        Self {
+            namespace: "kube-system".to_owned(),
+            ports: vec![53],
+            addresses: Vec::new(),
+        }
+    }
 }
 
 /// A destination that is open.

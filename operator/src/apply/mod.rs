@@ -148,7 +148,7 @@ pub async fn delete_if_present<K: Writable>(api: &Api<K>, object: &K) -> Result<
     delete(api, object, None).await
 }
 
-/// The same, only if the object is as it was read.
+/// The same, only if the object is as it was read; else it says [`Write::Outdated`].
 ///
 /// # Errors
 /// When the API server refuses it or can't be asked.
@@ -158,6 +158,11 @@ pub async fn delete_as_read<K: Writable>(api: &Api<K>, object: &K) -> Result<Wri
 
 async fn delete<K: Writable>(api: &Api<K>, object: &K, resource_version: Option<String>) -> Result<Write, ApplyError> {
     let name = object.name_any();
+    let changed = if resource_version.is_some() {
+        Write::Outdated
+    } else {
+        Write::Gone
+    };
     let params = DeleteParams {
         preconditions: Some(Preconditions {
             uid: object.uid(),
@@ -168,7 +173,9 @@ async fn delete<K: Writable>(api: &Api<K>, object: &K, resource_version: Option<
     };
     match api.delete(&name, &params).await {
         Ok(_) => Ok(Write::Written),
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(Write::Gone),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(Write::Gone),
+        // It has another uid, or another version.
+        Err(kube::Error::Api(status)) if status.is_conflict() => Ok(changed),
         Err(source) => Err(ApplyError::of::<K>(Verb::Delete, &name, source)),
     }
 }

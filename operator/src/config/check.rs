@@ -241,6 +241,25 @@ impl Checks {
 
     fn egress(&mut self, settings: &Settings) {
         let egress = &settings.tenants.egress;
+        let dns = &egress.dns;
+        self.need(
+            is_dns_label(&dns.namespace),
+            "tenants.egress.dns.namespace",
+            "a DNS label of at most 63 characters",
+        );
+        // A rule without ports opens all of them.
+        self.need(
+            !dns.ports.is_empty() && !dns.ports.contains(&0),
+            "tenants.egress.dns.ports",
+            "one port at least, each from 1 to 65535",
+        );
+        for (index, range) in dns.addresses.iter().enumerate() {
+            self.need(
+                is_cidr(range),
+                format!("tenants.egress.dns.addresses[{index}]"),
+                "an address range, as in 169.254.20.10/32",
+            );
+        }
         for (index, range) in egress.except.iter().enumerate() {
             self.need(
                 is_cidr(range),

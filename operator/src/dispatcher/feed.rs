@@ -88,7 +88,10 @@ fn look(id: &BuildId, context: &Context) {
     };
     match claim(build.status.as_ref()) {
         Claim::Settled if has_live_pod(&build, context) => {}
-        Claim::Settled => dispatcher.with(|queue| queue.release(id, u32::MAX)),
+        Claim::Settled if has_ended_pod(&build, context) => dispatcher.with(|queue| queue.release(id, u32::MAX)),
+        // Its pod may have been made and not be shown yet: a slot that it was told of is given back when the API server
+        // has none.
+        Claim::Settled => dispatcher.withdraw(id),
         Claim::Holds { .. } => hold(&build, context),
         Claim::Waits { .. } if has_live_pod(&build, context) => hold(&build, context),
         Claim::Waits { turn } => dispatcher.with(|queue| queue.release(id, turn.saturating_sub(1))),
@@ -108,11 +111,20 @@ pub(super) fn has_live_pod(build: &Build, context: &Context) -> bool {
         return false;
     };
     let before = identity.before(Stage::Build);
-    std::iter::once(identity).chain(before).any(|identity| {
-        let name = ObjectRef::new(&identity.object_name(Stage::Build)).within(&identity.namespace);
-        let pod = context.stores.pods.get(&name).map(|pod| PodView::of(&pod));
-        pod.is_some_and(|pod| pod.build_uid.as_deref() == Some(&identity.uid) && !pod.has_ended())
-    })
+    let mut attempts = std::iter::once(identity).chain(before);
+    attempts.any(|identity| shown(&identity, context).is_some_and(|pod| !pod.has_ended()))
+}
+
+/// Whether the pod of the last attempt is shown, and has ended.
+fn has_ended_pod(build: &Build, context: &Context) -> bool {
+    Identity::of(build).is_some_and(|identity| shown(&identity, context).is_some_and(|pod| pod.has_ended()))
+}
+
+/// The pod that builds in that attempt.
+fn shown(identity: &Identity, context: &Context) -> Option<PodView> {
+    let name = ObjectRef::new(&identity.object_name(Stage::Build)).within(&identity.namespace);
+    let pod = context.stores.pods.get(&name).map(|pod| PodView::of(&pod));
+    pod.filter(|pod| pod.build_uid.as_deref() == Some(&identity.uid))
 }
 
 /// Asks the API server whether something runs on a slot that its build has no use for any more.

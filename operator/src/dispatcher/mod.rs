@@ -21,15 +21,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use imagefactory_core::build::plan::{Situation, Wish, wish};
-use imagefactory_core::dispatch::{BuildId, Doubt, Queue, Slot, application, id_of};
+use imagefactory_core::dispatch::{Application, BuildId, Doubt, Queue, Slot, application, id_of};
 use imagefactory_core::image_scan;
 use imagefactory_core::settings::Settings;
 use imagefactory_core::work::Work;
 use imagefactory_crds::names::tenant_namespace;
 use imagefactory_crds::{Build, ImageScan};
 use jiff::SignedDuration;
-use kube::runtime::reflector::ObjectRef;
+use kube::Resource;
+use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::watches::Stores;
 
 /// The queue, and who listens to it.
 pub struct Dispatcher {
@@ -100,10 +103,12 @@ impl Dispatcher {
     }
 
     /// What the queue says to a build that is looked at.
-    pub fn ask(&self, situation: &Situation<'_>) -> Slot {
+    pub fn ask(&self, situation: &Situation<'_>, stores: &Stores) -> Slot {
         match wish(situation) {
             Wish::Slot(validated) => application(situation.build, validated, situation.settings)
-                .map_or(Slot::NotYet, |application| self.with(|queue| queue.apply(&application))),
+                .map_or(Slot::NotYet, |application| {
+                    self.apply(&application, || is_there(&stores.builds, situation.build))
+                }),
             Wish::Nothing => {
                 if let Some(id) = id_of(situation.build) {
                     self.withdraw(&id);
@@ -115,9 +120,11 @@ impl Dispatcher {
     }
 
     /// What the queue says to a scan that is looked at.
-    pub fn ask_for_scan(&self, situation: image_scan::Situation<'_>) -> Slot {
+    pub fn ask_for_scan(&self, situation: image_scan::Situation<'_>, stores: &Stores) -> Slot {
         match image_scan::wish(situation) {
-            image_scan::Wish::Slot(application) => self.with(|queue| queue.apply(&application)),
+            image_scan::Wish::Slot(application) => {
+                self.apply(&application, || is_there(&stores.image_scans, situation.scan))
+            }
             image_scan::Wish::Nothing => {
                 if let Some(id) = image_scan::id_of(situation.scan) {
                     self.withdraw(&id);
@@ -155,6 +162,17 @@ impl Dispatcher {
             .collect()
     }
 
+    /// Applies for whom a pass looks at. A pass may outlive its object: of one that went meanwhile the queue was told before
+    /// it applied, and is told by nobody again. One that goes later, the watch tells.
+    fn apply(&self, application: &Application, is_there: impl FnOnce() -> bool) -> Slot {
+        let slot = self.with(|queue| queue.apply(application));
+        if is_there() {
+            return slot;
+        }
+        self.withdraw(&application.id);
+        Slot::NotYet
+    }
+
     fn withdraw(&self, id: &BuildId) {
         if let Some(doubt) = self.with(|queue| queue.withdraw(id)) {
             self.doubts.send(doubt);
@@ -179,6 +197,15 @@ impl Dispatcher {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether the store still shows this very object.
+fn is_there<K>(store: &Store<K>, object: &K) -> bool
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    let found = store.get(&ObjectRef::from_obj(object));
+    found.is_some_and(|found| found.meta().uid == object.meta().uid)
 }
 
 fn reference(id: &Arc<BuildId>) -> ObjectRef<Build> {

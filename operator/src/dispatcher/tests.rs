@@ -124,18 +124,23 @@ impl World {
             .context
             .stores
             .builds
-            .get(&ObjectRef::new(name).within("tenant-acme"))
-            .unwrap();
-        let found = references(&build, &self.context);
-        let validated = validate(&build, found.references(), &self.context.settings);
-        self.context.dispatcher.ask(&Situation {
-            build: &build,
+            .get(&ObjectRef::new(name).within("tenant-acme"));
+        self.ask_of(&build.unwrap())
+    }
+
+    /// The same, of a build that it has read before.
+    fn ask_of(&self, build: &Build) -> Slot {
+        let found = references(build, &self.context);
+        let validated = validate(build, found.references(), &self.context.settings);
+        let situation = Situation {
+            build,
             validated: &validated,
             observed: &Observed::default(),
             slot: Slot::NotYet,
             settings: &self.context.settings,
             now: self.context.now(),
-        })
+        };
+        self.context.dispatcher.ask(&situation, &self.context.stores)
     }
 
     async fn woken(&mut self) -> String {
@@ -290,4 +295,64 @@ async fn nothing_starts_while_it_can_not_be_asked_what_runs() {
     );
     apply(&world.hubs.builds, build("early", &Value::Null));
     assert_eq!(world.ask("early"), Slot::NotYet);
+}
+
+#[tokio::test]
+async fn a_pass_that_outlives_its_build_leaves_nothing_in_the_queue() {
+    let mut world = World::new(&[build("runs", &Value::Null)], &[]).await;
+    assert_eq!(world.ask("runs"), Slot::Granted);
+    apply(&world.hubs.builds, build("waits", &Value::Null));
+    let read = world
+        .context
+        .stores
+        .builds
+        .get(&ObjectRef::new("waits").within("tenant-acme"))
+        .unwrap();
+    delete(&world.hubs.builds, build("waits", &Value::Null));
+    // Another of its name is another build.
+    let mut another = build("waits", &Value::Null);
+    another["metadata"]["uid"] = "another".into();
+    for put in [false, true] {
+        if put {
+            apply(&world.hubs.builds, another.clone());
+        }
+        world.settle().await;
+        assert_eq!(world.ask_of(&read), Slot::NotYet, "{put}");
+        let counts = world.context.dispatcher.counts();
+        assert_eq!(counts, [("acme".to_owned(), 0, 1)], "{put}: nobody waits");
+    }
+    // Also if there is room, so that it is granted a slot at once.
+    apply(&world.hubs.pods, pod("runs", "Succeeded"));
+    apply(&world.hubs.builds, build("runs", &ended()));
+    world.settle().await;
+    assert_eq!(world.ask_of(&read), Slot::NotYet);
+    let asking = world.server.expect("GET /api/v1/namespaces/tenant-acme/pods");
+    asking.await.answer(200, &list(&[]));
+    world.settle().await;
+    assert_eq!(world.running(), 0);
+}
+
+#[tokio::test]
+async fn a_build_that_ends_before_its_pod_is_shown_keeps_its_slot_until_the_api_server_knows_of_none() {
+    let mut world = World::new(&[build("ends", &Value::Null), build("waits", &Value::Null)], &[]).await;
+    let _ = (world.woken().await, world.woken().await);
+    let (ends, waits) = if world.ask("ends") == Slot::Granted {
+        ("ends", "waits")
+    } else {
+        ("waits", "ends")
+    };
+    // Its pod was made, and the answer was lost; then its user cancelled it.
+    let mut cancelled = ended();
+    cancelled.as_object_mut().unwrap().remove("startTime");
+    cancelled["conditions"][0]["status"] = "False".into();
+    apply(&world.hubs.builds, build(ends, &cancelled));
+    let line = "GET /api/v1/namespaces/tenant-acme/pods";
+    let lives = list(&[pod(ends, "Running")]);
+    world.server.expect(line).await.answer(200, &lives);
+    world.settle().await;
+    assert!(matches!(world.ask(waits), Slot::Waits(_)), "the pod lives");
+    apply(&world.hubs.pods, pod(ends, "Running"));
+    apply(&world.hubs.pods, pod(ends, "Failed"));
+    world.settle().await;
+    assert_eq!(world.ask(waits), Slot::Granted);
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use imagefactory_core::retention::{Ends, Finished, IN_A_PASS, Limits, due};
+use imagefactory_core::retention::{Ends, Finished, Held, IN_A_PASS, Limits, due};
 use imagefactory_crds::names::{LABEL_BUILD_UID, TENANT_SETTINGS, tenant_of_namespace};
 use imagefactory_crds::{Project, TenantSettings};
 use k8s_openapi::NamespaceResourceScope;
@@ -51,7 +51,9 @@ fn all_due<K: Removable>(store: &Store<K>, context: &Context) -> Vec<Arc<K>> {
     for run in store.state() {
         let key = (run.namespace().unwrap_or_default(), run.project().to_owned());
         let of = projects.entry(key).or_insert_with_key(|key| Of::project(key, context));
-        if let (Some(of), Some(finished)) = (of, Finished::of(&*run)) {
+        let Some(of) = of else { continue };
+        run.hold(&mut of.held);
+        if let Some(finished) = Finished::of(&*run) {
             of.runs.insert(finished.name.clone(), run);
             of.finished.push(finished);
         }
@@ -68,6 +70,7 @@ fn all_due<K: Removable>(store: &Store<K>, context: &Context) -> Vec<Arc<K>> {
 /// A project of which builds, or scans, may go.
 struct Of<K> {
     limits: Limits,
+    held: Held,
     finished: Vec<Finished>,
     runs: HashMap<String, Arc<K>>,
 }
@@ -83,6 +86,7 @@ impl<K> Of<K> {
         let platform = &context.settings.builds.retention;
         Some(Self {
             limits: Limits::of(project.as_deref(), settings.as_deref(), platform)?,
+            held: Held::default(),
             finished: Vec::new(),
             runs: HashMap::new(),
         })
@@ -91,10 +95,11 @@ impl<K> Of<K> {
     fn due(self, context: &Context) -> impl Iterator<Item = (Finished, Arc<K>)> {
         let Self {
             limits,
+            held,
             finished,
             mut runs,
         } = self;
-        due(finished, &limits, context.now())
+        due(finished, &held, &limits, context.now())
             .into_iter()
             .filter_map(move |finished| Some((finished.clone(), runs.remove(&finished.name)?)))
     }

@@ -117,10 +117,13 @@ async fn attempt(context: &Context, container: &EndedContainer) -> Try {
         Ok(Ok(_)) if !has_pod(&context.stores, container) => Try::Decided(State::Lost),
         Ok(Ok(log)) => Try::Decided(State::Kept(log)),
         Ok(Err(CopyError::Store(error))) => Try::StoreFails(chain(&error)),
-        Ok(Err(error)) if is_gone(&error) || container.is_lost(context.now()) => match find(context, container).await {
-            Some(found) => found,
-            None => lost(container, &error),
-        },
+        Ok(Err(error)) if is_unknown(&error) || container.is_lost(context.now()) => {
+            match find(context, container).await {
+                Some(found) => found,
+                None if container.is_unknown(context.now()) => lost(container, &error),
+                None => Try::Unreadable(chain(&error)),
+            }
+        }
         Ok(Err(error)) => Try::Unreadable(chain(&error)),
         Err(_) => Try::StoreFails("copying the log took too long".to_owned()),
     }
@@ -145,8 +148,9 @@ fn lost(container: &EndedContainer, error: &CopyError) -> Try {
     Try::Decided(State::Lost)
 }
 
-/// The API server knows no such pod or container, or one that never ran.
-fn is_gone(error: &CopyError) -> bool {
+/// The API server knows no such pod or container, or one that never ran. A kubelet that has just begun anew says so of each
+/// for a while.
+fn is_unknown(error: &CopyError) -> bool {
     matches!(error, CopyError::Ask(kube::Error::Api(status)) if matches!(status.code, 400 | 404))
 }
 

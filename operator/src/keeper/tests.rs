@@ -269,10 +269,19 @@ async fn a_log_that_cannot_be_read_does_not_hold_back_its_build_and_is_tried_aga
     assert_eq!(woken.name, "hello", "and its build may say so, though nobody waited");
 }
 
+/// A pod whose containers ended a day ago.
+fn old(uid: &str, containers: &[&str]) -> Value {
+    let mut old = pod(uid, containers);
+    for status in old["status"]["containerStatuses"].as_array_mut().unwrap() {
+        status["state"]["terminated"]["finishedAt"] = "1969-12-31T00:00:00Z".into();
+    }
+    old
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_log_that_the_api_server_knows_nothing_of_is_lost_and_its_pod_may_go() {
+async fn a_log_that_the_api_server_knows_nothing_of_for_long_is_lost_and_its_pod_may_go() {
     let mut world = World::new();
-    let seen = world.see_pod(&pod("one", &["push"]));
+    let seen = world.see_pod(&old("one", &["push"]));
     world
         .server
         .expect(LOG)
@@ -281,6 +290,23 @@ async fn a_log_that_the_api_server_knows_nothing_of_is_lost_and_its_pod_may_go()
     world.until(|world| world.context.keeper.is_safe(&seen, None)).await;
     assert_eq!(world.context.keeper.kept("b"), []);
     assert_eq!(world.written(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kubelet_that_has_just_begun_anew_and_knows_no_container_yet_costs_no_log() {
+    let mut world = World::new();
+    let seen = world.see_pod(&pod("one", &["push"]));
+    for (code, reason) in [(404, "NotFound"), (400, "BadRequest")] {
+        world
+            .log_is_asked_for()
+            .await
+            .fail(code, reason, "container not available");
+        world.until(|world| !world.context.keeper.is_busy("b")).await;
+        assert!(!world.context.keeper.is_safe(&seen, None));
+    }
+    world.log_is_asked_for().await.text("there it is");
+    world.until(|world| world.context.keeper.is_safe(&seen, None)).await;
+    assert_eq!(world.written(), [PUSH]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -388,6 +414,7 @@ async fn what_lies_there_from_before_a_container_ended_is_not_taken_for_its_log(
     let seen = world.see_pod(&later);
     let asked = world.log_is_asked_for().await;
     asked.fail(404, "NotFound", "container not found");
+    world.see_pod_go(&later);
     world.until(|world| world.context.keeper.is_safe(&seen, None)).await;
     assert_eq!(world.context.keeper.kept("b"), [], "never say kept when it is not");
     assert_eq!(world.counted("lost"), 1);

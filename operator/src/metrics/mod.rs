@@ -4,6 +4,7 @@
 //! ([`scrape`]). Requests to the API server are counted by the client itself ([`requests`]).
 
 mod archive;
+mod bounded;
 mod families;
 mod quarantine;
 pub mod requests;
@@ -30,12 +31,14 @@ use prometheus_client::collector::Collector;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::watches::Heartbeats;
+use bounded::Bounded;
 use families::{
-    BuildLabels, ControllerLabels, CpuLabels, DurationLabels, KindLabels, OutcomeLabels, RequestLabels, RetryLabels,
-    ScanLabels, Seconds, TenantLabels, VerdictLabels, seconds,
+    Buckets, BuildLabels, ControllerLabels, CpuLabels, DurationLabels, KindLabels, OutcomeLabels, RequestLabels,
+    RetryLabels, ScanLabels, Seconds, TenantLabels, VerdictLabels, seconds,
 };
 use requests::Request;
 
@@ -47,13 +50,13 @@ pub struct Metrics {
     reconciles: Family<OutcomeLabels, Counter>,
     reconcile_duration: Seconds<ControllerLabels>,
     requests: Family<RequestLabels, Counter>,
-    builds: Family<BuildLabels, Counter>,
+    builds: Bounded<BuildLabels, Counter>,
     build_duration: Seconds<DurationLabels>,
-    verdicts: Family<VerdictLabels, Counter>,
-    scans: Family<ScanLabels, Counter>,
-    queue_wait: Seconds<TenantLabels>,
-    retries: Family<RetryLabels, Counter>,
-    cpu: Family<CpuLabels, Counter>,
+    verdicts: Bounded<VerdictLabels, Counter>,
+    scans: Bounded<ScanLabels, Counter>,
+    queue_wait: Bounded<TenantLabels, Histogram, Buckets>,
+    retries: Bounded<RetryLabels, Counter>,
+    cpu: Bounded<CpuLabels, Counter>,
     malformed: Family<KindLabels, Counter>,
     archive: archive::ArchiveFamilies,
     sor: quarantine::SorFamilies,
@@ -68,13 +71,13 @@ impl Default for Metrics {
             reconciles: Family::default(),
             reconcile_duration: seconds(families::SHORT),
             requests: Family::default(),
-            builds: Family::default(),
+            builds: Bounded::default(),
             build_duration: seconds(families::LONG),
-            verdicts: Family::default(),
-            scans: Family::default(),
-            queue_wait: seconds(families::WAIT),
-            retries: Family::default(),
-            cpu: Family::default(),
+            verdicts: Bounded::default(),
+            scans: Bounded::default(),
+            queue_wait: seconds(families::WAIT).into(),
+            retries: Bounded::default(),
+            cpu: Bounded::default(),
             malformed: Family::default(),
             archive: archive::ArchiveFamilies::default(),
             sor: quarantine::SorFamilies::default(),
@@ -122,7 +125,7 @@ impl Metrics {
         registry.register(
             "builds",
             "Builds that ended, by tenant, project, method and result",
-            self.builds.clone(),
+            self.builds.family(),
         );
         registry.register_with_unit(
             "build_duration",
@@ -134,28 +137,28 @@ impl Metrics {
             "queue_wait",
             "Time from a Build's creation, or from when its retry was due, to its dispatch, by tenant",
             Unit::Seconds,
-            self.queue_wait.clone(),
+            self.queue_wait.family(),
         );
         registry.register(
             "build_retries",
             "Attempts that failed and are made again, by tenant and class of failure",
-            self.retries.clone(),
+            self.retries.family(),
         );
         registry.register_with_unit(
             "build_cpu",
             "Processor time of containers that build, as they tell it themselves, by tenant and method",
             Unit::Seconds,
-            self.cpu.clone(),
+            self.cpu.family(),
         );
         registry.register(
             "scan_verdicts",
             "Images that were judged, by tenant, verdict and the worst severity that was found",
-            self.verdicts.clone(),
+            self.verdicts.family(),
         );
         registry.register(
             "image_scans",
             "On-demand scans that ended, by tenant and result",
-            self.scans.clone(),
+            self.scans.family(),
         );
     }
 
@@ -231,7 +234,7 @@ impl Metrics {
             method,
             result,
         };
-        self.builds.get_or_create(&labels).inc();
+        self.builds.series(labels).inc();
         if let Some(took) = took {
             self.build_duration
                 .get_or_create(&DurationLabels { method, result })
@@ -244,20 +247,20 @@ impl Metrics {
         let labels = TenantLabels {
             tenant: tenant.to_owned(),
         };
-        self.queue_wait.get_or_create(&labels).observe(waited.as_secs_f64());
+        self.queue_wait.series(labels).observe(waited.as_secs_f64());
     }
 
     /// An attempt failed and is made again.
     pub fn build_retried(&self, tenant: &str, class: &'static str) {
         let tenant = tenant.to_owned();
-        self.retries.get_or_create(&RetryLabels { tenant, class }).inc();
+        self.retries.series(RetryLabels { tenant, class }).inc();
     }
 
     /// A container that builds, by this method, told that it used so much processor time.
     pub fn build_used(&self, tenant: &str, method: &'static str, cpu_seconds: u32) {
         let tenant = tenant.to_owned();
         let labels = CpuLabels { tenant, method };
-        self.cpu.get_or_create(&labels).inc_by(u64::from(cpu_seconds));
+        self.cpu.series(labels).inc_by(u64::from(cpu_seconds));
     }
 
     /// It was decided what becomes of a log.

@@ -19,7 +19,7 @@ impl Metrics {
             tenant: tenant.to_owned(),
             result,
         };
-        self.scans.get_or_create(&labels).inc();
+        self.scans.series(labels).inc();
         self.judged_as(tenant, status.verdict.as_ref(), status.scan.as_deref());
     }
 
@@ -30,7 +30,7 @@ impl Metrics {
             verdict: verdict.result.as_str(),
             severity: worst(scan.map(|scan| &scan.vulnerabilities)),
         };
-        self.verdicts.get_or_create(&labels).inc();
+        self.verdicts.series(labels).inc();
     }
 }
 

@@ -111,15 +111,16 @@ async fn act(
     }
     role.metrics.set_leader(true);
     let work = CancellationToken::new();
-    let mut tasks = JoinSet::new();
+    let (mut tasks, mut telling) = (JoinSet::new(), JoinSet::new());
     controllers::start(&context, hubs, &work, &mut tasks);
     if let Some(auditor) = auditor {
-        tasks.spawn(auditor.run(hubs.clone(), work.clone()));
+        telling.spawn(auditor.run(hubs.clone(), work.clone()));
     }
     let ended = tokio::select! {
         () = role.stop.cancelled() => Ok(()),
         ended = &mut election.task => lost(ended),
         _ = tasks.join_next() => Err(StartupError::Ended("a controller")),
+        Some(_) = telling.join_next() => Err(StartupError::Ended("telling the audit")),
     };
     role.metrics.set_leader(false);
     // On a lost lease the tasks are dropped here, where they stand: another process may act soon.
@@ -127,7 +128,12 @@ async fn act(
     work.cancel();
     tokio::select! {
         ended = &mut election.task => lost(ended),
-        () = finish(&mut tasks) => election.leave().await,
+        () = finish(&mut tasks) => {
+            let left = election.leave().await;
+            // An audit that does not answer keeps nobody from leading: each event has an id, by which it is stored once.
+            finish(&mut telling).await;
+            left
+        }
     }
 }
 

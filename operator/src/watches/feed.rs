@@ -81,6 +81,9 @@ impl<K: Watched> Feed<K> {
             self.indexes
                 .iter()
                 .for_each(|index| index.put(before.as_ref(), &object));
+            if let Some(replaced) = before.filter(|before| before.uid() != object.uid()) {
+                self.tell(&replaced);
+            }
             self.tell(&object);
         }
     }
@@ -126,10 +129,15 @@ impl<K: Watched> Feed<K> {
         let version = |object: &Arc<K>| (object.uid(), object.resource_version());
         // Of the first list all is news, and no key is made for it: there may be very many.
         if !before.is_empty() {
+            let mut replaced = Vec::new();
             touched.retain(|object| {
                 let known = before.remove(&ObjectRef::from_obj(&**object));
-                known.as_ref().map(version) != Some(version(object))
+                let is_news = known.as_ref().map(version) != Some(version(object));
+                replaced.extend(known.filter(|known| known.uid() != object.uid()));
+                is_news
             });
+            // One that another has the name of is gone as well.
+            touched.extend(replaced);
             touched.extend(before.into_values());
         }
         let listed = std::mem::take(&mut self.malformed_in_list);

@@ -110,6 +110,30 @@ fn a_second_list_tells_what_came_changed_and_went_and_nothing_else() {
 }
 
 #[test]
+fn one_that_another_has_the_name_of_is_told_as_gone_too() {
+    let of_uid = |uid: &str| {
+        let mut value = project("p", 1);
+        value["metadata"]["uid"] = uid.into();
+        object::<Guarded<Project>>(value)
+    };
+    let hub = Hub::default();
+    list(&hub, vec![of_uid("old")]);
+    let mut changes = hub.changes();
+    let mut uids = || {
+        let mut uids = Vec::new();
+        while let Some(Some(object)) = changes.next().now_or_never() {
+            uids.extend(object.uid());
+        }
+        uids.sort();
+        uids
+    };
+    list(&hub, vec![of_uid("new")]);
+    assert_eq!(uids(), ["new", "old"]);
+    assert_eq!(hub.take(Event::Apply(of_uid("newest"))), None);
+    assert_eq!(uids(), ["new", "newest"]);
+}
+
+#[test]
 fn a_hub_is_synced_after_its_first_list_and_not_before() {
     let hub = Hub::<Project>::default();
     hub.take(Event::Init);

@@ -79,7 +79,7 @@ pub fn pod(pod: &mut Pod) {
         ..PodSpec::default()
     });
     pod.status = pod.status.take().map(|status| PodStatus {
-        conditions: status.conditions.map(only_scheduled).filter(|kept| !kept.is_empty()),
+        conditions: status.conditions.map(only_read).filter(|kept| !kept.is_empty()),
         container_statuses: status.container_statuses.map(states),
         init_container_statuses: status.init_container_statuses.map(states),
         message: status.message,
@@ -132,8 +132,8 @@ fn only_ours(mut all: BTreeMap<String, String>) -> BTreeMap<String, String> {
     all
 }
 
-fn only_scheduled(mut conditions: Vec<PodCondition>) -> Vec<PodCondition> {
-    conditions.retain(|condition| condition.type_ == "PodScheduled");
+fn only_read(mut conditions: Vec<PodCondition>) -> Vec<PodCondition> {
+    conditions.retain(|condition| ["PodScheduled", "DisruptionTarget"].contains(&condition.type_.as_str()));
     conditions
 }
 

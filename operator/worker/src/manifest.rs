@@ -65,6 +65,9 @@ pub enum DocumentError {
     /// A layer that lies elsewhere.
     #[error("a layer names URLs to be fetched from")]
     Urls,
+    /// Content beside the digest that names it: who reads it instead of the blob sees something else than who does not.
+    #[error("a descriptor brings its content along")]
+    Data,
     /// More entries than are taken.
     #[error("it names more than {0} entries")]
     TooMany(usize),
@@ -135,6 +138,7 @@ struct RawDescriptor {
     digest: String,
     size: u64,
     urls: Option<Vec<String>>,
+    data: Option<Value>,
     platform: Option<RawPlatform>,
     artifact_type: Option<Value>,
 }
@@ -298,6 +302,9 @@ impl RawDescriptor {
     fn check(self, allowed: &[&str]) -> Result<Descriptor, DocumentError> {
         if self.urls.is_some_and(|urls| !urls.is_empty()) {
             return Err(DocumentError::Urls);
+        }
+        if self.data.is_some() {
+            return Err(DocumentError::Data);
         }
         if !allowed.is_empty() && !allowed.contains(&self.media_type.as_str()) {
             let is_index = matches!(self.media_type.as_str(), OCI_INDEX | DOCKER_INDEX);

@@ -75,6 +75,30 @@ fn a_document_is_one_thing_only() {
 fn layers_that_lie_elsewhere_are_refused() {
     let text = image("", LAYERS[1]).replace(r#","size":3"#, r#","size":3,"urls":["https://evil.example.com/layer"]"#);
     assert_eq!(Document::parse(text.as_bytes(), OCI_MANIFEST), Err(DocumentError::Urls));
+    let text = text.replace("urls", "URLs");
+    assert!(matches!(
+        Document::parse(text.as_bytes(), OCI_MANIFEST),
+        Err(DocumentError::Malformed(_))
+    ));
+}
+
+#[test]
+fn content_that_stands_beside_its_digest_is_refused() {
+    // Scanners read it in the place of the layer, and look at its digest when they have seen enough.
+    for data in [r#""YQ==""#, r#""""#] {
+        let text = image("", LAYERS[1]).replace(r#","size":3"#, &format!(r#","size":3,"data":{data}"#));
+        for parse in [Document::parse, Document::parse_in_place] {
+            assert_eq!(parse(text.as_bytes(), OCI_MANIFEST), Err(DocumentError::Data), "{data}");
+        }
+    }
+    let entry = format!(
+        r#"{{"mediaType":"{OCI_MANIFEST}","digest":"{}","size":9,"data":"e30="}}"#,
+        digest("m")
+    );
+    assert_eq!(
+        Document::parse(index(&entry).as_bytes(), OCI_INDEX),
+        Err(DocumentError::Data)
+    );
 }
 
 #[test]

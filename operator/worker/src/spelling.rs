@@ -8,11 +8,12 @@ use serde_json::{Map, Value};
 pub const MISSPELT: &str = "it spells the name of a field in another letter case";
 
 /// What manifests and configurations are read by.
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 20] = [
     "architecture",
     "artifactType",
     "blobs",
     "config",
+    "data",
     "diff_ids",
     "digest",
     "fsLayers",
@@ -26,6 +27,7 @@ const NAMES: [&str; 18] = [
     "size",
     "subject",
     "type",
+    "urls",
     "variant",
 ];
 
@@ -81,6 +83,8 @@ mod tests {
             r#"{"layers":[],"LAYERS":[]}"#,
             r#"{"layers":[{"platform":{"os":"a","OS":"b"}}]}"#,
             r#"{"layers":[{"Platform":{}}]}"#,
+            r#"{"layers":[{"URLs":["http://169.254.169.254/"]}]}"#,
+            r#"{"config":{"Data":"e30="}}"#,
             "[]",
         ] {
             assert!(!well_spelt(text.as_bytes(), &["config", "layers", "rootfs"]), "{text}");

@@ -1,5 +1,5 @@
-//! `unstage`: removes staged images that have expired, each with its parts and what refers to it. That the blobs go too
-//! is the registry's garbage collection's business.
+//! `unstage`: removes staged images that have expired, each with its parts and what refers to it or to one of them. That
+//! the blobs go too is the registry's garbage collection's business.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::ca::Roots;
 use crate::failure::{failure, registry_failure};
+use crate::manifest::MAX_MANIFESTS;
 use crate::places::Places;
 use crate::registry::{Credentials, Digest, Registry, RegistryError, Removal, Repository, chain};
 
@@ -26,6 +27,16 @@ pub enum UnstageError {
     /// The registry failed.
     #[error("the staged image could not be removed")]
     Registry(#[from] RegistryError),
+    /// More is listed than a build ever stages. Nothing was removed of what was listed.
+    #[error("{of} in {repository} has more than {limit} manifests")]
+    TooMany {
+        /// Where it lies.
+        repository: Repository,
+        /// Whose parts or referrers they are.
+        of: Digest,
+        /// The limit.
+        limit: usize,
+    },
     /// It takes too long.
     #[error("removing the staged image takes too long")]
     TooSlow,
@@ -41,6 +52,12 @@ impl From<UnstageError> for StepFailure {
                 "Report this as a defect of Image Factory.",
             ),
             UnstageError::Registry(source) => registry_failure(FailureClass::Infrastructure, source),
+            UnstageError::TooMany { .. } => failure(
+                FailureClass::Infrastructure,
+                "RegistryAnswerTooLarge",
+                &chain(&error),
+                "Ask who runs the staging registry.",
+            ),
             UnstageError::TooSlow => failure(
                 FailureClass::Infrastructure,
                 "RegistrySlow",
@@ -53,6 +70,8 @@ impl From<UnstageError> for StepFailure {
 
 /// Longest that one image may take: one that hangs does not cost the others their turn.
 const LONGEST: Duration = Duration::from_secs(60);
+/// Most manifests that may refer to one image. A scan attaches two.
+const MAX_REFERRERS: usize = 1000;
 
 /// Removes every image that it can and says of each what became of it; removing again what is gone is as good.
 ///
@@ -125,16 +144,63 @@ async fn remove(registry: &Registry, prefix: &str, image: &StagedEntry) -> Resul
         StagedName::Tag(_) => return Err(wrong()),
     };
     let parts = parts(registry, &repository, &digest).await?;
-    // Evidence first: once the image is gone, nothing says what belonged to it.
-    for referrer in referrers(registry, &repository, &digest).await? {
-        registry.delete_manifest(&repository, &referrer).await?;
+    // The image itself goes last: by its tag all the rest is found again, wherever this breaks off. Other images here are
+    // of the same build and expire with this one, so what they share with it is not spared.
+    let images: BTreeSet<Digest> = parts.iter().chain([&digest]).cloned().collect();
+    for image in &images {
+        remove_referrers(registry, &repository, image, &images).await?;
     }
-    let removal = registry.delete_manifest(&repository, &digest).await?;
-    for part in parts {
-        registry.delete_manifest(&repository, &part).await?;
-    }
+    let removal = remove_named(registry, &repository, &parts, Some(&digest)).await?;
     tracing::info!(%repository, %digest, ?removal, "staged image");
     Ok(removal)
+}
+
+/// Removes everything that refers to the image, and the index that lists it where the registry keeps no list itself; none
+/// of the images themselves, whatever the lists say.
+async fn remove_referrers(
+    registry: &Registry,
+    repository: &Repository,
+    image: &Digest,
+    images: &BTreeSet<Digest>,
+) -> Result<Removal, UnstageError> {
+    let listed = registry.referrers(repository, image).await?;
+    let index = registry.read_tag(repository, &image.referrers_tag()).await?;
+    let by_index = index.iter().flat_map(|index| named(&index.bytes));
+    let mut found: BTreeSet<Digest> = listed.into_iter().chain(by_index).collect();
+    found.retain(|digest| !images.contains(digest));
+    bounded(repository, image, &found, MAX_REFERRERS)?;
+    let index = index.map(|index| index.digest).filter(|index| !images.contains(index));
+    Ok(remove_named(registry, repository, &found, index.as_ref()).await?)
+}
+
+/// Removes manifests, and after them the index that names them, so that what is left of them is always found. Some
+/// registries refuse to remove what an index names: of those the index goes first.
+async fn remove_named(
+    registry: &Registry,
+    repository: &Repository,
+    named: &BTreeSet<Digest>,
+    index: Option<&Digest>,
+) -> Result<Removal, RegistryError> {
+    let mut held = Vec::new();
+    for digest in named {
+        match registry.delete_manifest(repository, digest).await {
+            Ok(Removal::Unsupported) | Err(RegistryError::Rejected { .. }) => held.push(digest),
+            result => drop(result?),
+        }
+    }
+    let removal = match index {
+        Some(index) => registry.delete_manifest(repository, index).await?,
+        None => Removal::Absent,
+    };
+    if removal == Removal::Unsupported {
+        return Ok(removal);
+    }
+    // Nothing leads to these any more: each is tried, whatever became of another.
+    let mut failed = None;
+    for digest in held {
+        failed = registry.delete_manifest(repository, digest).await.err().or(failed);
+    }
+    failed.map_or(Ok(removal), Err)
 }
 
 /// A failure that leaves room in the report for what became of every image.
@@ -156,34 +222,28 @@ async fn parts(
     registry: &Registry,
     repository: &Repository,
     digest: &Digest,
-) -> Result<BTreeSet<Digest>, RegistryError> {
+) -> Result<BTreeSet<Digest>, UnstageError> {
     let manifest = match registry.pull_manifest(repository, digest).await {
         Err(RegistryError::NotFound { .. }) => return Ok(BTreeSet::new()),
         result => result?,
     };
-    Ok(named(&manifest.bytes))
+    let parts = named(&manifest.bytes);
+    bounded(repository, digest, &parts, MAX_MANIFESTS)?;
+    Ok(parts)
+}
+
+fn bounded(repository: &Repository, of: &Digest, listed: &BTreeSet<Digest>, limit: usize) -> Result<(), UnstageError> {
+    let too_many = || UnstageError::TooMany {
+        repository: repository.clone(),
+        of: of.clone(),
+        limit,
+    };
+    (listed.len() <= limit).then_some(()).ok_or_else(too_many)
 }
 
 fn named(document: &[u8]) -> BTreeSet<Digest> {
-    let document: Option<Value> = serde_json::from_slice(document).ok();
-    let entries = document
-        .as_ref()
-        .and_then(|document| document.get("manifests")?.as_array());
+    let document: Value = serde_json::from_slice(document).unwrap_or_default();
+    let entries = document.get("manifests").and_then(Value::as_array);
     let digest = |entry: &Value| Digest::parse(entry.get("digest")?.as_str()?);
     entries.into_iter().flatten().filter_map(digest).collect()
-}
-
-/// Everything that refers to the image, and the index that lists it where the registry keeps no list itself.
-async fn referrers(
-    registry: &Registry,
-    repository: &Repository,
-    digest: &Digest,
-) -> Result<BTreeSet<Digest>, RegistryError> {
-    let listed = registry.referrers(repository, digest).await?;
-    let index = registry.read_tag(repository, &digest.referrers_tag()).await?;
-    let by_index = index.iter().flat_map(|index| named(&index.bytes));
-    let mut all: BTreeSet<Digest> = listed.into_iter().chain(by_index).collect();
-    all.extend(index.as_ref().map(|index| index.digest.clone()));
-    all.remove(digest);
-    Ok(all)
 }

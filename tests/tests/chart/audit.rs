@@ -6,6 +6,8 @@ use imagefactory_tests::chart::object::{find, list, of_kind, text};
 use serde_json::{Value, json};
 
 const NAME: &str = "image-factory-audit";
+/// Of mode files.
+const AUTHORITY: &str = "image-factory-given-ca";
 
 fn audit(values: &str) -> Vec<Value> {
     render(&Chart::minimal().set("audit.enabled=true").set(values))
@@ -205,12 +207,14 @@ fn a_given_certificate_is_served_and_trusted_by_the_given_authority() {
     let objects = audit(&format!("{GIVEN},audit.certificate.secret=intake"));
     assert_eq!(served(&objects), "intake");
     assert!(find(&objects, "Certificate", NAME).is_none());
-    let map = find(&objects, "ConfigMap", "image-factory-ca").unwrap();
+    // The webhook's own of mode self stays when the mode changes, and Helm takes over nothing without its marks.
+    assert!(find(&objects, "ConfigMap", "image-factory-ca").is_none());
+    let map = find(&objects, "ConfigMap", AUTHORITY).unwrap();
     assert_eq!(text(map, "/data/ca.crt"), "PEM");
     let (arguments, sources) = webhook(&objects);
     assert!(arguments.contains(&json!("--audit-ca=/var/run/image-factory/audit/ca.crt")));
     for sources in [sources, operator(&objects).1] {
-        assert_eq!(trusted(&sources), ("configMap", "image-factory-ca".to_owned()));
+        assert_eq!(trusted(&sources), ("configMap", AUTHORITY.to_owned()));
     }
     let without_webhook = audit(&format!("{GIVEN},webhook.enabled=false"));
     assert_eq!(
@@ -218,7 +222,7 @@ fn a_given_certificate_is_served_and_trusted_by_the_given_authority() {
         "image-factory-audit-tls",
         "by its own name where none is given"
     );
-    assert!(find(&without_webhook, "ConfigMap", "image-factory-ca").is_some());
+    assert!(find(&without_webhook, "ConfigMap", AUTHORITY).is_some());
 }
 
 #[test]
@@ -227,7 +231,7 @@ fn given_certificates_without_their_authority_are_refused_where_there_is_an_audi
     let error = given.clone().set("audit.enabled=true").render().unwrap_err();
     assert!(error.to_string().contains("webhook.certificates.caBundle"), "{error}");
     let objects = render(&given.set("audit.enabled=false"));
-    assert!(find(&objects, "ConfigMap", "image-factory-ca").is_some());
+    assert!(find(&objects, "ConfigMap", AUTHORITY).is_some());
 }
 
 /// In mode self the webhook makes it.

@@ -120,6 +120,29 @@ fn every_alert_has_a_severity_a_summary_a_description_and_a_section_in_the_runbo
     }
 }
 
+#[test]
+fn silence_of_the_system_of_record_is_measured_in_its_own_intervals() {
+    let threshold = |values: &str| {
+        let objects = render(&Chart::minimal().set(EVERYTHING).set(values));
+        let rule = find(&objects, "PrometheusRule", "image-factory").unwrap();
+        let rules = list(rule, "/spec/groups")
+            .iter()
+            .flat_map(|group| list(group, "/rules"));
+        let old: Vec<&str> = rules
+            .filter(|rule| text(rule, "/alert") == "ImageFactorySorFetchOld")
+            .map(|rule| text(rule, "/expr"))
+            .collect();
+        old[0].rsplit_once("> ").unwrap().1.to_owned()
+    };
+    for (interval, seconds) in [("5m", "10800"), ("1h", "10800"), ("1h30m", "16200"), ("24h", "259200")] {
+        assert_eq!(
+            threshold(&format!("sor.http.interval={interval}")),
+            seconds,
+            "{interval}"
+        );
+    }
+}
+
 fn alert_tests() -> Value {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/chart/alerts/rules.test.yaml");
     serde_yaml::from_str(&read(&file).unwrap()).unwrap()
@@ -243,7 +266,10 @@ fn a_budget_for_drains_is_there_with_two_replicas_and_holds_up_none_with_one() {
         assert_eq!(budget.is_some(), replicas > 1, "{component}");
         let one = render(&Chart::minimal().set(&format!("{component}.replicas=1")));
         assert!(find(&one, "PodDisruptionBudget", &title).is_none(), "{component}");
-        let two = Chart::minimal().set(&format!("{component}.replicas=2"));
+        // Replicas on a volume of one node have none (store.rs).
+        let two = Chart::minimal().set(&format!(
+            "{component}.replicas=2,objectStore.volume.accessModes={{ReadWriteMany}}"
+        ));
         let objects = render(&two);
         let budget = find(&objects, "PodDisruptionBudget", &title).unwrap();
         assert_eq!(budget["spec"]["maxUnavailable"], 1);

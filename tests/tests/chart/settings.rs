@@ -1,7 +1,7 @@
 //! The settings that the chart renders are those that the operator reads, with the operator's own type.
 
 use crate::support::{local, render};
-use imagefactory_core::settings::{CredentialScope, Settings};
+use imagefactory_core::settings::{CredentialScope, DnsSettings, Settings};
 use imagefactory_core::sor_record::settings::Outage;
 use imagefactory_crds::retention::Retention;
 use imagefactory_tests::chart::Chart;
@@ -57,6 +57,7 @@ fn the_defaults_are_closed_where_they_can_be() {
     assert!(!settings.onboarding.build);
     assert_eq!(settings.default_policy.as_deref(), Some("default"));
     assert!(settings.tenants.egress.allow.is_empty());
+    assert_eq!(settings.tenants.egress.dns, DnsSettings::default());
     for range in [
         "10.0.0.0/8",
         "172.16.0.0/12",
@@ -66,6 +67,14 @@ fn the_defaults_are_closed_where_they_can_be() {
         "168.63.129.16/32",
         "fc00::/7",
         "fe80::/10",
+        "64:ff9b::a00:0/104",
+        "64:ff9b::ac10:0/108",
+        "64:ff9b::c0a8:0/112",
+        "64:ff9b::6440:0/106",
+        "64:ff9b::a9fe:0/112",
+        "64:ff9b::a83f:8110/128",
+        "64:ff9b:1::/48",
+        "2002::/16",
     ] {
         assert!(
             settings.tenants.egress.except.iter().any(|closed| closed == range),
@@ -109,6 +118,12 @@ fn every_value_reaches_the_settings() {
     assert_eq!(settings.tenants.default_quota.weight, Some(2));
     assert_eq!(settings.tenants.default_quota.pods, Some(6));
     assert_eq!(settings.tenants.egress.allow[0].ports, [5000, 5001]);
+    let expected = DnsSettings {
+        namespace: "openshift-dns".to_owned(),
+        ports: vec![53, 5353],
+        addresses: vec!["169.254.20.10/32".to_owned()],
+    };
+    assert_eq!(settings.tenants.egress.dns, expected);
     assert_eq!(settings.tenants.resync_seconds, 5);
     assert_eq!(settings.sor.expiring_window.as_str(), "48h");
     let sor = settings.sor.http.unwrap();

@@ -57,11 +57,74 @@ fn a_value_out_of_bounds_is_refused() {
         "builds.retention.includeApplied=perhaps",
         "requireUserNamespaces=maybe",
         "caBundle=nonsense",
+        "staging.prefix=registry/staging",
+        "images.pullSecrets={imagefactory-pull}",
+        "staging.secret=a..b",
+        "tenants.egress.dns.ports={}",
+        "tenants.egress.dns.addresses={169.254.20.10}",
+        "tenants.egress.dns.namespace=",
         "tenants.egress.except={everything}",
+        "tenants.egress.except={1.2.3.4/99}",
+        "tenants.egress.except={1.2.3.256/32}",
+        "tenants.egress.except={fd00::/129}",
         "fullnameOverride=a-name-that-is-far-too-long-to-leave-room-for-more",
     ] {
         let message = refusal(&Chart::minimal().set(value));
         assert!(message.contains("don't meet the specifications"), "{value}: {message}");
+    }
+}
+
+/// Each with what the message says.
+#[test]
+fn what_the_operator_or_the_api_server_would_refuse_later_is_refused_when_it_is_rendered() {
+    let sor = |values: &str| format!("sor.http.url=https://sor.example.com,{values}");
+    let long = "scan.javaDatabase.enabled=true,scan.javaDatabase.schedule=@daily,fullnameOverride=".to_owned();
+    for (values, said) in [
+        (
+            "builds.defaultTimeout=25h".to_owned(),
+            "builds.defaultTimeout must be from 10s to 24h",
+        ),
+        ("builds.defaultTimeout=9s".to_owned(), "builds.defaultTimeout"),
+        ("builds.defaultTimeout=23h61m".to_owned(), "builds.defaultTimeout"),
+        ("builds.retention.maxAge=59m".to_owned(), "builds.retention.maxAge"),
+        ("sor.expiringWindow=9000h".to_owned(), "sor.expiringWindow"),
+        (sor("sor.http.interval=1s"), "sor.http.interval must be from 10s to 24h"),
+        (sor("sor.http.timeout=61s"), "sor.http.timeout"),
+        (sor("sor.http.interval=12h,sor.http.greatestAge=23h"), "two intervals"),
+        (
+            "sor.http.url=http://sor.example.com,sor.http.tokenSecret=token".to_owned(),
+            "must begin with https://",
+        ),
+        (
+            "output.prefix=registry.example.com/factory/staging".to_owned(),
+            "another than staging.prefix",
+        ),
+        (
+            "seccomp.namespace.name=image-factory-work".to_owned(),
+            "a namespace of its own",
+        ),
+        (
+            "seccomp.namespace.name=image-factory-system".to_owned(),
+            "a namespace of its own",
+        ),
+        (
+            r"staging.tenantCredentials.secret=image-factory-staging,staging.data.a\.json=x,staging.tenantCredentials.data.a\.json=y"
+                .to_owned(),
+            "staging.data and staging.tenantCredentials.data",
+        ),
+        (format!("{long}{}", "a".repeat(39)), "52 characters"),
+    ] {
+        let message = refusal(&Chart::minimal().set(&values));
+        assert!(message.contains(said), "{values}: {message}");
+    }
+    for values in [
+        "builds.defaultTimeout=24h,sor.expiringWindow=0s,builds.retention.maxAge=60m".to_owned(),
+        sor("sor.http.interval=12h,sor.http.greatestAge=24h,sor.http.tokenSecret=token"),
+        r"staging.tenantCredentials.secret=image-factory-staging,staging.data.a\.json=x".to_owned(),
+        "staging.prefix=localhost/staging,output.prefix=registry:5000/images".to_owned(),
+        format!("{long}{}", "a".repeat(38)),
+    ] {
+        render(&Chart::minimal().set(&values));
     }
 }
 

@@ -28,6 +28,15 @@ The authority may come later than the pod: nothing waits for the audit.
 {{- end -}}
 
 {{/*
+ConfigMap of who signs the factory's own servers. The webhook makes the one of mode self, without Helm's marks, and it stays
+when the mode changes: the release's own has another name, or Helm would refuse the upgrade.
+*/}}
+{{- define "image-factory.authorityName" -}}
+{{- $kept := ternary "ca" "given-ca" (eq .Values.webhook.certificates.mode "self") -}}
+{{- printf "%s-%s" (include "image-factory.fullname" .) $kept -}}
+{{- end -}}
+
+{{/*
 Who signs an intake's certificate, as a source of a projected volume. Of a Secret of cert-manager it is the authority alone,
 never the key. Takes a list: root, that Secret.
 */}}
@@ -40,7 +49,7 @@ never the key. Takes a list: root, that Secret.
     optional: true
 {{- else -}}
 - configMap:
-    name: {{ include "image-factory.fullname" $root }}-ca
+    name: {{ include "image-factory.authorityName" $root }}
     items: [{key: ca.crt, path: ca.crt}]
     optional: true
 {{- end -}}

@@ -1,19 +1,33 @@
-{{/* Not empty where the object store is a directory on the chart's own volume. */}}
+{{/* Not empty where the object store is a directory on a volume. */}}
 {{- define "image-factory.archiveOnVolume" -}}
 {{- if hasPrefix "file://" .Values.objectStore.url -}}yes{{- end -}}
 {{- end -}}
 
+{{- define "image-factory.archiveClaim" -}}
+{{- default (printf "%s-archive" (include "image-factory.fullname" .)) .Values.objectStore.volume.existingClaim -}}
+{{- end -}}
+
+{{/* Not empty where the operator has a volume that one node at a time can mount. */}}
+{{- define "image-factory.archiveOnOneNode" -}}
+{{- if and (include "image-factory.archiveOnVolume" .) (not (has "ReadWriteMany" .Values.objectStore.volume.accessModes)) -}}yes{{- end -}}
+{{- end -}}
+
+{{/* Not empty where replicas of the operator have to run on one node, since they share such a volume. */}}
+{{- define "image-factory.operatorsTogether" -}}
+{{- if and (include "image-factory.archiveOnOneNode" .) (gt (int .Values.operator.replicas) 1) -}}yes{{- end -}}
+{{- end -}}
+
 {{/*
-Where the operator runs: what its values say, and together on one node where they share a volume that only one node can
-mount. Without that a second replica would wait for the volume for ever, and an upgrade with it.
+Where the operator runs: what its values say, and together on one node where replicas share a volume that only one node can
+mount. Without that a second replica would wait for the volume for ever, and an upgrade with it. One replica alone is bound to
+no node: after a loss of its node it would wait beside a pod that never comes back.
 */}}
 {{- define "image-factory.operatorPlacement" -}}
 {{- $placement := deepCopy .Values.operator -}}
-{{- $modes := .Values.objectStore.volume.accessModes -}}
-{{- if and (include "image-factory.archiveOnVolume" .) (has "ReadWriteOncePod" $modes) (gt (int .Values.operator.replicas) 1) -}}
+{{- if and (include "image-factory.operatorsTogether" .) (has "ReadWriteOncePod" .Values.objectStore.volume.accessModes) -}}
 {{- fail "objectStore.volume.accessModes: ReadWriteOncePod is for one replica of the operator" -}}
 {{- end -}}
-{{- if and (include "image-factory.archiveOnVolume" .) (not (has "ReadWriteMany" $modes)) -}}
+{{- if include "image-factory.operatorsTogether" . -}}
 {{- $selector := include "image-factory.selector" (list . "operator") | fromYaml -}}
 {{- $term := dict "topologyKey" "kubernetes.io/hostname" "labelSelector" (dict "matchLabels" $selector) -}}
 {{- $affinity := default dict $placement.affinity -}}

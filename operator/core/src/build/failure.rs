@@ -3,7 +3,7 @@
 
 use imagefactory_crds::build::{Failure, FailureClass};
 
-use crate::build::observed::{ContainerState, ContainerView, PodView};
+use crate::build::observed::{ContainerState, ContainerView, Disruption, PodView};
 use crate::step::{Report, StepFailure, usage};
 use crate::work::Work;
 
@@ -26,6 +26,9 @@ const STUCK: [&str; 6] = [
 /// What went wrong in a pod that ended badly.
 #[must_use]
 pub fn of_pod(pod: &PodView, work: Work) -> Failure {
+    if pod.was_told_to_end() {
+        return told_to_end(pod, work);
+    }
     if let Some(failure) = of_node(pod, work) {
         return failure;
     }
@@ -79,12 +82,6 @@ pub fn of_waiting(pod: &PodView, work: Work) -> Option<Failure> {
 /// write of the status.
 pub const PREPARING: &str = "The build's pod starts, its source is fetched, its base images are resolved.";
 
-/// What hinders a build's pod, if something does, for a condition's message.
-#[must_use]
-pub fn waits_for(pod: &PodView) -> String {
-    of_waiting(pod, Work::Build).map_or_else(|| PREPARING.to_owned(), |failure| failure.message)
-}
-
 /// A failure that is nobody's container's.
 #[must_use]
 pub fn blank(class: FailureClass, reason: &str, message: String, next: &str) -> Failure {
@@ -99,9 +96,28 @@ pub fn blank(class: FailureClass, reason: &str, message: String, next: &str) -> 
     }
 }
 
+/// We ended it for a reason that is none any more: what it was refused for was taken back before it had ended.
+fn told_to_end(pod: &PodView, work: Work) -> Failure {
+    blank(
+        FailureClass::Infrastructure,
+        "PodEnded",
+        format!(
+            "Pod {} was ended for what the {} was refused for a moment ago and is not any more.",
+            pod.name,
+            work.kind()
+        ),
+        &format!("Create a new {} to try again.", work.kind()),
+    )
+}
+
 fn of_node(pod: &PodView, work: Work) -> Option<Failure> {
-    let reason = pod.reason.as_deref()?;
     let message = pod.message.clone().unwrap_or_default();
+    let Some(reason) = pod.reason.as_deref() else {
+        return pod
+            .disruption
+            .as_ref()
+            .map(|disruption| of_disruption(disruption, work));
+    };
     match reason {
         "Evicted" => Some(blank(
             FailureClass::Evicted,
@@ -130,6 +146,18 @@ fn of_node(pod: &PodView, work: Work) -> Option<Failure> {
         )),
         _ => None,
     }
+}
+
+/// Drained, preempted, or put off by a taint.
+fn of_disruption(disruption: &Disruption, work: Work) -> Failure {
+    let Disruption { reason, message } = disruption;
+    let reason = if reason.is_empty() { "Disrupted" } else { reason };
+    blank(
+        FailureClass::Evicted,
+        reason,
+        format!("The pod was taken off its node: {message}"),
+        &format!("Create a new {} to try again.", work.kind()),
+    )
 }
 
 fn has_failed(container: &ContainerView) -> bool {

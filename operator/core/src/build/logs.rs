@@ -14,6 +14,10 @@ use crate::work::{self, Work};
 /// taken for lost, and what only it knows with it.
 const LOST_AFTER: SignedDuration = SignedDuration::from_hours(1);
 
+/// How long after a container's end its kubelet may say that it knows none such. One that has just begun anew, or whose runtime
+/// has, says so of each.
+const UNKNOWN_AFTER: SignedDuration = SignedDuration::from_mins(10);
+
 /// The build or scan and the stage that a pod was made for, as its labels say. Nobody but the factory writes them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
@@ -108,8 +112,18 @@ impl EndedContainer {
     /// Whether its log, which can't be read, is not worth another try.
     #[must_use]
     pub fn is_lost(&self, now: Timestamp) -> bool {
+        self.ended_before(now, LOST_AFTER)
+    }
+
+    /// The same, where it is answered that there is no such container. Whatever is lost is that too.
+    #[must_use]
+    pub fn is_unknown(&self, now: Timestamp) -> bool {
+        self.ended_before(now, UNKNOWN_AFTER)
+    }
+
+    fn ended_before(&self, now: Timestamp, time: SignedDuration) -> bool {
         self.finished
-            .is_none_or(|finished| now.duration_since(finished) >= LOST_AFTER)
+            .is_none_or(|finished| now.duration_since(finished) >= time)
     }
 }
 

@@ -3,7 +3,7 @@
 use imagefactory_crds::names::LABEL_BUILD_UID;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition, PodStatus};
 
 /// What exists for a build.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -38,6 +38,9 @@ impl Earlier {
     }
 }
 
+/// The shortest deadline of a pod, in seconds from its start: the kubelet ends it at its next look.
+pub const AT_ONCE: i64 = 1;
+
 /// A pod.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PodView {
@@ -47,6 +50,8 @@ pub struct PodView {
     pub name: String,
     /// Uid.
     pub uid: String,
+    /// The version that this was read of.
+    pub resource_version: Option<String>,
     /// Uid of the Build it was made for, from its label.
     pub build_uid: Option<String>,
     /// Whether the kubelet has it, and so will end it.
@@ -67,8 +72,19 @@ pub struct PodView {
     pub message: Option<String>,
     /// Why it has no node, if it has none.
     pub unschedulable: Option<String>,
+    /// Why the cluster takes it off its node, if it does: it is drained, or wanted for another pod.
+    pub disruption: Option<Disruption>,
     /// Init containers, then containers, in the order of the pod's status.
     pub containers: Vec<ContainerView>,
+}
+
+/// The condition `DisruptionTarget`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disruption {
+    /// As in `EvictionByEvictionAPI`.
+    pub reason: String,
+    /// For people.
+    pub message: String,
 }
 
 /// A container.
@@ -155,11 +171,18 @@ impl PodView {
         let of_status = |field: fn(&PodStatus) -> &Option<String>| status.and_then(|status| field(status).clone());
         let init = status.and_then(|status| status.init_container_statuses.as_ref());
         let main = status.and_then(|status| status.container_statuses.as_ref());
-        let conditions = status.and_then(|status| status.conditions.as_ref());
+        let conditions = status
+            .and_then(|status| status.conditions.as_deref())
+            .unwrap_or_default();
+        let condition = |of_type: &str, status: &str| {
+            let is_it = |found: &&PodCondition| found.type_ == of_type && found.status == status;
+            conditions.iter().find(is_it)
+        };
         Self {
             namespace: pod.metadata.namespace.clone().unwrap_or_default(),
             name: pod.metadata.name.clone().unwrap_or_default(),
             uid: pod.metadata.uid.clone().unwrap_or_default(),
+            resource_version: pod.metadata.resource_version.clone(),
             build_uid: label(pod.metadata.labels.as_ref()),
             has_node: spec.is_some_and(|spec| spec.node_name.is_some()),
             deleting: pod.metadata.deletion_timestamp.is_some(),
@@ -169,11 +192,11 @@ impl PodView {
             phase: of_status(|status| &status.phase).unwrap_or_default(),
             reason: of_status(|status| &status.reason),
             message: of_status(|status| &status.message),
-            unschedulable: conditions
-                .into_iter()
-                .flatten()
-                .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")
-                .map(|condition| condition.message.clone().unwrap_or_default()),
+            unschedulable: condition("PodScheduled", "False").map(|found| found.message.clone().unwrap_or_default()),
+            disruption: condition("DisruptionTarget", "True").map(|found| Disruption {
+                reason: found.reason.clone().unwrap_or_default(),
+                message: found.message.clone().unwrap_or_default(),
+            }),
             containers: init.into_iter().chain(main).flatten().map(ContainerView::of).collect(),
         }
     }
@@ -194,6 +217,12 @@ impl PodView {
     #[must_use]
     pub fn was_ended_at_deadline(&self) -> bool {
         self.reason.as_deref() == Some("DeadlineExceeded")
+    }
+
+    /// Whether it was ended because we said so, by a deadline that has always passed. Why is not said here.
+    #[must_use]
+    pub fn was_told_to_end(&self) -> bool {
+        self.was_ended_at_deadline() && self.deadline_seconds == Some(AT_ONCE)
     }
 
     /// The container of that name.

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use imagefactory_crds::build::{BuildStatus, Judgement, Phase};
 
 use super::fixtures::{World, done, evaluated, job, pod, prepared, published, pushed, running};
-use super::observed::{JobEnd, Observed};
+use super::observed::{AT_ONCE, JobEnd, Observed};
 use super::plan::{Action, Plan};
 
 /// What really exists, as opposed to what the operator last saw of it.
@@ -119,6 +119,7 @@ impl Simulation {
             Action::EndPod { .. } => {
                 if let Some(pod) = &mut observed.pod {
                     (pod.phase, pod.reason) = ("Failed".to_owned(), Some("DeadlineExceeded".to_owned()));
+                    pod.deadline_seconds = Some(AT_ONCE);
                 }
             }
             Action::DeletePod { .. } => observed.pod = None,

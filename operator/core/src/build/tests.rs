@@ -10,7 +10,7 @@ use super::fixtures::{
     World, at, digest, done, ended, evaluated, failed, job, pod, policy_ref, prepared, published, pushed, running,
     seconds, waiting,
 };
-use super::observed::{JobEnd, PodView};
+use super::observed::{Disruption, JobEnd, PodView};
 use super::plan::{Action, Rejection, Wish, after_rejection, wish};
 use super::status::with_next;
 use crate::dispatch::{Claim, Slot, Standing, claim};
@@ -263,8 +263,13 @@ fn a_cancelled_build_ends_its_pod_first_and_keeps_its_logs() {
 fn a_cancelled_build_whose_pod_has_no_node_deletes_it() {
     let mut world = World::dispatched();
     world.build.spec.cancelled = true;
-    world.observed.pod.as_mut().unwrap().has_node = false;
-    assert!(matches!(world.plan().actions.as_slice(), [Action::DeletePod { .. }]));
+    let pod = world.observed.pod.as_mut().unwrap();
+    (pod.has_node, pod.resource_version) = (false, Some("7".to_owned()));
+    // As it was read: by now it may have a node, and a log.
+    let actions = world.plan().actions;
+    assert!(
+        matches!(actions.as_slice(), [Action::DeletePod { resource_version: Some(version), .. }] if version == "7")
+    );
 }
 
 #[test]
@@ -358,6 +363,57 @@ fn what_is_past_its_timeout_when_it_is_staged_has_timed_out() {
 }
 
 #[test]
+fn a_pod_that_was_ended_for_a_refusal_that_was_taken_back_is_no_timeout_and_is_tried_again() {
+    let mut world = World::dispatched();
+    let pod = world.observed.pod.as_mut().unwrap();
+    (pod.phase, pod.reason) = ("Failed".to_owned(), Some("DeadlineExceeded".to_owned()));
+    pod.deadline_seconds = Some(1);
+    pod.containers = vec![ended("build", 137, "Error", "")];
+    world.step();
+    assert_eq!(world.succeeded_reason(), "Infrastructure");
+    assert!(world.status().next_attempt_at.is_some());
+
+    world.says(|spec| spec.retries = Some(0));
+    let mut world = World::dispatched();
+    let pod = world.observed.pod.as_mut().unwrap();
+    (pod.phase, pod.reason) = ("Failed".to_owned(), Some("DeadlineExceeded".to_owned()));
+    pod.deadline_seconds = Some(1);
+    world.now = at(60) + seconds(1800);
+    world.step();
+    assert_eq!(
+        world.status().phase,
+        Some(Phase::TimedOut),
+        "past its own timeout it is one"
+    );
+}
+
+#[test]
+fn a_pod_that_its_node_is_drained_of_is_evicted_as_soon_as_that_is_known() {
+    let mut world = World::dispatched();
+    let pod = world.observed.pod.as_mut().unwrap();
+    pod.disruption = Some(Disruption {
+        reason: "EvictionByEvictionAPI".to_owned(),
+        message: "Eviction API: evicting".to_owned(),
+    });
+    let before = world.observed.clone();
+    world.step();
+    assert!(world.status().next_attempt_at.is_none(), "it may not come to it");
+    world.observed.pod.as_mut().unwrap().deleting = true;
+    world.step();
+    assert_eq!(world.succeeded_reason(), "Evicted");
+    assert!(world.status().next_attempt_at.is_some());
+
+    // What it had pushed by then counts.
+    let mut world = World::dispatched();
+    world.observed = before;
+    let pod = world.observed.pod.as_mut().unwrap();
+    pod.deleting = true;
+    pod.containers = vec![done("prepare", &prepared()), done("push", &pushed('a'))];
+    world.step();
+    assert!(world.status().staged.is_some());
+}
+
+#[test]
 fn failures_of_the_pod_carry_class_container_and_exit_code() {
     let cases = [
         (
@@ -433,6 +489,7 @@ fn a_pod_that_can_not_start_is_given_time_and_then_fails_the_build() {
     world.observed.pod = Some(pod("Pending", vec![waiting("prepare", "ImagePullBackOff")]));
     world.step();
     assert_eq!(world.status().phase, Some(Phase::Preparing));
+    assert_eq!(world.succeeded_reason(), "ImagePullBackOff", "what its pod waits for");
     world.now = at(60) + seconds(300);
     let plan = world.step();
     assert!(matches!(plan.actions.as_slice(), [Action::EndPod { .. }]));

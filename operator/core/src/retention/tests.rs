@@ -43,6 +43,25 @@ fn finished(name: &str, ended: i64, succeeded: bool) -> Finished {
     }
 }
 
+fn nothing() -> Held {
+    Held::default()
+}
+
+/// What these hold together.
+fn held_by(builds: &[Build]) -> Held {
+    let mut held = nothing();
+    builds.iter().for_each(|build| build.hold(&mut held));
+    held
+}
+
+/// A rerun of this one, which has ended so or goes on, with this record.
+fn rerun(of: &str, succeeded: &str, resolved: Value) -> Build {
+    let mut build = build(json!({"/status/conditions/0/status": succeeded}));
+    build.spec.rerun_of = Some(imagefactory_crds::common::LocalRef::to(of));
+    build.status.as_mut().unwrap().resolved_spec = serde_json::from_value(resolved).unwrap();
+    build
+}
+
 fn names(builds: &[Finished]) -> Vec<&str> {
     builds.iter().map(|build| build.name.as_str()).collect()
 }
@@ -128,14 +147,21 @@ fn what_is_older_than_it_may_be_goes_but_the_newest_success_stays() {
         finished("c", 20, false),
         finished("d", HOUR, false),
     ];
-    let due = due(builds, &limits(Some(1), None, false), at(20 + HOUR));
+    let due = due(builds, &nothing(), &limits(Some(1), None, false), at(20 + HOUR));
     assert_eq!(names(&due), ["a", "c"]);
 }
 
 #[test]
 fn the_newest_stay_and_the_newest_success_beside_them() {
     let builds: Vec<_> = (0..6).map(|i| finished(&format!("{i}"), i, i == 0 || i == 1)).collect();
-    let due = |most| due(builds.clone(), &limits(None, Some(most), false), at(1000 * HOUR));
+    let due = |most| {
+        due(
+            builds.clone(),
+            &nothing(),
+            &limits(None, Some(most), false),
+            at(1000 * HOUR),
+        )
+    };
     assert_eq!(names(&due(2)), ["0", "2", "3"]);
     assert_eq!(names(&due(6)), Vec::<&str>::new());
 }
@@ -152,9 +178,47 @@ fn what_somebody_named_neither_goes_nor_counts_unless_asked_for() {
         applied("c", 2),
         finished("d", 3, false),
     ];
-    let due = |include| due(builds.clone(), &limits(None, Some(1), include), at(9));
+    let due = |include| due(builds.clone(), &nothing(), &limits(None, Some(1), include), at(9));
     assert_eq!(names(&due(false)), ["b"]);
     assert_eq!(names(&due(true)), ["a", "b", "c"]);
+}
+
+#[test]
+fn what_a_rerun_needs_stays_until_it_has_ended_and_no_other_goes_or_stays_for_it() {
+    let builds: Vec<_> = (0..5).map(|i| finished(&format!("{i}"), i, i == 4)).collect();
+    let (record, referring) = (json!({}), json!({"inputsOf": "0"}));
+    for (reruns, gone) in [
+        (vec![], vec!["0", "1", "2"]),
+        (vec![rerun("1", "Unknown", record.clone())], vec!["0", "2"]),
+        (vec![rerun("1", "Unknown", referring.clone())], vec!["2"]),
+        (vec![rerun("gone", "Unknown", referring.clone())], vec!["1", "2"]),
+        (
+            vec![rerun("1", "False", referring.clone()), rerun("2", "True", referring)],
+            vec!["0", "1", "2"],
+        ),
+        // What it needs beside the one that it names is not known before it has a record.
+        (vec![rerun("1", "Unknown", json!(null))], vec![]),
+        (vec![rerun("1", "False", json!(null))], vec!["0", "1", "2"]),
+    ] {
+        let due = due(builds.clone(), &held_by(&reruns), &limits(None, Some(2), false), at(9));
+        assert_eq!(names(&due), gone, "{reruns:?}");
+    }
+    let held = held_by(&[rerun("1", "Unknown", record)]);
+    let old = due(builds, &held, &limits(Some(1), None, false), at(9 * HOUR));
+    assert_eq!(names(&old), ["0", "2", "3"], "by age as by number");
+}
+
+#[test]
+fn only_reruns_hold_anything() {
+    let waits = build(json!({"/status/conditions/0/status": "Unknown"}));
+    let new = build(json!({"/status": null}));
+    assert_eq!(held_by(&[waits, new]), nothing());
+    let mut held = nothing();
+    scan(json!({"/status": null})).hold(&mut held);
+    assert_eq!(held, nothing());
+    let mut rerun = rerun("1", "Unknown", json!(null));
+    rerun.status = None;
+    assert!(held_by(&[rerun]).all, "nobody has looked at it yet");
 }
 
 fn of(age: Option<&str>, most: Option<u32>) -> Retention {
@@ -213,11 +277,25 @@ fn some_limits() -> impl Strategy<Value = Limits> {
     (age, most, any::<bool>()).prop_map(|(age, most, applied)| limits(age, most, applied))
 }
 
+fn some_held() -> impl Strategy<Value = Held> {
+    let names = proptest::collection::hash_set((0..40).prop_map(|index| format!("b{index}")), 0..6);
+    (names, proptest::bool::weighted(0.1)).prop_map(|(names, all)| Held { names, all })
+}
+
 proptest! {
+    #[test]
+    fn what_is_held_stays_and_changes_nothing_for_others(
+        builds in some_builds(), held in some_held(), limits in some_limits(), now in 0_i64..60,
+    ) {
+        let now = at(now * HOUR);
+        let free = due(builds.clone(), &nothing(), &limits, now).into_iter().filter(|build| !held.has(build));
+        prop_assert_eq!(due(builds, &held, &limits, now), free.collect::<Vec<_>>());
+    }
+
     #[test]
     fn what_stays_is_what_the_limits_leave(builds in some_builds(), limits in some_limits(), now in 0_i64..60) {
         let now = at(now * HOUR);
-        let gone = due(builds.clone(), &limits, now);
+        let gone = due(builds.clone(), &nothing(), &limits, now);
         let stays: Vec<_> = builds.iter().filter(|build| !gone.contains(build)).collect();
         let newest_success = builds.iter().filter(|build| build.succeeded).max();
         prop_assert!(newest_success.is_none_or(|build| !gone.contains(build)));
@@ -238,29 +316,30 @@ proptest! {
         (builds, shuffled) in some_builds().prop_flat_map(|builds| (Just(builds.clone()), Just(builds).prop_shuffle())),
         limits in some_limits(),
     ) {
-        prop_assert_eq!(due(builds, &limits, at(40 * HOUR)), due(shuffled, &limits, at(40 * HOUR)));
+        let due = |builds| due(builds, &nothing(), &limits, at(40 * HOUR));
+        prop_assert_eq!(due(builds), due(shuffled));
     }
 
     #[test]
     fn after_a_crash_between_any_two_removals_the_rest_is_due_and_nothing_else(
-        builds in some_builds(), limits in some_limits(), done in proptest::collection::vec(any::<bool>(), 40),
+        builds in some_builds(), held in some_held(), limits in some_limits(), done in proptest::collection::vec(any::<bool>(), 40),
     ) {
         let now = at(40 * HOUR);
-        let before = due(builds.clone(), &limits, now);
+        let before = due(builds.clone(), &held, &limits, now);
         let removed: Vec<_> = before.iter().zip(done).filter(|(_, done)| *done).map(|(build, _)| build.clone()).collect();
         let is_left = |build: &Finished| !removed.contains(build);
-        let after = due(builds.into_iter().filter(is_left).collect(), &limits, now);
+        let after = due(builds.into_iter().filter(is_left).collect(), &held, &limits, now);
         prop_assert_eq!(after, before.into_iter().filter(is_left).collect::<Vec<_>>());
     }
 
     #[test]
     fn what_is_not_seen_makes_it_remove_less_and_never_more(
-        builds in some_builds(), limits in some_limits(), seen in proptest::collection::vec(any::<bool>(), 40),
+        builds in some_builds(), held in some_held(), limits in some_limits(), seen in proptest::collection::vec(any::<bool>(), 40),
     ) {
         let now = at(40 * HOUR);
-        let all = due(builds.clone(), &limits, now);
+        let all = due(builds.clone(), &held, &limits, now);
         let some = builds.into_iter().zip(seen).filter(|(_, seen)| *seen).map(|(build, _)| build).collect();
-        for build in due(some, &limits, now) {
+        for build in due(some, &held, &limits, now) {
             prop_assert!(all.contains(&build));
         }
     }

@@ -179,7 +179,11 @@ fn settings() -> impl Strategy<Value = Settings> {
                 settings.tenants.default_quota = default_quota;
                 settings.tenants.default_requests = default_requests;
                 settings.tenants.default_limits = default_limits;
-                settings.tenants.egress = crate::settings::EgressSettings { except, allow };
+                settings.tenants.egress = crate::settings::EgressSettings {
+                    except,
+                    allow,
+                    ..crate::settings::EgressSettings::default()
+                };
                 settings.ca_bundle = ca_bundle;
                 settings
             },

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use imagefactory_core::build::observed::AT_ONCE;
 use imagefactory_core::build::plan::{Rejection, Situation, after_rejection};
 use imagefactory_core::build::{Action, Plan};
 use imagefactory_crds::Build;
@@ -19,8 +20,6 @@ use crate::runner::Outcome;
 
 /// How soon to look again after something turned out to have changed since it was read.
 const SOON: Duration = Duration::from_secs(1);
-/// The pod's shortest deadline: the kubelet ends it at its next look.
-const AT_ONCE: i64 = 1;
 
 /// Actions, status, what rests on the status, event: in this order.
 pub(super) async fn act(
@@ -32,6 +31,8 @@ pub(super) async fn act(
     let mut changed = false;
     for action in &plan.actions {
         match once(action, situation.build, context, unseen).await {
+            // What was planned rests on what is no longer so.
+            Ok(Write::Outdated) => return Ok(Outcome::waiting().again_after(SOON)),
             Ok(write) => changed |= write == Write::Written,
             Err(error) => match rejection(&error).filter(|_| makes(action)) {
                 Some(rejection) => return reject(situation, &rejection, context, unseen).await,
@@ -42,7 +43,6 @@ pub(super) async fn act(
     match write_status(situation, &plan, context, unseen).await? {
         Write::Written => changed = true,
         Write::Unchanged => {}
-        // What was planned rests on what is no longer so.
         Write::Gone | Write::Outdated => return Ok(Outcome::waiting().again_after(SOON)),
     }
     for action in &plan.then {
@@ -124,10 +124,15 @@ async fn perform(action: &Action, context: &Context) -> Result<Write, ApplyError
         Action::CreateJob(job) => create(&**job, context).await,
         Action::EndPod { namespace, name, uid } => end_pod(namespace, name, uid, context).await,
         // Asked for again until its logs are safe.
-        Action::DeletePod { namespace, name, uid } if !janitor::may_go(namespace, name, uid, context) => {
-            Ok(Write::Unchanged)
-        }
-        Action::DeletePod { namespace, name, uid } => delete::<Pod>(namespace, name, uid, context).await,
+        Action::DeletePod {
+            namespace, name, uid, ..
+        } if !janitor::may_go(namespace, name, uid, context) => Ok(Write::Unchanged),
+        Action::DeletePod {
+            namespace,
+            name,
+            uid,
+            resource_version,
+        } => delete_pod((namespace, name), uid, resource_version.as_ref(), context).await,
         Action::DeleteJob { namespace, name, .. } if !janitor::job_may_go(namespace, name, context) => {
             Ok(Write::Unchanged)
         }
@@ -154,6 +159,19 @@ async fn end_pod(namespace: &str, name: &str, uid: &str, context: &Context) -> R
         Some(pod) if pod.uid().as_deref() == Some(uid) => apply::patch_deadline(&api, &pod, AT_ONCE).await,
         Some(_) | None => Ok(Write::Gone),
     }
+}
+
+async fn delete_pod(
+    (namespace, name): (&str, &str),
+    uid: &str,
+    resource_version: Option<&String>,
+    context: &Context,
+) -> Result<Write, ApplyError> {
+    let mut pod = Pod::default();
+    pod.metadata.name = Some(name.to_owned());
+    pod.metadata.uid = Some(uid.to_owned());
+    pod.metadata.resource_version = resource_version.cloned();
+    apply::delete_as_read(&Api::namespaced(context.client.clone(), namespace), &pod).await
 }
 
 async fn delete<K>(namespace: &str, name: &str, uid: &str, context: &Context) -> Result<Write, ApplyError>

@@ -90,7 +90,7 @@ async fn pass(build: Arc<Build>, context: &Context, unseen: &Unseen, quotas: &Qu
         now: context.now(),
     };
     // May start, or not yet: asked of memory.
-    let slot = context.dispatcher.ask(&situation);
+    let slot = context.dispatcher.ask(&situation, &context.stores);
     let situation = Situation { slot, ..situation };
     let plan = logs::complete(plan(situation), situation, context);
     // Writes.

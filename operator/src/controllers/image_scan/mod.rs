@@ -82,7 +82,7 @@ async fn reconcile(
         now: context.now(),
     };
     // May start, or not yet: asked of memory.
-    let slot = context.dispatcher.ask_for_scan(situation);
+    let slot = context.dispatcher.ask_for_scan(situation, &context.stores);
     let situation = Situation { slot, ..situation };
     let plan = with_logs(plan(situation), situation, &context);
     // Writes.

@@ -50,6 +50,7 @@ fn cluster(may_scan: bool) -> Hubs {
         &hubs.policies,
         ImagePolicy::new("strict", imagefactory_crds::ImagePolicySpec::default()),
     );
+    show(&hubs.image_scans, scan());
     hubs
 }
 

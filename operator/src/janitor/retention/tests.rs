@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use imagefactory_crds::ImageScan;
 use imagefactory_crds::retention::Retention;
+use imagefactory_crds::{Build, ImageScan};
 use jiff::{SignedDuration, Timestamp};
 use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
@@ -60,6 +60,16 @@ impl World {
     fn see_build(&self, suffix: &str, hour: i64, change: &Value) {
         let build = ended("Build", suffix, hour, change);
         self.hubs.builds.take(Event::Apply(Guarded(Ok(object(build)))));
+    }
+
+    /// A rerun of a project, with this status, as the stores keep it.
+    fn see_rerun(&self, of: &str, project: &str, status: &Value) {
+        let mut build = ended("Build", "zzzzz", 9, &json!({}));
+        build["spec"] = json!({"projectRef": {"name": project}, "rerunOf": {"name": of}});
+        build["status"] = status.clone();
+        let mut build: Build = object(build);
+        trim::build(&mut build);
+        self.hubs.builds.take(Event::Apply(Guarded(Ok(build))));
     }
 
     /// The same of a scan, as the stores keep it.
@@ -173,6 +183,29 @@ async fn a_build_stays_while_a_pod_of_it_is_there() {
     world.see_build("ddddd", 3, &json!({}));
     world.see_pod_of("Build-web-bbbbb");
     world.removes(&["ccccc"]).await;
+}
+
+#[tokio::test]
+async fn a_build_stays_while_a_rerun_of_its_project_needs_it_and_goes_when_that_has_ended() {
+    let mut world = World::new(newest(1));
+    for (suffix, hour) in [("bbbbb", 1), ("ccccc", 2), ("ddddd", 3), ("fffff", 4)] {
+        world.see_build(suffix, hour, &json!({}));
+    }
+    let queued = json!({"resolvedSpec": {"inputsOf": "web-bbbbb"}, "phase": "Queued"});
+    world.see_rerun("web-ccccc", "web", &queued);
+    world.removes(&["ddddd"]).await;
+    world.see_rerun("web-ccccc", "web", &json!({"phase": "Queued"}));
+    world.removes(&[]).await;
+    world.see_rerun("web-ccccc", "other", &queued);
+    world.removes(&["bbbbb", "ccccc", "ddddd"]).await;
+    let condition = json!({"type": "Succeeded", "status": "False", "reason": "Build", "message": "",
+        "lastTransitionTime": "1970-01-01T09:00:00Z"});
+    world.see_rerun(
+        "web-ccccc",
+        "web",
+        &json!({"conditions": [condition], "resolvedSpec": queued["resolvedSpec"]}),
+    );
+    world.removes(&["bbbbb", "ccccc", "ddddd"]).await;
 }
 
 #[tokio::test]

@@ -80,12 +80,17 @@ impl<'a> Call<'a> {
 
     /// Whether it goes to the registry of its repository: same host, same port, with TLS.
     pub(super) fn is_to_own_host(&self) -> bool {
+        self.is_own_host(&self.url)
+    }
+
+    /// Whether that is the registry itself: an answer may come from where it sent us to.
+    pub(super) fn is_own_host(&self, other: &Url) -> bool {
         let Ok(own) = url(self.repository, "") else {
             return false;
         };
-        self.url.scheme() == "https"
-            && self.url.host_str() == own.host_str()
-            && self.url.port_or_known_default() == own.port_or_known_default()
+        other.scheme() == "https"
+            && other.host_str() == own.host_str()
+            && other.port_or_known_default() == own.port_or_known_default()
     }
 }
 

@@ -88,6 +88,10 @@ impl Transport {
             if response.status() != StatusCode::UNAUTHORIZED {
                 return judge(call, response).await;
             }
+            // Whoever it redirects to asks for credentials in its name otherwise.
+            if !call.is_own_host(response.url()) {
+                return judge(call, response).await;
+            }
             self.sessions.forget(call.repository.host(), &call.scope());
             if !again || !self.learn(call, &response, credential.is_some(), authorization.is_some())? {
                 return judge(call, response).await;

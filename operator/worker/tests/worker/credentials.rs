@@ -203,6 +203,29 @@ async fn a_blob_that_lies_elsewhere_is_fetched_without_the_credential() {
 }
 
 #[tokio::test]
+async fn where_a_blob_lies_nobody_asks_for_the_credential_in_the_registrys_name() {
+    let thief = FakeRegistry::start(Options::default()).await;
+    let elsewhere = FakeRegistry::start(Options {
+        auth: Auth::Token(format!("https://{}/token", thief.host)),
+        ..Options::default()
+    })
+    .await;
+    let registry = FakeRegistry::basic("user", "secret").await;
+    let digest = registry.state().put_blob("team/app", b"blob");
+    registry.state().blobs_at = Some(format!("https://{}", elsewhere.host));
+    let pod = Pod::trusting(&[&registry, &elsewhere, &thief]);
+    pod.credential("secret", &registry.host, "user", "secret");
+    let from = repository(&format!("{}/team/app", registry.host));
+    let client = pod.client(pod.credentials("secret"));
+    // The first asks the registry itself, the second knows how it is asked.
+    for _ in 0..2 {
+        assert!(client.read_blob(&from, &digest, 100).await.is_err());
+    }
+    assert!(elsewhere.seen().len() >= 2 && elsewhere.secrets_seen().is_empty());
+    assert!(thief.seen().is_empty());
+}
+
+#[tokio::test]
 async fn an_upload_that_goes_on_elsewhere_takes_no_credential_along() {
     let elsewhere = FakeRegistry::start(Options::default()).await;
     let registry = FakeRegistry::basic("user", "secret").await;

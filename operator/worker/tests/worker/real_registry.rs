@@ -50,6 +50,55 @@ impl Scene {
         Self { host, pod, push }
     }
 
+    /// One whose image lies where that of a build does.
+    fn staging_of(build: &str) -> Self {
+        let mut scene = Self::new();
+        scene.push.repository = format!("{}/builds/shop/{build}", scene.push.credential_prefix);
+        scene
+    }
+
+    /// Pushes the layout, attaches evidence to each image of it, and has all of it removed.
+    async fn assert_expires(&self) {
+        let (places, roots) = (&self.pod.places, self.pod.roots());
+        let pushed = push::run(&self.push, places, &roots, |_| ()).await.unwrap();
+        let top = Digest::parse(&pushed.digest).unwrap();
+        let parts = pushed
+            .platforms
+            .iter()
+            .map(|image| Digest::parse(&image.digest).unwrap());
+        let parts: Vec<_> = parts.collect();
+        let mut referrers = Vec::new();
+        for image in if parts.is_empty() {
+            std::slice::from_ref(&top)
+        } else {
+            &parts
+        } {
+            referrers.push(self.attach(image).await);
+        }
+        let step = UnstageStep {
+            credential_prefix: self.push.credential_prefix.clone(),
+            images: vec![StagedEntry {
+                path: "slot/one".to_owned(),
+                repository: self.push.repository.clone(),
+                image: StagedName::Tag("attempt-1".to_owned()),
+            }],
+            budget_seconds: None,
+        };
+        let done = unstage::run(&step, places, &roots).await.unwrap();
+        assert_eq!(done.images, [Fate::Removed]);
+        let (client, at) = (self.staging(), repository(&self.push.repository));
+        for gone in parts.iter().chain([&top]).chain(&referrers) {
+            assert!(
+                !client.manifest_exists(&at, gone).await.unwrap(),
+                "{gone} is still there"
+            );
+            assert!(client.read_tag(&at, &gone.referrers_tag()).await.unwrap().is_none());
+        }
+        assert!(client.read_tag(&at, "attempt-1").await.unwrap().is_none());
+        let again = unstage::run(&step, places, &roots).await.unwrap();
+        assert_eq!(again.images, [Fate::Absent]);
+    }
+
     fn staging(&self) -> Registry {
         let credentials = self.pod.credentials("credentials/staging");
         self.pod
@@ -161,35 +210,17 @@ async fn a_real_registry_refuses_a_wrong_password() {
 #[tokio::test]
 #[ignore = "needs a registry"]
 async fn a_real_registry_removes_an_expired_image_with_its_evidence() {
-    let mut scene = Scene::new();
-    scene.push.credential_prefix = format!("{}/staging/worker-test", scene.host);
-    scene.push.repository = format!("{}/builds/shop/expired", scene.push.credential_prefix);
-    let (pod, roots) = (&scene.pod, scene.pod.roots());
-    let digest = pod.layout_image(&[b"worker-test-expired"]);
-    push::run(&scene.push, &pod.places, &roots, |_| ()).await.unwrap();
-    let referrer = scene.attach(&digest).await;
-    let step = UnstageStep {
-        credential_prefix: scene.push.credential_prefix.clone(),
-        images: vec![StagedEntry {
-            path: "slot/one".to_owned(),
-            repository: scene.push.repository.clone(),
-            image: StagedName::Tag("attempt-1".to_owned()),
-        }],
-        budget_seconds: None,
-    };
-    let done = unstage::run(&step, &pod.places, &roots).await.unwrap();
-    assert_eq!(done.images, [Fate::Removed]);
-    let (client, at) = (scene.staging(), repository(&scene.push.repository));
-    for gone in [&digest, &referrer] {
-        assert!(
-            !client.manifest_exists(&at, gone).await.unwrap(),
-            "{gone} is still there"
-        );
-    }
-    assert!(client.read_tag(&at, "attempt-1").await.unwrap().is_none());
-    assert!(client.read_tag(&at, &digest.referrers_tag()).await.unwrap().is_none());
-    let again = unstage::run(&step, &pod.places, &roots).await.unwrap();
-    assert_eq!(again.images, [Fate::Absent]);
+    let scene = Scene::staging_of("expired");
+    scene.pod.layout_image(&[b"worker-test-expired"]);
+    scene.assert_expires().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a registry"]
+async fn a_real_registry_removes_an_expired_index_with_the_evidence_of_each_image() {
+    let scene = Scene::staging_of("expired-index");
+    super::publish::layout_index(&scene.pod);
+    scene.assert_expires().await;
 }
 
 #[tokio::test]
@@ -266,8 +297,7 @@ async fn a_real_registry_keeps_a_cache() {
 #[tokio::test]
 #[ignore = "needs a registry"]
 async fn a_real_registry_lists_evidence_by_its_api_or_else_by_the_tag() {
-    let mut scene = Scene::new();
-    scene.push.repository = format!("{}/builds/shop/listed", scene.push.credential_prefix);
+    let scene = Scene::staging_of("listed");
     let digest = scene.pod.layout_image(&[b"worker-test-listed"]);
     push::run(&scene.push, &scene.pod.places, &scene.pod.roots(), |_| ())
         .await

@@ -34,6 +34,7 @@ impl Scene {
             repository: "r.example.com/staging/acme/shop/web".to_owned(),
             digests: vec![Digest::of(b"one").to_string(), Digest::of(b"two").to_string()],
             resolved: false,
+            kept_apart: None,
             server_url: "http://trivy:4954".to_owned(),
             timeout_seconds: 1800,
         };
@@ -104,6 +105,22 @@ fn each_image_is_scanned_by_its_digest_and_only_the_scan_has_the_token() {
         ("none step=none plain=none but=none", "convert")
     );
     assert!(second.contains(&"--format=cyclonedx") && second.ends_with(&[&*report.display().to_string()]));
+}
+
+#[test]
+fn what_is_found_in_images_of_a_registry_that_nobody_vouches_for_is_kept_apart() {
+    let mut scene = Scene::new(SCANNER);
+    scene.run();
+    assert!(!scene.read("calls").contains("--skip-files"));
+    scene.step.kept_apart = Some("0c9a8d74-9cb7-44dd-b98e-09fd62def2f4".to_owned());
+    assert_eq!(scene.run(), Report::Done(Scanned { images: 2 }));
+    let calls = scene.read("calls");
+    let option = "--skip-files=/.image-factory/scanned-for/0c9a8d74-9cb7-44dd-b98e-09fd62def2f4";
+    assert_eq!(calls.lines().filter(|line| *line == option).count(), 2, "{calls}");
+    for bad in ["", "**", "a/b", "a,b"] {
+        scene.step.kept_apart = Some(bad.to_owned());
+        assert!(matches!(scene.run(), Report::Failed(_)), "{bad:?}");
+    }
 }
 
 /// A registry at that address that breaks off TLS, and asks for a password in plain text. Returns where, and what is told of

@@ -1,4 +1,4 @@
-//! `unstage`: an expired image goes with everything that belongs to it, and nothing else does.
+//! `unstage`: an expired image goes with everything that belongs to it or to one of its platforms, and nothing else does.
 
 use axum::http::StatusCode;
 use imagefactory_core::step::{Fate, MAX_REPORT, Report, StagedEntry, StagedName, StepFailure, UnstageStep, Unstaged};
@@ -6,6 +6,7 @@ use imagefactory_worker::registry::Digest;
 use imagefactory_worker::unstage;
 use serde_json::json;
 
+use super::support::state::State;
 use super::support::{Auth, FakeRegistry, Options, Pod};
 
 const REPOSITORY: &str = "staging/acme/builds/web/uid";
@@ -19,8 +20,43 @@ struct Scene {
     top: Digest,
 }
 
+/// An index of two platforms. The index and each image have two referrers, listed by tag where the registry has no API.
+fn stage(state: &mut State, listed_by_tag: bool) -> Digest {
+    let images = ["one", "two"].map(|name| {
+        let text = json!({"schemaVersion": 2, "mediaType": MANIFEST, "annotations": {"name": name}});
+        let image = state.put_manifest(REPOSITORY, MANIFEST, &text.to_string());
+        refer(state, &image, listed_by_tag);
+        image
+    });
+    let top = put_index(state, "attempt-1", &images);
+    refer(state, &top, listed_by_tag);
+    top
+}
+
+fn refer(state: &mut State, subject: &Digest, listed_by_tag: bool) {
+    let referrers = ["sbom", "report"].map(|name| {
+        let text = json!({
+            "schemaVersion": 2, "mediaType": MANIFEST, "artifactType": name, "subject": {"digest": subject.as_str()},
+        });
+        state.put_manifest(REPOSITORY, MANIFEST, &text.to_string())
+    });
+    if listed_by_tag {
+        put_index(state, &subject.referrers_tag(), &referrers);
+    }
+}
+
+fn put_index(state: &mut State, tag: &str, named: &[Digest]) -> Digest {
+    let entry = |digest: &Digest| json!({"mediaType": MANIFEST, "digest": digest.as_str(), "size": 1});
+    let entries: Vec<_> = named.iter().map(entry).collect();
+    let text = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}).to_string();
+    let index = state.put_manifest(REPOSITORY, INDEX, &text);
+    let tags = &mut state.repo(REPOSITORY).tags;
+    tags.insert(tag.to_owned(), index.to_string());
+    index
+}
+
 impl Scene {
-    /// An index of two platforms with one referrer, and another build's image.
+    /// What [`stage`] puts there, and another build's image.
     async fn new(options: Options) -> Self {
         let listed_by_tag = !options.referrers_api;
         let registry = FakeRegistry::start(Options {
@@ -32,28 +68,7 @@ impl Scene {
         pod.credential("credentials/staging", &registry.host, "staging", "s");
         let top = {
             let mut state = registry.state();
-            let images = ["one", "two"].map(|name| {
-                let text = json!({"schemaVersion": 2, "mediaType": MANIFEST, "annotations": {"name": name}});
-                let digest = state.put_manifest(REPOSITORY, MANIFEST, &text.to_string());
-                json!({"mediaType": MANIFEST, "digest": digest.as_str(), "size": 1})
-            });
-            let text = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": images}).to_string();
-            let top = state.put_manifest(REPOSITORY, INDEX, &text);
-            state
-                .repo(REPOSITORY)
-                .tags
-                .insert("attempt-1".to_owned(), top.to_string());
-            let text = json!({"schemaVersion": 2, "mediaType": MANIFEST, "subject": {"digest": top.as_str()}});
-            let referrer = state.put_manifest(REPOSITORY, MANIFEST, &text.to_string());
-            if listed_by_tag {
-                let entry = json!({"mediaType": MANIFEST, "digest": referrer.as_str(), "size": 1});
-                let text = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]}).to_string();
-                let index = state.put_manifest(REPOSITORY, INDEX, &text);
-                state
-                    .repo(REPOSITORY)
-                    .tags
-                    .insert(top.referrers_tag(), index.to_string());
-            }
+            let top = stage(&mut state, listed_by_tag);
             state.put_manifest(
                 OTHER,
                 INDEX,
@@ -113,7 +128,7 @@ fn reason(done: &Unstaged) -> &str {
 }
 
 #[tokio::test]
-async fn an_index_goes_with_its_platforms_its_evidence_and_its_tags_and_other_builds_stay() {
+async fn an_index_goes_with_its_platforms_the_evidence_of_each_and_its_tags_and_other_builds_stay() {
     for referrers_api in [true, false] {
         let scene = Scene::new(Options {
             referrers_api,
@@ -128,6 +143,86 @@ async fn an_index_goes_with_its_platforms_its_evidence_and_its_tags_and_other_bu
             [Fate::Absent],
             "once more is as good"
         );
+    }
+}
+
+#[tokio::test]
+async fn wherever_it_breaks_off_what_is_left_is_found_and_goes_the_next_time() {
+    for (referrers_api, writes) in [(true, 9), (false, 12)] {
+        for done in 0..writes {
+            let scene = Scene::new(Options {
+                referrers_api,
+                ..Options::default()
+            })
+            .await;
+            let attempt = || vec![scene.tagged(REPOSITORY, "attempt-1")];
+            scene.registry.state().writes_left = Some(done);
+            assert_eq!(scene.remove(attempt()).await.unwrap().images, [Fate::Failed]);
+            assert_eq!(scene.left(REPOSITORY).0, writes - done);
+            scene.registry.state().writes_left = None;
+            assert_eq!(scene.remove(attempt()).await.unwrap().images, [Fate::Removed]);
+            assert_eq!(scene.left(REPOSITORY), (0, 0), "{done} of {writes} were gone");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_registry_that_removes_nothing_that_an_index_names_is_left_with_nothing_either() {
+    for referrers_api in [true, false] {
+        let scene = Scene::new(Options {
+            referrers_api,
+            holds_parts: true,
+            ..Options::default()
+        })
+        .await;
+        assert_eq!(scene.remove_top().await.unwrap().images, [Fate::Removed]);
+        assert_eq!(scene.left(REPOSITORY), (0, 0), "referrers API: {referrers_api}");
+    }
+}
+
+#[tokio::test]
+async fn what_two_attempts_share_goes_with_the_first_and_all_the_rest_with_the_second() {
+    let scene = Scene::new(Options::default()).await;
+    {
+        let mut state = scene.registry.state();
+        let one = json!({"schemaVersion": 2, "mediaType": MANIFEST, "annotations": {"name": "one"}});
+        let own = json!({"schemaVersion": 2, "mediaType": MANIFEST, "annotations": {"name": "own"}});
+        let images = [one, own].map(|text| state.put_manifest(REPOSITORY, MANIFEST, &text.to_string()));
+        refer(&mut state, &images[1], true);
+        put_index(&mut state, "attempt-2", &images);
+    }
+    let attempts = ["attempt-1", "attempt-2"].map(|tag| scene.tagged(REPOSITORY, tag));
+    let done = scene.remove(attempts[..1].to_vec()).await.unwrap();
+    assert_eq!(done.images, [Fate::Removed]);
+    assert_eq!(
+        scene.left(REPOSITORY),
+        (5, 2),
+        "the second, its own image and that one's evidence"
+    );
+    let done = scene.remove(attempts.to_vec()).await.unwrap();
+    assert_eq!(done.images, [Fate::Absent, Fate::Removed]);
+    assert_eq!(scene.left(REPOSITORY), (0, 0));
+}
+
+#[tokio::test]
+async fn a_list_that_is_longer_than_any_build_makes_it_is_not_followed() {
+    let crowd = |count: u32| {
+        let digests = (0..count).map(|number| Digest::of(&number.to_be_bytes()));
+        digests.collect::<Vec<_>>()
+    };
+    for (of_platforms, count) in [(true, 65), (false, 1001)] {
+        let scene = Scene::new(Options::default()).await;
+        let tag = match of_platforms {
+            true => "attempt-1".to_owned(),
+            false => scene.top.referrers_tag(),
+        };
+        put_index(&mut scene.registry.state(), &tag, &crowd(count));
+        let done = scene.remove(vec![scene.tagged(REPOSITORY, "attempt-1")]).await.unwrap();
+        assert_eq!(done.images, [Fate::Failed]);
+        assert_eq!(reason(&done), "RegistryAnswerTooLarge");
+        assert!(scene.registry.tag(REPOSITORY, "attempt-1").is_some());
+        let asked = scene.registry.writes_seen().len();
+        assert!(asked < 10, "{asked} were removed");
     }
 }
 
@@ -176,7 +271,7 @@ async fn what_is_no_staged_image_of_a_build_of_the_tenant_is_refused_before_a_re
         assert_eq!(done.images, [Fate::Failed], "{entry:?}");
         assert!(scene.registry.seen().is_empty(), "{entry:?}: {done:?}");
     }
-    assert_eq!(scene.left(REPOSITORY).1, 2);
+    assert_eq!(scene.left(REPOSITORY), (12, 4));
 }
 
 #[tokio::test]
@@ -223,7 +318,7 @@ async fn an_image_that_is_refused_is_told_and_stays() {
         (done.images.as_slice(), reason(&done)),
         ([Fate::Failed].as_slice(), "RegistryUnauthorized")
     );
-    assert_eq!(scene.left(REPOSITORY).1, 2);
+    assert_eq!(scene.left(REPOSITORY), (12, 4));
 }
 
 #[tokio::test]

@@ -133,6 +133,8 @@ fn scan_step(staged: &StagedImage, settings: &Settings) -> ScanStep {
         repository: staged.repository.clone(),
         digests: digests(staged),
         resolved: false,
+        // Staging gives what it was given: `push` has looked at it.
+        kept_apart: None,
         server_url: settings.scan.server_url.clone(),
         timeout_seconds: settings.builds.job_deadline_seconds,
     }

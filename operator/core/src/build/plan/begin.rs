@@ -10,7 +10,7 @@ use super::{Action, LATER, Plan, SOON, Situation, building, end_job, judging};
 use crate::build::failure::PREPARING;
 use crate::build::names::{Stage, stage_of};
 use crate::build::objects;
-use crate::build::observed::{Earlier, PodView};
+use crate::build::observed::Earlier;
 use crate::build::status::Cause;
 use crate::build::validated::{Refusal, Validated};
 use crate::dispatch::Slot;
@@ -88,7 +88,11 @@ fn waits_for_room(situation: &Situation<'_>) -> Option<Plan> {
     }
     // Its Build is gone, or this one could not have the name: the pod is ended and makes room.
     let message = format!("Pod {} of an earlier Build of this name is still there.", pod.name);
-    let actions = if pod.deleting { vec![] } else { vec![delete_pod(pod)] };
+    let actions = if pod.deleting {
+        vec![]
+    } else {
+        vec![Action::delete_pod(pod)]
+    };
     Some(Plan {
         actions,
         again: Some(SOON),
@@ -174,13 +178,5 @@ fn start_pod(situation: Situation<'_>, build: &Validated) -> Plan {
         status: Some(status),
         again: Some(LATER),
         ..Plan::default()
-    }
-}
-
-fn delete_pod(pod: &PodView) -> Action {
-    Action::DeletePod {
-        namespace: pod.namespace.clone(),
-        name: pod.name.clone(),
-        uid: pod.uid.clone(),
     }
 }

@@ -6,14 +6,17 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::situation::Stop;
 use super::{Action, Plan, SOON, Situation};
-use crate::build::failure::{self, BUILDER, blank};
+use crate::build::failure::{self, BUILDER, PREPARING, blank};
 use crate::build::method_failure::of_method;
 use crate::build::objects;
-use crate::build::observed::{ContainerState, PodView};
+use crate::build::observed::{AT_ONCE, ContainerState, PodView};
 use crate::build::status::Cause;
 use crate::build::validated::Validated;
 use crate::step::{Prepared, Pushed, Report, usage};
 use crate::work::Work;
+
+/// What is said while the builder runs.
+const BUILDING: &str = "The Dockerfile's steps run; follow them with kubectl logs.";
 
 /// The pod is there, or was.
 pub(super) fn build(situation: Situation<'_>) -> Plan {
@@ -35,6 +38,8 @@ pub(super) fn build(situation: Situation<'_>) -> Plan {
             ..Plan::default()
         },
         (None, true) => telling_usage(situation, pod, built(situation, pod)),
+        // It is as good as over, and once it is gone nothing says why.
+        (None, false) if pod.deleting && pod.disruption.is_some() => built(situation, pod),
         (None, false) => in_progress(situation, pod),
     }
 }
@@ -73,11 +78,14 @@ fn deleted() -> Failure {
 
 /// Has the kubelet end the pod, which keeps its logs. Without a node there is no kubelet and no log.
 pub(super) fn end_pod(pod: &PodView) -> Option<Action> {
-    let (namespace, name, uid) = (pod.namespace.clone(), pod.name.clone(), pod.uid.clone());
     match (pod.deleting, pod.has_node, pod.deadline_seconds) {
-        (true, _, _) | (false, true, Some(1)) => None,
-        (false, true, _) => Some(Action::EndPod { namespace, name, uid }),
-        (false, false, _) => Some(Action::DeletePod { namespace, name, uid }),
+        (true, _, _) | (false, true, Some(AT_ONCE)) => None,
+        (false, true, _) => Some(Action::EndPod {
+            namespace: pod.namespace.clone(),
+            name: pod.name.clone(),
+            uid: pod.uid.clone(),
+        }),
+        (false, false, _) => Some(Action::delete_pod(pod)),
     }
 }
 
@@ -89,7 +97,7 @@ fn in_progress(situation: Situation<'_>, pod: &PodView) -> Plan {
     let is_stuck = waited.as_secs() >= situation.settings.builds.pending_deadline_seconds;
     let hindered = failure::of_waiting(pod, Work::Build).map(|failure| by_method(situation, failure));
     // For good: scheduler and kubelet have tried again and again meanwhile.
-    if let Some(failure) = hindered.filter(|_| is_stuck) {
+    if let Some(failure) = hindered.clone().filter(|_| is_stuck) {
         let draft = situation.draft().with(|status| status.source = prepared(pod));
         return Plan {
             actions: end_pod(pod).into_iter().collect(),
@@ -99,13 +107,10 @@ fn in_progress(situation: Situation<'_>, pod: &PodView) -> Plan {
     let builds = pod
         .container(BUILDER)
         .is_some_and(|container| !matches!(container.state, ContainerState::Waiting { .. }));
-    let (phase, message) = if builds {
-        (
-            Phase::Building,
-            "The Dockerfile's steps run; follow them with kubectl logs.".to_owned(),
-        )
-    } else {
-        (Phase::Preparing, failure::waits_for(pod))
+    let (phase, reason, message) = match hindered {
+        _ if builds => (Phase::Building, "Building".to_owned(), BUILDING.to_owned()),
+        Some(failure) => (Phase::Preparing, failure.reason, failure.message),
+        None => (Phase::Preparing, "Preparing".to_owned(), PREPARING.to_owned()),
     };
     let status = situation
         .draft()
@@ -114,7 +119,7 @@ fn in_progress(situation: Situation<'_>, pod: &PodView) -> Plan {
         .going_on(
             phase,
             &Cause {
-                reason: phase.as_str(),
+                reason: &reason,
                 message: &message,
             },
         );
@@ -140,7 +145,7 @@ fn built(situation: Situation<'_>, pod: &PodView) -> Plan {
     // cache unsent or its node gone, takes nothing of it back.
     let pushed = pod.termination_message("push").and_then(Report::<Pushed>::decode);
     let Some(Report::Done(pushed)) = pushed else {
-        let failure = if pod.deleting {
+        let failure = if pod.deleting && pod.disruption.is_none() {
             deleted()
         } else {
             by_method(situation, failure::of_pod(pod, Work::Build))

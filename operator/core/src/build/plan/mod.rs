@@ -20,7 +20,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 
 use crate::build::failure::blank;
-use crate::build::observed::JobView;
+use crate::build::observed::{JobView, PodView};
 use crate::build::status::is_settled;
 use crate::build::validated::{Leaving, Validated};
 use crate::dispatch::Slot;
@@ -89,6 +89,9 @@ pub enum Action {
         name: String,
         /// Uid: a new pod of the same name is not meant.
         uid: String,
+        /// The version that was read. One that changed since, and so may have begun or ended, is not meant either: its logs
+        /// would go with it.
+        resource_version: Option<String>,
     },
     /// Delete a job with its pod.
     DeleteJob {
@@ -99,6 +102,18 @@ pub enum Action {
         /// Uid: a new job of the same name is not meant.
         uid: String,
     },
+}
+
+impl Action {
+    /// Deletes the pod as it was read.
+    fn delete_pod(pod: &PodView) -> Self {
+        Self::DeletePod {
+            namespace: pod.namespace.clone(),
+            name: pod.name.clone(),
+            uid: pod.uid.clone(),
+            resource_version: pod.resource_version.clone(),
+        }
+    }
 }
 
 /// An event on the Build.

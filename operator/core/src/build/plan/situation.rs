@@ -146,8 +146,9 @@ impl Situation<'_> {
         if let Err(refusal) = self.validated {
             return Some(Stop::Refused(refusal.clone()));
         }
-        // Whoever ended the pod at its deadline: what the user or the platform said was asked above.
-        let pod_timed_out = || self.our_pod().is_some_and(PodView::was_ended_at_deadline);
+        // At its own deadline: one that we lowered, for a refusal that was taken back since, is not the build's.
+        let timed_out = |pod: &PodView| pod.was_ended_at_deadline() && !pod.was_told_to_end();
+        let pod_timed_out = || self.our_pod().is_some_and(timed_out);
         (self.is_past_deadline() || pod_timed_out()).then_some(Stop::TimedOut)
     }
 

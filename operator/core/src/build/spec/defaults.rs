@@ -4,7 +4,7 @@ use imagefactory_crds::build::{BuildInputs, Cache, Method};
 use imagefactory_crds::common::BuildDefaults;
 use imagefactory_crds::{Project, TenantSettings};
 
-use super::merge;
+use super::{merge, resources};
 use crate::settings::Settings;
 
 /// Fills in every default. What has none stays empty: a stage, more retries than the platform's own budget, a policy.
@@ -40,12 +40,15 @@ pub(super) fn fill(
             of_tenant.placement.as_ref(),
         ])
         .map(Box::new),
-        resources: merge::resources(&[
-            said.resources.as_deref(),
-            of_project.resources.as_ref(),
-            of_tenant.resources.as_ref(),
-            Some(&settings.builds.default_resources),
-        ])
+        resources: resources::merged(
+            &[
+                said.resources.as_deref(),
+                of_project.resources.as_ref(),
+                of_tenant.resources.as_ref(),
+                Some(&settings.builds.default_resources),
+            ],
+            &settings.tenants.default_limits,
+        )
         .map(Box::new),
         timeout: (said.timeout)
             .or_else(|| of_project.timeout.clone())

@@ -1,10 +1,13 @@
 //! One layer over another: what the upper one says wins.
 //!
 //! Lists that are maps by name are joined by name. Of resources each amount, and of placement each part, is taken by
-//! itself. Everything else is taken whole; source and recipe are one choice.
+//! itself ([`resources`] says how a request and a limit that come of two layers agree). Everything else is taken whole; source and
+//! recipe are one choice.
 
 use imagefactory_crds::build::{BuildInputs, Placement};
-use imagefactory_crds::common::{ResourceList, Resources};
+use imagefactory_crds::common::ResourceList;
+
+use super::resources;
 
 /// What `own` says, and what it does not say from `under`.
 pub(super) fn over(own: BuildInputs, under: &BuildInputs) -> BuildInputs {
@@ -30,7 +33,11 @@ pub(super) fn over(own: BuildInputs, under: &BuildInputs) -> BuildInputs {
         pull_secrets: joined(own.pull_secrets, &under.pull_secrets, |secret| &secret.name),
         registry_mirrors: whole(own.registry_mirrors, &under.registry_mirrors),
         ca_bundle: own.ca_bundle.or_else(|| under.ca_bundle.clone()),
-        resources: resources(&[own.resources.as_deref(), under.resources.as_deref()]).map(Box::new),
+        resources: resources::merged(
+            &[own.resources.as_deref(), under.resources.as_deref()],
+            &ResourceList::default(),
+        )
+        .map(Box::new),
         timeout: own.timeout.or_else(|| under.timeout.clone()),
         retries: own.retries.or(under.retries),
         priority: own.priority.or(under.priority),
@@ -61,22 +68,4 @@ pub(super) fn placement(layers: &[Option<&Placement>]) -> Option<Placement> {
         .flatten()
         .fold(Placement::default(), |merged, next| merged.or(next));
     (merged != Placement::default()).then_some(merged)
-}
-
-/// The first of each amount, most particular first; none if nobody says anything.
-pub(super) fn resources(layers: &[Option<&Resources>]) -> Option<Resources> {
-    let merged = |list: fn(&Resources) -> Option<&ResourceList>| {
-        let lists = || layers.iter().copied().flatten().filter_map(list);
-        let amounts = ResourceList {
-            cpu: lists().find_map(|list| list.cpu.clone()),
-            memory: lists().find_map(|list| list.memory.clone()),
-            ephemeral_storage: lists().find_map(|list| list.ephemeral_storage.clone()),
-        };
-        (amounts != ResourceList::default()).then_some(amounts)
-    };
-    let merged = Resources {
-        requests: merged(|resources| resources.requests.as_ref()),
-        limits: merged(|resources| resources.limits.as_ref()),
-    };
-    (merged != Resources::default()).then_some(merged)
 }

@@ -7,6 +7,7 @@ mod defaults;
 mod merge;
 mod record;
 mod rerun;
+mod resources;
 mod rules;
 
 #[cfg(test)]
@@ -15,6 +16,8 @@ mod long_tests;
 mod properties;
 #[cfg(test)]
 mod rerun_tests;
+#[cfg(test)]
+mod resource_tests;
 #[cfg(test)]
 mod tests;
 
@@ -69,6 +72,7 @@ pub(super) fn resolve(
     };
     if resolved.lost.is_empty() {
         rules::check(&resolved.spec)?;
+        resources::check(&resolved.spec, build, origin)?;
     }
     Ok(resolved)
 }

@@ -53,6 +53,9 @@ fn fields(mark: &'static str) -> impl Strategy<Value = Value> {
             prop::sample::select(vec![
                 json!({"limits": {"cpu": "2"}}),
                 json!({"requests": {"memory": "1Gi"}}),
+                json!({"requests": {"memory": "8Gi"}}),
+                json!({"limits": {"memory": "512Mi"}}),
+                json!({"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}}),
             ])
             .boxed(),
         ),

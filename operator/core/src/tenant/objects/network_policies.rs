@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::metadata;
-use crate::settings::{EgressRule, EgressSettings};
+use crate::settings::{DnsSettings, EgressRule, EgressSettings};
 
 /// Name of the policy that closes ingress.
 pub const DENY_INGRESS: &str = "imagefactory-deny-ingress";
@@ -32,10 +32,10 @@ pub fn deny_ingress(tenant: &str) -> NetworkPolicy {
     }
 }
 
-/// Every pod: DNS in `kube-system`, all addresses but the closed ranges, and what is open all the same.
+/// Every pod: DNS where the chart says, all addresses but the closed ranges, and what is open all the same.
 #[must_use]
 pub fn egress(tenant: &str, settings: &EgressSettings) -> NetworkPolicy {
-    let rules = [dns(), world(&settings.except)]
+    let rules = [dns(&settings.dns), world(&settings.except)]
         .into_iter()
         .chain(settings.allow.iter().map(allowed));
     NetworkPolicy {
@@ -49,17 +49,24 @@ pub fn egress(tenant: &str, settings: &EgressSettings) -> NetworkPolicy {
     }
 }
 
-fn dns() -> NetworkPolicyEgressRule {
-    let kube_system = BTreeMap::from([("kubernetes.io/metadata.name".to_owned(), "kube-system".to_owned())]);
+fn dns(settings: &DnsSettings) -> NetworkPolicyEgressRule {
+    let namespace = BTreeMap::from([("kubernetes.io/metadata.name".to_owned(), settings.namespace.clone())]);
+    let pods = NetworkPolicyPeer {
+        namespace_selector: Some(LabelSelector {
+            match_labels: Some(namespace),
+            ..LabelSelector::default()
+        }),
+        ..NetworkPolicyPeer::default()
+    };
+    let others = settings.addresses.iter().map(|range| addresses(range, Vec::new()));
+    let ports = settings.ports.iter();
     NetworkPolicyEgressRule {
-        to: Some(vec![NetworkPolicyPeer {
-            namespace_selector: Some(LabelSelector {
-                match_labels: Some(kube_system),
-                ..LabelSelector::default()
-            }),
-            ..NetworkPolicyPeer::default()
-        }]),
-        ports: Some(vec![port("UDP", 53), port("TCP", 53)]),
+        to: Some(std::iter::once(pods).chain(others).collect()),
+        ports: Some(
+            ports
+                .flat_map(|number| [port("UDP", *number), port("TCP", *number)])
+                .collect(),
+        ),
     }
 }
 
@@ -111,5 +118,17 @@ mod tests {
     #[test]
     fn closed_ranges_are_sorted_by_family_and_open_ones_keep_their_ports() {
         insta::assert_yaml_snapshot!(egress("acme", &fixtures::settings().tenants.egress));
+    }
+
+    #[test]
+    fn names_are_resolved_where_the_chart_says_also_by_a_cache_in_a_closed_range() {
+        let settings: EgressSettings = serde_yaml::from_str(
+            "
+            dns: {namespace: openshift-dns, ports: [53, 5353], addresses: [169.254.20.10/32, 'fd00::10/128']}
+            except: [169.254.0.0/16]
+            ",
+        )
+        .unwrap();
+        insta::assert_yaml_snapshot!(egress("acme", &settings));
     }
 }

@@ -35,6 +35,8 @@ pub(crate) struct Options {
     pub(crate) no_mount: bool,
     /// Removes nothing, as registries are by default.
     pub(crate) no_delete: bool,
+    /// Refuses to remove what an index names, as Harbor and zot do.
+    pub(crate) holds_parts: bool,
     /// User and password at `/token`, when it is a token service.
     pub(crate) token_user: Option<(&'static str, &'static str)>,
 }
@@ -243,6 +245,11 @@ impl Server {
         match path.split_once("/manifests/") {
             Some((repo, name)) if seen.method == Method::PUT => self.put_manifest(state, (repo, name), headers, body),
             Some(_) if seen.method == Method::DELETE && self.options.no_delete => plain(StatusCode::METHOD_NOT_ALLOWED),
+            Some((repo, name))
+                if seen.method == Method::DELETE && self.options.holds_parts && named(state, repo, name) =>
+            {
+                plain(StatusCode::PRECONDITION_FAILED)
+            }
             Some((repo, name)) if seen.method == Method::DELETE => delete(state, repo, name),
             Some((repo, name)) => manifest(state, repo, name),
             None => plain(StatusCode::NOT_FOUND),
@@ -355,6 +362,16 @@ fn manifest(state: &mut State, repo: &str, name: &str) -> Answer {
         Some((media_type, bytes)) => typed(media_type, &digest, bytes.clone()),
         None => plain(StatusCode::NOT_FOUND),
     }
+}
+
+/// Whether an index names it.
+fn named(state: &mut State, repo: &str, digest: &str) -> bool {
+    let mut manifests = state.repo(repo).manifests.values();
+    manifests.any(|(_, bytes)| {
+        let document: Value = serde_json::from_slice(bytes).unwrap();
+        let mut entries = document["manifests"].as_array().into_iter().flatten();
+        entries.any(|entry| entry["digest"] == digest)
+    })
 }
 
 fn delete(state: &mut State, repo: &str, digest: &str) -> Answer {
