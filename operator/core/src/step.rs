@@ -289,8 +289,9 @@ pub struct ScanStep {
     /// Whether the images are those that `resolve` found.
     #[serde(default, skip_serializing_if = "is_false")]
     pub resolved: bool,
-    /// Whom what the scanner's server keeps of these images' layers serves, where that is not everybody: the scanner pulls a
-    /// second time, and a registry that we do not know may give it other layers than `resolve` has looked at.
+    /// The tenant for whose scans of listed registries alone it counts what the scanner's server keeps of these images' layers;
+    /// none where it counts for everybody. The scanner pulls a second time, and a registry that we do not know may give it
+    /// other layers than `resolve` has looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept_apart: Option<String>,
     /// URL of the scanner's server. Its token stands in `TRIVY_TOKEN`.

@@ -96,16 +96,13 @@ pub fn blank(class: FailureClass, reason: &str, message: String, next: &str) -> 
     }
 }
 
-/// We ended it for a reason that is none any more: what it was refused for was taken back before it had ended.
+/// We ended it for a reason that is none any more: what it was refused for was taken back before it had ended, or the operator
+/// ended before it had written down why.
 fn told_to_end(pod: &PodView, work: Work) -> Failure {
     blank(
         FailureClass::Infrastructure,
         "PodEnded",
-        format!(
-            "Pod {} was ended for what the {} was refused for a moment ago and is not any more.",
-            pod.name,
-            work.kind()
-        ),
+        format!("The operator ended pod {} before it had a result.", pod.name),
         &format!("Create a new {} to try again.", work.kind()),
     )
 }

@@ -123,11 +123,10 @@ pub(crate) fn outcome<T: serde::de::DeserializeOwned>(job: &JobView, work: Work)
         // Job and pod come by two watches: the pod's end may not have been seen yet.
         (None, _) | (Some(JobEnd::Complete), None) => Outcome::Running,
         (Some(_), Some(pod)) if !pod.has_ended() && !pod.deleting => Outcome::Running,
-        (Some(JobEnd::Failed { .. }), Some(pod)) if pod.was_ended_at_deadline() => Outcome::Failed(job_failure(
-            "DeadlineExceeded",
-            "The job ran longer than the platform lets it.",
-            work,
-        )),
+        (Some(JobEnd::Failed { .. }), Some(pod)) if pod.was_ended_at_deadline() && !pod.was_told_to_end() => {
+            let message = "The job ran longer than the platform lets it.";
+            Outcome::Failed(job_failure("DeadlineExceeded", message, work))
+        }
         (Some(JobEnd::Complete), Some(pod)) => match report(pod) {
             Some(Report::Done(done)) => Outcome::Done(done),
             Some(Report::Failed(_)) | None => Outcome::Failed(failure::of_pod(pod, work)),

@@ -373,11 +373,18 @@ fn a_pod_that_was_ended_for_a_refusal_that_was_taken_back_is_no_timeout_and_is_t
     assert_eq!(world.succeeded_reason(), "Infrastructure");
     assert!(world.status().next_attempt_at.is_some());
 
+    let told_to_end = || {
+        let mut world = World::dispatched();
+        let pod = world.observed.pod.as_mut().unwrap();
+        (pod.phase, pod.reason) = ("Failed".to_owned(), Some("DeadlineExceeded".to_owned()));
+        pod.deadline_seconds = Some(1);
+        world
+    };
+    let mut world = told_to_end();
     world.says(|spec| spec.retries = Some(0));
-    let mut world = World::dispatched();
-    let pod = world.observed.pod.as_mut().unwrap();
-    (pod.phase, pod.reason) = ("Failed".to_owned(), Some("DeadlineExceeded".to_owned()));
-    pod.deadline_seconds = Some(1);
+    world.step();
+    assert_eq!(world.status().failure.as_ref().unwrap().reason, "PodEnded");
+    let mut world = told_to_end();
     world.now = at(60) + seconds(1800);
     world.step();
     assert_eq!(

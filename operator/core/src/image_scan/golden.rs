@@ -44,7 +44,7 @@ fn an_image_is_read_with_the_credential_of_its_place_and_nothing_else() {
         );
         // Whose registry is not ours.
         assert_eq!(text.contains("mayLackReferrers"), optional, "{image}");
-        assert_eq!(text.contains("keptApart"), optional, "{image}");
+        assert_eq!(text.contains("keptApart\\\":\\\"acme"), optional, "{image}");
         assert!(
             !text.contains("\\\"tag\\\""),
             "the digest counts, and the tag is not asked for"

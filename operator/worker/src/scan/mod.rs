@@ -159,14 +159,14 @@ async fn scan(step: &ScanStep, image: &str, (folder, cache): (&Path, &Path)) -> 
     child::run(command, limit).await.map_err(failed)
 }
 
-/// An option by which nothing is left out, and which the scanner reckons into the keys of its cache: what is found for `whom`
-/// is found again by nobody else.
+/// A name of a file that is looked at as well, if there were one: it leaves nothing out, and the scanner reckons it into the
+/// keys of its cache. So what is found for `whom` is found again by nobody else.
 fn apart(whom: &str) -> Result<String, ScanError> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     if whom.is_empty() || whom.len() > 64 || !whom.bytes().all(is_plain) {
         return Err(ScanError::Step(whom.chars().take(256).collect()));
     }
-    Ok(format!("--skip-files=/.image-factory/scanned-for/{whom}"))
+    Ok(format!("--file-patterns=pip:^image-factory-scanned-for-{whom}$"))
 }
 
 /// The same findings as CycloneDX; needs neither network nor token.

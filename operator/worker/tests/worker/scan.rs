@@ -111,11 +111,11 @@ fn each_image_is_scanned_by_its_digest_and_only_the_scan_has_the_token() {
 fn what_is_found_in_images_of_a_registry_that_nobody_vouches_for_is_kept_apart() {
     let mut scene = Scene::new(SCANNER);
     scene.run();
-    assert!(!scene.read("calls").contains("--skip-files"));
-    scene.step.kept_apart = Some("0c9a8d74-9cb7-44dd-b98e-09fd62def2f4".to_owned());
+    assert!(!scene.read("calls").contains("--file-patterns"));
+    scene.step.kept_apart = Some("acme".to_owned());
     assert_eq!(scene.run(), Report::Done(Scanned { images: 2 }));
     let calls = scene.read("calls");
-    let option = "--skip-files=/.image-factory/scanned-for/0c9a8d74-9cb7-44dd-b98e-09fd62def2f4";
+    let option = "--file-patterns=pip:^image-factory-scanned-for-acme$";
     assert_eq!(calls.lines().filter(|line| *line == option).count(), 2, "{calls}");
     for bad in ["", "**", "a/b", "a,b"] {
         scene.step.kept_apart = Some(bad.to_owned());

@@ -26,7 +26,7 @@ pub fn image_scan_job(scan: &Validated, settings: &Settings) -> Job {
             repository: repository.clone(),
             digests: Vec::new(),
             resolved: true,
-            kept_apart: (placed.place == Place::Listed).then(|| scan.identity.uid.clone()),
+            kept_apart: (placed.place == Place::Listed).then(|| scan.identity.tenant.clone()),
             server_url: settings.scan.server_url.clone(),
             timeout_seconds: settings.builds.job_deadline_seconds,
         },
