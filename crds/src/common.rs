@@ -1,5 +1,6 @@
 //! Pieces that several kinds share.
 
+use kube_core::Rule;
 use kube_derive::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -124,8 +125,26 @@ pub struct ResourceList {
     pub ephemeral_storage: Option<Quantity>,
 }
 
+/// Rule: what is asked for of an amount is no more than its limit, where both are named.
+fn at_most_its_limit(amount: &str) -> Rule {
+    let of = |list: &str| format!("quantity(string(self.{list}.{amount}))");
+    Rule::new(format!(
+        "!(has(self.requests) && has(self.limits) && has(self.requests.{amount}) && has(self.limits.{amount})) || \
+         !{}.isGreaterThan({})",
+        of("requests"),
+        of("limits")
+    ))
+    .message(format!("requests.{amount} must be at most limits.{amount}").as_str())
+}
+
 /// What a build asks for and what it may not exceed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(crates(kube_core = "kube_core"))]
+#[x_kube(
+    validation = at_most_its_limit("cpu"),
+    validation = at_most_its_limit("memory"),
+    validation = at_most_its_limit("ephemeralStorage"),
+)]
 #[serde(rename_all = "camelCase")]
 pub struct Resources {
     /// What is set aside for the build.

@@ -57,6 +57,7 @@ builds:
   pullPrefixes: [docker.io/library, "${MIRROR}"]
 tenants:
   defaultQuota: {cpu: "8", memory: 16Gi, ephemeralStorage: 40Gi, pods: 12}
+  maxLimits: {memory: 64Gi}
   resyncSeconds: 10
   egress:
     # Registry, mirror and Git server run on the node, whose range is closed otherwise.

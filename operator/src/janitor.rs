@@ -13,10 +13,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use imagefactory_core::build::sweep::{Known, MadeFor, Superfluous, made_for, superfluous};
+use imagefactory_core::partial::Job;
 use imagefactory_core::work::Work;
 use imagefactory_crds::{Build, ImageScan};
 use jiff::SignedDuration;
-use k8s_openapi::api::batch::v1::Job;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 use tokio_util::sync::CancellationToken;

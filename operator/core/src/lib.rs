@@ -11,6 +11,7 @@ pub mod dispatch;
 pub mod image_policy;
 pub mod image_scan;
 pub mod keeping;
+pub mod partial;
 pub mod policy;
 pub mod project;
 pub mod quarantine_request;

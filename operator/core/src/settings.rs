@@ -257,6 +257,9 @@ pub struct TenantNamespaceSettings {
     /// Limits of containers that name none.
     #[serde(default)]
     pub default_limits: imagefactory_crds::common::ResourceList,
+    /// Most that one container may use, whoever names its limits. What is not named here has no ceiling.
+    #[serde(default)]
+    pub max_limits: imagefactory_crds::common::ResourceList,
     /// Egress of build pods.
     #[serde(default)]
     pub egress: EgressSettings,

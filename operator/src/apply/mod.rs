@@ -12,8 +12,8 @@ pub use finalizer::{add_finalizer, remove_finalizer};
 
 use std::fmt::Debug;
 
+use imagefactory_core::partial::Pod;
 use imagefactory_crds::names::FIELD_MANAGER;
-use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
 use kube::core::Request;
 use kube::{Api, Client, Resource, ResourceExt};
@@ -23,10 +23,15 @@ use serde_json::{Value, json};
 
 use error::Verb;
 
-/// What can be written. Every typed Kubernetes object is.
-pub trait Writable: Resource<DynamicType = ()> + Serialize + DeserializeOwned + Clone + Debug {}
+/// What can be read, named and deleted. Every typed Kubernetes object is, whole or partial.
+pub trait Readable: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug {}
 
-impl<K: Resource<DynamicType = ()> + Serialize + DeserializeOwned + Clone + Debug> Writable for K {}
+impl<K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug> Readable for K {}
+
+/// What can be written. Every whole Kubernetes object is.
+pub trait Writable: Readable + Serialize {}
+
+impl<K: Readable + Serialize> Writable for K {}
 
 /// What became of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,7 +149,7 @@ async fn send<K: Writable>(
 ///
 /// # Errors
 /// When the API server refuses it or can't be asked.
-pub async fn delete_if_present<K: Writable>(api: &Api<K>, object: &K) -> Result<Write, ApplyError> {
+pub async fn delete_if_present<K: Readable>(api: &Api<K>, object: &K) -> Result<Write, ApplyError> {
     delete(api, object, None).await
 }
 
@@ -152,11 +157,11 @@ pub async fn delete_if_present<K: Writable>(api: &Api<K>, object: &K) -> Result<
 ///
 /// # Errors
 /// When the API server refuses it or can't be asked.
-pub async fn delete_as_read<K: Writable>(api: &Api<K>, object: &K) -> Result<Write, ApplyError> {
+pub async fn delete_as_read<K: Readable>(api: &Api<K>, object: &K) -> Result<Write, ApplyError> {
     delete(api, object, object.resource_version()).await
 }
 
-async fn delete<K: Writable>(api: &Api<K>, object: &K, resource_version: Option<String>) -> Result<Write, ApplyError> {
+async fn delete<K: Readable>(api: &Api<K>, object: &K, resource_version: Option<String>) -> Result<Write, ApplyError> {
     let name = object.name_any();
     let changed = if resource_version.is_some() {
         Write::Outdated
@@ -184,7 +189,7 @@ async fn delete<K: Writable>(api: &Api<K>, object: &K, resource_version: Option<
 ///
 /// # Errors
 /// When the API server refuses it or can't be asked.
-pub async fn change<K: Writable>(api: &Api<K>, name: &str, patch: &Value) -> Result<Write, ApplyError> {
+pub async fn change<K: Readable>(api: &Api<K>, name: &str, patch: &Value) -> Result<Write, ApplyError> {
     let params = PatchParams {
         field_manager: Some(FIELD_MANAGER.to_owned()),
         ..PatchParams::default()

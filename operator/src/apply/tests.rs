@@ -1,8 +1,9 @@
 //! What is sent, and what becomes of each answer.
 
+use imagefactory_core::partial::Pod;
 use imagefactory_crds::Project;
 use imagefactory_crds::project::ProjectStatus;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use serde_json::{Value, json};
 

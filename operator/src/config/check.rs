@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use imagefactory_core::settings::Settings;
 use imagefactory_core::sor_record::settings::SorHttpSettings;
-use imagefactory_crds::common::DurationText;
+use imagefactory_core::tenant::amount::above;
+use imagefactory_crds::common::{DurationText, ResourceList};
 use jiff::SignedDuration;
 
 /// A value that can't be, and the key that it stands under.
@@ -157,11 +158,49 @@ impl Checks {
             "tenants.resyncSeconds",
             "more than 0",
         );
+        self.amounts(settings);
         let server = &settings.scan.server_url;
         self.need(
             server.starts_with("http://") || server.starts_with("https://"),
             "scan.serverUrl",
             "a URL",
+        );
+    }
+
+    /// A container that asks for more than it may use, or may use more than the namespace lets any, is made by nobody.
+    fn amounts(&mut self, settings: &Settings) {
+        let none = ResourceList::default();
+        let (builds, tenants) = (&settings.builds, &settings.tenants);
+        for (key, resources) in [
+            ("builds.defaultResources", &builds.default_resources),
+            ("builds.stepResources", &builds.step_resources),
+        ] {
+            let requests = resources.requests.as_ref().unwrap_or(&none);
+            let limits = resources.limits.as_ref().unwrap_or(&none);
+            self.need(
+                above(requests, limits).is_none(),
+                format!("{key}.requests"),
+                "at most its limits",
+            );
+            for (list, amounts) in [("requests", requests), ("limits", limits)] {
+                let fits = above(amounts, &tenants.max_limits).is_none();
+                self.need(fits, format!("{key}.{list}"), "at most tenants.maxLimits");
+            }
+        }
+        for (key, amounts) in [
+            ("tenants.defaultRequests", &tenants.default_requests),
+            ("tenants.defaultLimits", &tenants.default_limits),
+        ] {
+            self.need(
+                above(amounts, &tenants.max_limits).is_none(),
+                key,
+                "at most tenants.maxLimits",
+            );
+        }
+        self.need(
+            above(&tenants.default_requests, &tenants.default_limits).is_none(),
+            "tenants.defaultRequests",
+            "at most tenants.defaultLimits",
         );
     }
 

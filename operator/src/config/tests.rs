@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use imagefactory_core::sor_record::settings::{Outage, SorHttpSettings};
+use imagefactory_crds::common::{ResourceList, Resources};
 
 use super::*;
 
@@ -96,7 +97,7 @@ fn problems_after(change: impl FnOnce(&mut Settings)) -> Vec<String> {
 #[test]
 fn each_value_that_can_not_be_is_complained_about() {
     type Change = fn(&mut Settings);
-    let cases: [(Change, &str); 16] = [
+    let cases: [(Change, &str); 18] = [
         (
             |settings| settings.builds.retention.max_age = Some("59m".into()),
             "builds.retention.maxAge",
@@ -122,11 +123,52 @@ fn each_value_that_can_not_be_is_complained_about() {
             "tenants.egress.except[0]",
         ),
         (|s| s.tenants.resync_seconds = 0, "tenants.resyncSeconds"),
+        (
+            |s| s.tenants.default_requests.cpu = Some("4001m".into()),
+            "tenants.defaultRequests",
+        ),
+        (
+            |s| s.builds.step_resources = resources("2Gi", "1Gi"),
+            "builds.stepResources.requests",
+        ),
     ];
     for (change, key) in cases {
         assert_eq!(problems_after(change), [key]);
     }
     assert!(problems_after(|_| {}).is_empty());
+}
+
+fn resources(request: &str, limit: &str) -> Resources {
+    let memory = |amount: &str| {
+        Some(ResourceList {
+            memory: Some(amount.into()),
+            ..ResourceList::default()
+        })
+    };
+    Resources {
+        requests: memory(request),
+        limits: memory(limit),
+    }
+}
+
+#[test]
+fn no_default_is_above_the_ceiling_that_holds_for_all() {
+    let problems = problems_after(|s| {
+        s.builds.default_resources = resources("2Gi", "2Gi");
+        s.builds.step_resources = resources("512Mi", "2Gi");
+        s.tenants.default_limits.memory = Some("1025Mi".into());
+        s.tenants.default_requests.memory = Some("1Gi".into());
+        s.tenants.max_limits.memory = Some("1Gi".into());
+    });
+    assert_eq!(
+        problems,
+        [
+            "builds.defaultResources.requests",
+            "builds.defaultResources.limits",
+            "builds.stepResources.limits",
+            "tenants.defaultLimits",
+        ]
+    );
 }
 
 #[test]

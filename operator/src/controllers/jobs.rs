@@ -3,9 +3,8 @@
 use imagefactory_core::build::names::Stage;
 use imagefactory_core::build::observed::Course;
 use imagefactory_core::build::{JobView, PodView};
+use imagefactory_core::partial::{Job, Pod};
 use imagefactory_crds::names::{LABEL_BUILD_UID, LABEL_STAGE};
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};

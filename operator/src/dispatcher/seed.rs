@@ -8,9 +8,9 @@ use std::sync::Arc;
 use imagefactory_core::build::plan::{Situation, Wish, wish};
 use imagefactory_core::build::{Observed, validate};
 use imagefactory_core::dispatch::{BuildId, Claim, Holding, Slot, application, claim, holding};
+use imagefactory_core::partial::Pod;
 use imagefactory_crds::Build;
 use imagefactory_crds::names::{LABEL_ATTEMPT, LABEL_STAGE};
-use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 

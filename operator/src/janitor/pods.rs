@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use imagefactory_core::build::logs::has_stayed;
 use imagefactory_core::build::sweep::MadeFor;
+use imagefactory_core::partial::{Job, Pod};
 use jiff::SignedDuration;
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 use tracing::{info, warn};

@@ -6,15 +6,15 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use imagefactory_core::build::objects::{UNSTAGE, removed_by, unstage_job};
-use imagefactory_core::build::observed::{JobEnd, JobView, PodView};
+use imagefactory_core::build::observed::{JobEnd, PodView};
 use imagefactory_core::build::status::is_settled;
+use imagefactory_core::partial::Pod;
 use imagefactory_core::staging::{Busy, Expiry, Listing, Settling, batches, listing_of_remains, listings, settle};
 use imagefactory_core::step::{Report, Unstaged};
 use imagefactory_crds::Build;
 use imagefactory_crds::names::{LABEL_STAGE, LABEL_TENANT};
 use jiff::SignedDuration;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
@@ -130,7 +130,8 @@ async fn settle_jobs(context: &Context) -> Result<Busy, StagedError> {
     let found = jobs(context).list(&ours).await.map_err(StagedError::List)?;
     let mut busy = Busy::default();
     for job in found {
-        match JobView::of(&job, std::iter::empty()).ended {
+        let conditions = job.status.as_ref().and_then(|status| status.conditions.as_deref());
+        match JobEnd::of(conditions) {
             Some(JobEnd::Complete) => settle_job(&job, told(&job, context).await?, context).await?,
             Some(JobEnd::Failed { .. }) if has_stayed(&job, context) => settle_job(&job, None, context).await?,
             ended => {

@@ -26,10 +26,10 @@ pub use pump::{Selection, watch};
 
 use std::sync::Arc;
 
+use imagefactory_core::partial::{Job, Pod};
 use imagefactory_crds::names::{LABEL_BUILD_UID, LABEL_MANAGED_BY, LABEL_TENANT, MANAGED_BY};
 use imagefactory_crds::{Build, ImagePolicy, ImageScan, Project, QuarantineRequest, SorRecord, Tenant, TenantSettings};
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::runtime::reflector::Store;
 use kube::{Client, ResourceExt};

@@ -10,11 +10,11 @@ use std::collections::BTreeMap;
 pub use image_scan::image_scan;
 
 use imagefactory_core::build::status::is_settled;
+use imagefactory_core::partial::{Job, Pod};
 use imagefactory_crds::conditions::SUCCEEDED;
 use imagefactory_crds::denial::Code;
 use imagefactory_crds::{Build, BuildSpec, BuildStatus, GROUP};
-use k8s_openapi::api::batch::v1::{Job, JobStatus};
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition, PodSpec, PodStatus};
+use k8s_openapi::api::core::v1::PodCondition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 
@@ -73,31 +73,15 @@ fn ended(status: BuildStatus) -> BuildStatus {
 /// Keeps of a pod what it was made for, where it runs, how long it may, and how it and its containers fare.
 pub fn pod(pod: &mut Pod) {
     made_for(&mut pod.metadata);
-    pod.spec = pod.spec.take().map(|spec| PodSpec {
-        active_deadline_seconds: spec.active_deadline_seconds,
-        node_name: spec.node_name,
-        ..PodSpec::default()
-    });
-    pod.status = pod.status.take().map(|status| PodStatus {
-        conditions: status.conditions.map(only_read).filter(|kept| !kept.is_empty()),
-        container_statuses: status.container_statuses.map(states),
-        init_container_statuses: status.init_container_statuses.map(states),
-        message: status.message,
-        phase: status.phase,
-        reason: status.reason,
-        ..PodStatus::default()
-    });
+    if let Some(status) = &mut pod.status {
+        status.conditions = status.conditions.take().map(only_read).filter(|kept| !kept.is_empty());
+    }
     *pod = pod.clone();
 }
 
 /// Keeps of a job what it was made for, and whether and how it has ended.
 pub fn job(job: &mut Job) {
     made_for(&mut job.metadata);
-    job.spec = None;
-    job.status = job.status.take().map(|status| JobStatus {
-        conditions: status.conditions,
-        ..JobStatus::default()
-    });
     *job = job.clone();
 }
 
@@ -135,14 +119,4 @@ fn only_ours(mut all: BTreeMap<String, String>) -> BTreeMap<String, String> {
 fn only_read(mut conditions: Vec<PodCondition>) -> Vec<PodCondition> {
     conditions.retain(|condition| ["PodScheduled", "DisruptionTarget"].contains(&condition.type_.as_str()));
     conditions
-}
-
-/// Names and states: images, identities and what was before a restart, which there is none of, nobody reads.
-fn states(statuses: Vec<ContainerStatus>) -> Vec<ContainerStatus> {
-    let state = |status: ContainerStatus| ContainerStatus {
-        name: status.name,
-        state: status.state,
-        ..ContainerStatus::default()
-    };
-    statuses.into_iter().map(state).collect()
 }

@@ -112,6 +112,10 @@ async fn shapes_that_mean_nothing_are_refused_with_a_reason() {
         (json!({"source": {}}), "exactly one of"),
         (json!({"source": big}), "8 KiB"),
         (json!({"timeout": "9s"}), "between 10s and 24h"),
+        (
+            json!({"resources": {"requests": {"cpu": 2}, "limits": {"cpu": "1999m"}}}),
+            "requests.cpu must be at most limits.cpu",
+        ),
         (json!({"timeout": "25h"}), "between 10s and 24h"),
         (json!({"method": "packer"}), "must be kaniko, buildx, docker or custom"),
         (

@@ -93,12 +93,14 @@ async fn nothing_goes_in_by_a_template_that_a_build_could_not_say() {
     let templates = json!([
         {"name": "reads", "source": quick(), "pullSecrets": [{"name": "push"}]},
         {"name": "elsewhere", "source": quick(), "output": {"repository": "registry.elsewhere.example/x/y"}},
+        {"name": "wide", "source": quick(), "resources": {"limits": {"memory": "65Gi"}}},
         {"name": "placed", "source": quick(), "placement": {"priorityClassName": "system-node-critical"}},
     ]);
     tenant.project("with", json!({ "templates": templates })).await;
     let push = json!({"output": {"pushSecretRef": {"name": "push"}}});
     for (name, own, class, reason) in [
         ("reads", push, FailureClass::Source, "InvalidSpec"),
+        ("wide", json!({}), FailureClass::Source, "InvalidSpec"),
         ("elsewhere", json!({}), FailureClass::Publish, "OutputNotAllowed"),
         ("placed", json!({}), FailureClass::Source, "PlacementNotAllowed"),
         ("unknown", json!({}), FailureClass::Source, "TemplateNotFound"),

@@ -44,7 +44,13 @@ async fn a_tenants_namespace_is_bounded_in_resources_and_in_whom_its_pods_reach(
     assert_eq!(hard["requests.cpu"], Quantity("3".to_owned()));
     assert_eq!(hard["pods"], Quantity("7".to_owned()));
     assert!(hard.contains_key("requests.memory"), "the chart's default: {hard:?}");
-    tenant.api::<LimitRange>().get("imagefactory-limits").await.unwrap();
+    let range = tenant.api::<LimitRange>().get("imagefactory-limits").await.unwrap();
+    let most = range.spec.unwrap().limits.remove(0).max.unwrap();
+    assert_eq!(
+        most["memory"],
+        Quantity("64Gi".to_owned()),
+        "tenants.maxLimits: {most:?}"
+    );
     let policies = tenant.api::<NetworkPolicy>();
     let ingress = policies.get("imagefactory-deny-ingress").await.unwrap().spec.unwrap();
     assert!(ingress.ingress.unwrap_or_default().is_empty());

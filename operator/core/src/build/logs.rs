@@ -5,9 +5,9 @@ use imagefactory_crds::names::{
     LABEL_ATTEMPT, LABEL_BUILD_UID, LABEL_PROJECT, LABEL_STAGE, LABEL_TENANT, tenant_namespace,
 };
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 
 use crate::build::sweep::Known;
+use crate::partial::{ContainerStatus, Pod};
 use crate::work::{self, Work};
 
 /// How long after a container's end it is tried to read a log that can't be had. A node that is away this long is

@@ -2,8 +2,10 @@
 
 use imagefactory_crds::names::LABEL_BUILD_UID;
 use jiff::Timestamp;
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition, PodStatus};
+use k8s_openapi::api::batch::v1::JobCondition;
+use k8s_openapi::api::core::v1::PodCondition;
+
+use crate::partial::{ContainerStatus, Job, Pod, PodStatus};
 
 /// What exists for a build.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -163,6 +165,25 @@ pub enum JobEnd {
     },
 }
 
+impl JobEnd {
+    /// How a job with these conditions ended, if it did.
+    #[must_use]
+    pub fn of(conditions: Option<&[JobCondition]>) -> Option<Self> {
+        let mut true_ones = conditions
+            .unwrap_or_default()
+            .iter()
+            .filter(|condition| condition.status == "True");
+        true_ones.find_map(|condition| match condition.type_.as_str() {
+            "Complete" => Some(Self::Complete),
+            "Failed" => Some(Self::Failed {
+                reason: condition.reason.clone().unwrap_or_default(),
+                message: condition.message.clone().unwrap_or_default(),
+            }),
+            _ => None,
+        })
+    }
+}
+
 impl PodView {
     /// Takes out of a pod what decisions need.
     #[must_use]
@@ -281,19 +302,7 @@ impl JobView {
     #[must_use]
     pub fn of<'a>(job: &Job, pods: impl Iterator<Item = &'a Pod>) -> Self {
         let newest = pods.max_by_key(|pod| pod.metadata.creation_timestamp.as_ref().map(|time| time.0));
-        let conditions = job.status.as_ref().and_then(|status| status.conditions.as_ref());
-        let ended = conditions
-            .into_iter()
-            .flatten()
-            .filter(|condition| condition.status == "True")
-            .find_map(|condition| match condition.type_.as_str() {
-                "Complete" => Some(JobEnd::Complete),
-                "Failed" => Some(JobEnd::Failed {
-                    reason: condition.reason.clone().unwrap_or_default(),
-                    message: condition.message.clone().unwrap_or_default(),
-                }),
-                _ => None,
-            });
+        let conditions = job.status.as_ref().and_then(|status| status.conditions.as_deref());
         Self {
             namespace: job.metadata.namespace.clone().unwrap_or_default(),
             name: job.metadata.name.clone().unwrap_or_default(),
@@ -301,7 +310,7 @@ impl JobView {
             build_uid: label(job.metadata.labels.as_ref()),
             deleting: job.metadata.deletion_timestamp.is_some(),
             created: job.metadata.creation_timestamp.as_ref().map(|time| time.0),
-            ended,
+            ended: JobEnd::of(conditions),
             pod: newest.map(PodView::of),
         }
     }

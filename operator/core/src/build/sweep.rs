@@ -3,8 +3,8 @@
 
 use imagefactory_crds::names::{LABEL_BUILD_UID, LABEL_TENANT, tenant_namespace};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::batch::v1::Job;
 
+use crate::partial::Job;
 use crate::work::{self, Work};
 
 /// How old a job must be before its build's absence is believed: watches bring builds and jobs apart.

@@ -139,6 +139,7 @@ fn container(resources: &Resources, settings: &Settings) -> Amounts {
         resources.limits.as_ref(),
         Some(&tenants.default_requests),
         Some(&tenants.default_limits),
+        Some(&tenants.max_limits),
     ];
     let amount = |read: fn(&ResourceList) -> Option<&Quantity>, unit: i128| {
         let named = layers.iter().flatten().find_map(|list| read(list));

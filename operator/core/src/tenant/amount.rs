@@ -1,11 +1,49 @@
 //! Quantities compared by amount: the API server writes `1` where it was told `1000m`.
 
+use imagefactory_crds::common::ResourceList;
+use imagefactory_crds::quantity;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 /// The API server cuts amounts at this many units.
 const GREATEST: i128 = i64::MAX as i128 * NANO;
 /// Amounts are counted in billionths, the finest that a quantity can say.
 const NANO: i128 = 1_000_000_000;
+
+/// Reads one amount of a list.
+pub(crate) type Amount = fn(&ResourceList) -> Option<&quantity::Quantity>;
+
+/// Every amount that there is of a list, by the name that it has there.
+pub(crate) const AMOUNTS: [(&str, Amount); 3] = [
+    ("cpu", |list| list.cpu.as_ref()),
+    ("memory", |list| list.memory.as_ref()),
+    ("ephemeralStorage", |list| list.ephemeral_storage.as_ref()),
+];
+
+/// An amount of a list that is more than another list has of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Above<'a> {
+    /// Name of the amount, as in `ephemeralStorage`.
+    pub name: &'static str,
+    /// How much is asked for.
+    pub asked: &'a quantity::Quantity,
+    /// How much there may be.
+    pub most: &'a quantity::Quantity,
+}
+
+/// The first amount of `list` that is above what `ceiling` has of it. What either does not name is not compared.
+#[must_use]
+pub fn above<'a>(list: &'a ResourceList, ceiling: &'a ResourceList) -> Option<Above<'a>> {
+    AMOUNTS.into_iter().find_map(|(name, amount)| {
+        let (asked, most) = amount(list).zip(amount(ceiling))?;
+        exceeds(asked, most).then_some(Above { name, asked, most })
+    })
+}
+
+/// Whether one is more than the other. What can't be read exceeds nothing: the schema lets no such amount in.
+pub(crate) fn exceeds(one: &quantity::Quantity, other: &quantity::Quantity) -> bool {
+    let amounts = nano(one.as_str()).zip(nano(other.as_str()));
+    amounts.is_some_and(|(one, other)| one > other)
+}
 
 /// Whether two quantities are the same amount. What can't be read is compared as text.
 pub(super) fn same(left: &Quantity, right: &Quantity) -> bool {

@@ -6,7 +6,6 @@
 
 use imagefactory_crds::Tenant;
 use imagefactory_crds::names::{FINALIZER_TENANT, tenant_namespace};
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Namespace;
 
 use super::home::{is_of_former_tenant, is_terminating, tenant_of};
@@ -14,6 +13,7 @@ use super::observed::Situation;
 use super::readiness::{Readiness, Standing};
 use super::status::NAMESPACE_TERMINATING;
 use super::step::{Object, Step};
+use crate::partial::Job;
 
 /// Reason: the Tenant is deleted when its builds have ended.
 pub const BUILDS_RUNNING: &str = "BuildsRunning";

@@ -3,6 +3,7 @@
 //! [`plan::plan`] compares what [`objects`] wants with what was [`observed`] and returns steps;
 //! [`status::status`] says in the Tenant what came of them.
 
+pub mod amount;
 pub mod deletion;
 pub mod home;
 pub mod objects;
@@ -15,7 +16,6 @@ pub mod step;
 pub mod subjects;
 pub mod usage;
 
-pub(crate) mod amount;
 mod drift;
 #[cfg(test)]
 pub(crate) mod fixtures;

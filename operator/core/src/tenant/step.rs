@@ -2,7 +2,6 @@
 //! about why.
 
 use imagefactory_crds::{Tenant, TenantSettings};
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, LimitRange, Namespace, ResourceQuota, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::rbac::v1::RoleBinding;
@@ -11,6 +10,7 @@ use kube_core::Resource;
 
 use super::drift::{Drift, Wanted};
 use super::objects::is_ours;
+use crate::partial::Job;
 
 /// One write.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,9 +5,8 @@ use std::time::Duration;
 use imagefactory_core::build::observed::AT_ONCE;
 use imagefactory_core::build::plan::{Rejection, Situation, after_rejection};
 use imagefactory_core::build::{Action, Plan};
+use imagefactory_core::partial::{Job, Pod};
 use imagefactory_crds::Build;
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource, ResourceExt};
 
@@ -176,7 +175,7 @@ async fn delete_pod(
 
 async fn delete<K>(namespace: &str, name: &str, uid: &str, context: &Context) -> Result<Write, ApplyError>
 where
-    K: apply::Writable + Resource<Scope = kube::core::NamespaceResourceScope> + Default,
+    K: apply::Readable + Resource<Scope = kube::core::NamespaceResourceScope> + Default,
 {
     let mut object = K::default();
     object.meta_mut().name = Some(name.to_owned());

@@ -56,7 +56,7 @@ fn planned(situation: Situation<'_>, context: &Context) -> Plan {
 #[cfg(test)]
 mod tests {
     use imagefactory_core::build::PodView;
-    use k8s_openapi::api::core::v1::Pod;
+    use imagefactory_core::partial::Pod;
     use kube::runtime::watcher::Event;
     use serde_json::{Value, json};
 

@@ -7,13 +7,12 @@ use imagefactory_core::build::names::{Identity, Stage, stage_of};
 use imagefactory_core::build::observed::Course;
 use imagefactory_core::build::status::is_settled;
 use imagefactory_core::build::{Earlier, JobView, Observed, PodView, References, is_to_begin};
+use imagefactory_core::partial::{Job, Pod};
 use imagefactory_core::policy::Policies;
 use imagefactory_core::tenant::home::is_terminating;
 use imagefactory_crds::build::ResolvedSpec;
 use imagefactory_crds::names::{ANNOTATION_RESOLVED_SPEC, LABEL_BUILD_UID, TENANT_SETTINGS};
 use imagefactory_crds::{Build, Project, Tenant, TenantSettings};
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 

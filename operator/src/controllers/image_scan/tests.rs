@@ -171,7 +171,7 @@ async fn a_cancelled_scan_whose_pod_the_store_does_not_show_ends_it_by_its_pod()
     let job = json!({"metadata": {"name": "image-scan-u-1", "namespace": "image-factory-work", "labels": labels}});
     show(
         &hubs.jobs,
-        serde_json::from_value::<k8s_openapi::api::batch::v1::Job>(job).unwrap(),
+        serde_json::from_value::<imagefactory_core::partial::Job>(job).unwrap(),
     );
     let (client, mut server) = crate::testing::server();
     let context = crate::testing::context(client, &hubs);

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::{Api, Client, Resource};
 
-use crate::apply::{self, ApplyError, Created, Writable, Write, is_invalid};
+use crate::apply::{self, ApplyError, Created, Readable, Writable, Write, is_invalid};
 use crate::runner::{ErrorCategory, chain};
 
 /// What became of the steps.
@@ -154,7 +154,7 @@ where
     apply::apply(&api_of(object, client), object).await.map(|_| ())
 }
 
-fn api_of<K: Writable + Resource<Scope = NamespaceResourceScope>>(object: &K, client: &Client) -> Api<K> {
+fn api_of<K: Readable + Resource<Scope = NamespaceResourceScope>>(object: &K, client: &Client) -> Api<K> {
     Api::namespaced(client.clone(), object.meta().namespace.as_deref().unwrap_or_default())
 }
 

@@ -132,6 +132,53 @@ fn a_nearer_word_mends_what_contradicts_itself_further_away() {
     assert_eq!(memory(&world), amounts("3Gi", "3Gi"));
 }
 
+#[test]
+fn what_is_above_the_platforms_ceiling_is_refused_while_its_pod_is_yet_to_be_made() {
+    let ceiling = |world: &mut World, memory: &str| world.settings.tenants.max_limits.memory = Some(memory.into());
+    for (own, told) in [
+        (json!({"limits": {"memory": "65Gi"}}), "resources.limits.memory is 65Gi"),
+        (
+            json!({"requests": {"memory": "65Gi"}}),
+            "resources.limits.memory is 65Gi",
+        ),
+    ] {
+        for layers in [
+            [own.clone(), NO, NO, NO, chart()],
+            [NO, own.clone(), NO, NO, chart()],
+            [NO, NO, NO, own.clone(), chart()],
+        ] {
+            let mut world = said(layers);
+            ceiling(&mut world, "64Gi");
+            let refusal = refusal(&world);
+            assert_eq!(
+                (refusal.class, refusal.reason, refusal.may_heal),
+                (Some(FailureClass::Source), "InvalidSpec", false)
+            );
+            assert_eq!(
+                refusal.message,
+                format!("The platform lets a container use 64Gi of memory at most: {told}.")
+            );
+        }
+    }
+    let mut world = said([json!({"limits": {"memory": "65536Mi"}}), NO, NO, NO, chart()]);
+    ceiling(&mut world, "64Gi");
+    assert_eq!(memory(&world), amounts("1Gi", "65536Mi"), "as high as it is not above");
+    world.step();
+    ceiling(&mut world, "8Gi");
+    world.validated().unwrap();
+}
+
+#[test]
+fn a_request_without_a_limit_is_held_to_the_ceiling_too() {
+    let mut world = said([json!({"requests": {"cpu": "9"}}), NO, NO, NO, chart()]);
+    world.settings.tenants.max_limits.cpu = Some("8".into());
+    let refusal = refusal(&world);
+    assert_eq!(
+        refusal.message,
+        "The platform lets a container use 8 of cpu at most: resources.requests.cpu is 9."
+    );
+}
+
 fn list() -> impl Strategy<Value = ResourceList> {
     let amount = || {
         prop::option::of(prop::sample::select(vec![

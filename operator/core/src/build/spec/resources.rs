@@ -9,19 +9,13 @@ use imagefactory_crds::common::{ResourceList, Resources};
 use imagefactory_crds::quantity::Quantity;
 use imagefactory_crds::{Build, BuildSpec};
 
-use super::{Origin, template_of};
+use super::record::is_to_begin;
+use super::{Origin, mistaken, template_of};
 use crate::build::validated::Refusal;
-use crate::tenant::amount::nano;
+use crate::tenant::amount::{AMOUNTS, Above, Amount, above, exceeds};
 
-type Amount = fn(&ResourceList) -> Option<&Quantity>;
 type List = fn(&Resources) -> Option<&ResourceList>;
 
-/// Every amount, by its name.
-const AMOUNTS: [(&str, Amount); 3] = [
-    ("cpu", |list| list.cpu.as_ref()),
-    ("memory", |list| list.memory.as_ref()),
-    ("ephemeralStorage", |list| list.ephemeral_storage.as_ref()),
-];
 const REQUESTS: List = |resources| resources.requests.as_ref();
 const LIMITS: List = |resources| resources.limits.as_ref();
 
@@ -67,13 +61,7 @@ fn pair(layers: &[Option<&Resources>], amount: Amount, unnamed: Option<&Quantity
     }
 }
 
-/// What can't be read exceeds nothing: the schema lets no such amount in.
-fn exceeds(request: &Quantity, limit: &Quantity) -> bool {
-    let amounts = nano(request.as_str()).zip(nano(limit.as_str()));
-    amounts.is_some_and(|(request, limit)| request > limit)
-}
-
-/// Refuses a request above its limit.
+/// Refuses a request above its limit, and of a pod that is yet to be made what is above the platform's ceiling.
 pub(super) fn check(spec: &BuildSpec, build: &Build, origin: Origin<'_>) -> Result<(), Refusal> {
     let said = spec.resources.as_deref();
     let broken = AMOUNTS.into_iter().find_map(|(name, amount)| {
@@ -81,7 +69,11 @@ pub(super) fn check(spec: &BuildSpec, build: &Build, origin: Origin<'_>) -> Resu
         exceeds(request, limit).then_some((name, amount, request, limit))
     });
     let Some((name, amount, request, limit)) = broken else {
-        return Ok(());
+        return if is_to_begin(build) {
+            keep_below(&origin.settings.tenants.max_limits, said)
+        } else {
+            Ok(())
+        };
     };
     let (class, place) = who_says(both(said, amount), amount, build, origin);
     let next = match class {
@@ -94,6 +86,23 @@ pub(super) fn check(spec: &BuildSpec, build: &Build, origin: Origin<'_>) -> Resu
          resources.limits.{name} is {limit}."
     );
     Err(Refusal::failure(class, "InvalidSpec", message, next))
+}
+
+/// Refuses what is above the ceiling. A limit that nobody names is the namespace's, which is not.
+fn keep_below(ceiling: &ResourceList, said: Option<&Resources>) -> Result<(), Refusal> {
+    let lists = [("limits", LIMITS), ("requests", REQUESTS)];
+    let found = lists
+        .into_iter()
+        .find_map(|(list, of)| Some((list, above(of(said?)?, ceiling)?)));
+    let Some((list, Above { name, asked, most })) = found else {
+        return Ok(());
+    };
+    let (asked, most) = (asked.as_str(), most.as_str());
+    Err(mistaken(
+        "InvalidSpec",
+        format!("The platform lets a container use {most} of {name} at most: resources.{list}.{name} is {asked}."),
+        "Name less in a new Build, or in the template or the defaults that it has this of.",
+    ))
 }
 
 /// Request and limit of an amount, where both are said.

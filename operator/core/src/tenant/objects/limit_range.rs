@@ -1,4 +1,5 @@
-//! What a container in the tenant's namespace gets when it names no resources. Without it the quota would refuse it.
+//! What a container in the tenant's namespace gets when it names no resources, and what it may use at most. Without the
+//! first the quota would refuse it; the quota counts what is asked for, and so bounds nothing of the second.
 
 use std::collections::BTreeMap;
 
@@ -12,12 +13,14 @@ use crate::settings::TenantNamespaceSettings;
 /// Name of the limit range.
 pub const NAME: &str = "imagefactory-limits";
 
-/// The limit range; none where the chart has no defaults.
+/// The limit range; none where the chart has neither defaults nor ceilings.
 #[must_use]
 pub fn limit_range(tenant: &str, settings: &TenantNamespaceSettings) -> Option<LimitRange> {
-    let limits = amounts(&settings.default_limits);
-    // The API server takes a limit for the request that is not named. Saying so here keeps its defaulting out of
-    // the comparison with what is there.
+    let most = amounts(&settings.max_limits);
+    // The API server takes a ceiling for the limit that is not named, and a limit for such a request. Saying so here keeps
+    // its defaulting out of the comparison with what is there.
+    let mut limits = most.clone();
+    limits.extend(amounts(&settings.default_limits));
     let mut requests = limits.clone();
     requests.extend(amounts(&settings.default_requests));
     (!requests.is_empty()).then(|| LimitRange {
@@ -27,6 +30,7 @@ pub fn limit_range(tenant: &str, settings: &TenantNamespaceSettings) -> Option<L
                 type_: "Container".to_owned(),
                 default: (!limits.is_empty()).then_some(limits),
                 default_request: Some(requests),
+                max: (!most.is_empty()).then_some(most),
                 ..LimitRangeItem::default()
             }],
         }),
@@ -52,6 +56,18 @@ mod tests {
     #[test]
     fn a_request_that_is_not_named_is_the_limit() {
         insta::assert_yaml_snapshot!(limit_range("acme", &fixtures::settings().tenants));
+    }
+
+    #[test]
+    fn a_ceiling_is_the_limit_of_what_names_none() {
+        let mut settings = fixtures::settings().tenants;
+        settings.default_limits.cpu = None;
+        settings.max_limits = ResourceList {
+            cpu: Some("8".into()),
+            memory: Some("16Gi".into()),
+            ephemeral_storage: None,
+        };
+        insta::assert_yaml_snapshot!(limit_range("acme", &settings));
     }
 
     #[test]

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use imagefactory_core::build::Observed;
 use imagefactory_core::build::validated::{Refusal, Validated};
+use imagefactory_core::partial::Pod;
 use imagefactory_crds::Build;
 use imagefactory_crds::build::Phase;
 use imagefactory_crds::conditions::{self, ConditionStatus, SUCCEEDED, Statement};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::watcher::Event;
 use serde_json::json;
 
