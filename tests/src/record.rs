@@ -153,7 +153,7 @@ impl Seen {
         let queue = build.status.as_ref().and_then(|status| status.queue.clone());
         let snapshots = self.queues.entry(key).or_default();
         if let Some(queue) = queue.filter(|queue| snapshots.last() != Some(queue)) {
-            snapshots.push(queue);
+            snapshots.push(*queue);
         }
     }
 }

@@ -40,8 +40,47 @@ it at its start (operator/src/config/check.rs), which is later than anybody want
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- include "image-factory.checkAmounts" . -}}
 {{- include "image-factory.checkRegistries" . -}}
 {{- include "image-factory.checkNames" . -}}
+{{- end -}}
+
+{{/* An amount as 500m or 20Gi, in units. */}}
+{{- define "image-factory.units" -}}
+{{- $factors := dict "" 1.0 "m" 0.001 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0 -}}
+{{- $suffix := regexFind "[A-Za-z]*$" (toString .) -}}
+{{- mulf (trimSuffix $suffix (toString .) | float64) (get $factors $suffix) -}}
+{{- end -}}
+
+{{/* Fails where an amount is above another list's. Takes a list: key, amounts, key of the most, amounts of the most. */}}
+{{- define "image-factory.atMost" -}}
+{{- $key := index . 0 -}}
+{{- $mostKey := index . 2 -}}
+{{- $most := index . 3 | default dict -}}
+{{- range $name, $amount := index . 1 -}}
+{{- with get $most $name -}}
+{{- if gt (include "image-factory.units" $amount | float64) (include "image-factory.units" . | float64) -}}
+{{- fail (printf "%s.%s must be at most %s.%s, and is %v where that is %v" $key $name $mostKey $name $amount .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "image-factory.checkAmounts" -}}
+{{- $tenants := .Values.tenants -}}
+{{- $steps := .Values.builds.stepResources -}}
+{{- range list (list "builds.defaultResources" .Values.builds.defaultResources) (list "builds.stepResources" $steps) -}}
+{{- $key := index . 0 -}}
+{{- $resources := index . 1 -}}
+{{- include "image-factory.atMost" (list (printf "%s.requests" $key) $resources.requests (printf "%s.limits" $key) $resources.limits) -}}
+{{- include "image-factory.atMost" (list (printf "%s.requests" $key) $resources.requests "tenants.maxLimits" $tenants.maxLimits) -}}
+{{- include "image-factory.atMost" (list (printf "%s.limits" $key) $resources.limits "tenants.maxLimits" $tenants.maxLimits) -}}
+{{- end -}}
+{{- $holds := mergeOverwrite (deepCopy ($tenants.defaultLimits | default dict)) ($steps.limits | default dict) -}}
+{{- include "image-factory.atMost" (list "builds.stepResources.requests" $steps.requests "tenants.defaultLimits" $holds) -}}
+{{- include "image-factory.atMost" (list "tenants.defaultRequests" $tenants.defaultRequests "tenants.defaultLimits" $tenants.defaultLimits) -}}
+{{- include "image-factory.atMost" (list "tenants.defaultRequests" $tenants.defaultRequests "tenants.maxLimits" $tenants.maxLimits) -}}
+{{- include "image-factory.atMost" (list "tenants.defaultLimits" $tenants.defaultLimits "tenants.maxLimits" $tenants.maxLimits) -}}
 {{- end -}}
 
 {{- define "image-factory.checkRegistries" -}}

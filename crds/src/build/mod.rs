@@ -200,10 +200,10 @@ pub struct BuildSpec {
     pub registry_mirrors: Vec<RegistryMirror>,
     /// ConfigMap key in the tenant's namespace with PEM certificates of authorities that the build trusts, beside the platform's: for Git servers, registries and mirrors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ca_bundle: Option<ConfigMapKeyRef>,
+    pub ca_bundle: Option<Box<ConfigMapKeyRef>>,
     /// Where the image is published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub output: Option<Output>,
+    pub output: Option<Box<Output>>,
     /// Resources of the container that builds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Box<Resources>>,

@@ -23,7 +23,7 @@ pub struct ResolvedSpec {
     pub inputs: BuildInputs,
     /// Where the image is published: the whole name with its tag.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub output: Option<Output>,
+    pub output: Option<Box<Output>>,
     /// Fields that are not repeated here, because they are long: contents of inline files that stand in the Build's own spec, and whatever would make the status too large. They stand where they were taken from, and are used only while they have this digest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]

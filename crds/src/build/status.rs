@@ -80,7 +80,7 @@ pub struct BuildStatus {
     pub resolved_spec: Option<Box<ResolvedSpec>>,
     /// How the build stands in the queue; absent once it is dispatched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub queue: Option<QueueStatus>,
+    pub queue: Option<Box<QueueStatus>>,
     /// Attempts to build so far; absent until the build was dispatched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempts: Option<u32>,
@@ -121,7 +121,7 @@ pub struct BuildStatus {
     pub scan: Option<Box<ScanStatus>>,
     /// What the policies say about the image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub verdict: Option<Verdict>,
+    pub verdict: Option<Box<Verdict>>,
     /// The published image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Box<OutputStatus>>,
@@ -130,10 +130,10 @@ pub struct BuildStatus {
     pub failure: Option<Box<Failure>>,
     /// Where the logs of the build's containers are kept. Absent until one is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub logs: Option<KeptLogs>,
+    pub logs: Option<Box<KeptLogs>>,
     /// What the container that builds used in its last attempt that ended. Told by that very container, which runs the tenant's code, so it informs and decides nothing. Absent where it is not known: with method custom, whose program is the tenant's own, and of a container that was killed, as for want of memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub usage: Option<Usage>,
+    pub usage: Option<Box<Usage>>,
 }
 
 impl Default for BuildStatus {

@@ -123,7 +123,7 @@ pub struct BuildInputs {
     pub registry_mirrors: Vec<RegistryMirror>,
     /// ConfigMap key in the tenant's namespace with PEM certificates of authorities that the build trusts, beside the platform's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ca_bundle: Option<ConfigMapKeyRef>,
+    pub ca_bundle: Option<Box<ConfigMapKeyRef>>,
     /// Resources of the container that builds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Box<Resources>>,
@@ -175,7 +175,7 @@ impl BuildInputs {
 
     /// A Build of that project that says all of this itself.
     #[must_use]
-    pub fn into_spec(self, project_ref: LocalRef, output: Option<Output>) -> BuildSpec {
+    pub fn into_spec(self, project_ref: LocalRef, output: Option<Box<Output>>) -> BuildSpec {
         BuildSpec {
             project_ref,
             template_ref: None,

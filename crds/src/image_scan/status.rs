@@ -111,13 +111,13 @@ pub struct ImageScanStatus {
     pub evidence: Option<EvidencePlace>,
     /// What the policies say about the image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub verdict: Option<Verdict>,
+    pub verdict: Option<Box<Verdict>>,
     /// What went wrong and what to do next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Box<Failure>>,
     /// Where the logs of the scan's containers are kept. Absent until one is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub logs: Option<KeptLogs>,
+    pub logs: Option<Box<KeptLogs>>,
 }
 
 impl Default for ImageScanStatus {

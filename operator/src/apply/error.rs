@@ -75,6 +75,23 @@ pub fn is_quota_exceeded(error: &Error) -> bool {
     matches!(error, Error::Api(status) if status.is_forbidden() && status.message.contains("exceeded quota"))
 }
 
+/// A LimitRange of its namespace lets no container use that much. Ours follows the platform's settings, and a moment late.
+#[must_use]
+pub fn is_above_limit_range(error: &Error) -> bool {
+    let Error::Api(status) = error else { return false };
+    status.is_forbidden() && status.message.contains("maximum ") && status.message.contains(" usage per Container is ")
+}
+
+/// Another object changed its ResourceQuota in the same moment, and the API server gave up counting.
+pub(super) fn is_quota_conflict(error: &Error) -> bool {
+    let Error::Api(status) = error else { return false };
+    status.is_conflict()
+        && status
+            .details
+            .as_ref()
+            .is_some_and(|details| details.kind == "resourcequotas")
+}
+
 /// Its namespace is being deleted.
 #[must_use]
 pub fn is_namespace_terminating(error: &Error) -> bool {

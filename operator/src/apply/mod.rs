@@ -7,10 +7,13 @@ mod finalizer;
 #[cfg(test)]
 mod tests;
 
-pub use error::{ApplyError, is_invalid, is_namespace_terminating, is_not_found, is_quota_exceeded};
+pub use error::{
+    ApplyError, is_above_limit_range, is_invalid, is_namespace_terminating, is_not_found, is_quota_exceeded,
+};
 pub use finalizer::{add_finalizer, remove_finalizer};
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use imagefactory_core::partial::Pod;
 use imagefactory_crds::names::FIELD_MANAGER;
@@ -20,10 +23,12 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
-use error::Verb;
+use error::{Verb, is_quota_conflict};
 
-/// What can be read, named and deleted. Every typed Kubernetes object is, whole or partial.
+/// What can be read, deleted, and changed by a patch that names what becomes of which field. Every typed Kubernetes object is,
+/// whole or partial.
 pub trait Readable: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug {}
 
 impl<K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug> Readable for K {}
@@ -103,6 +108,12 @@ pub async fn apply_status<K: Writable, S: Serialize + PartialEq>(
     }
 }
 
+/// How often a creation is tried again at once after the API server could not count it towards a quota, since others changed
+/// that in the same moment (kubernetes#67761).
+const QUOTA_RACES: u32 = 5;
+/// The pause before the first of these; each next one is twice as long.
+const QUOTA_RACE: Duration = Duration::from_millis(5);
+
 /// Creates an object unless one of its name is there.
 ///
 /// # Errors
@@ -112,16 +123,20 @@ pub async fn create_if_absent<K: Writable>(api: &Api<K>, object: &K) -> Result<C
         field_manager: Some(FIELD_MANAGER.to_owned()),
         ..PostParams::default()
     };
-    let body = serde_json::to_vec(object).map_err(kube::Error::SerdeError);
-    let request = body.map(|body| Request::new(api.resource_url()).create(&params, body));
-    let sent = match request {
-        Ok(request) => send(api, request).await,
-        Err(error) => Err(error),
-    };
-    match sent {
-        Ok(()) => Ok(Created::New),
-        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(Created::Existing),
-        Err(source) => Err(ApplyError::of::<K>(Verb::Create, &object.name_any(), source)),
+    let failed = |source| ApplyError::of::<K>(Verb::Create, &object.name_any(), source);
+    let body = serde_json::to_vec(object).map_err(|source| failed(kube::Error::SerdeError(source)))?;
+    let mut races = 0;
+    loop {
+        let request = Request::new(api.resource_url()).create(&params, body.clone());
+        match send(api, request).await {
+            Ok(()) => return Ok(Created::New),
+            Err(kube::Error::Api(status)) if status.is_already_exists() => return Ok(Created::Existing),
+            Err(source) if races < QUOTA_RACES && is_quota_conflict(&source) => {
+                sleep(QUOTA_RACE * 2_u32.pow(races)).await;
+                races += 1;
+            }
+            Err(source) => return Err(failed(source)),
+        }
     }
 }
 

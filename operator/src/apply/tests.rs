@@ -127,7 +127,7 @@ async fn creating_twice_is_creating_once() {
             .unwrap(),
         Created::Existing
     );
-    // A conflict is not an existing object: a quota that changes meanwhile answers so.
+    // A conflict is not an existing object.
     assert_eq!(
         create_answered(409, failure(409, "Conflict", "try again"))
             .await
@@ -135,6 +135,32 @@ async fn creating_twice_is_creating_once() {
             .category(),
         "Conflict"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_creation_that_lost_a_race_for_the_quota_is_tried_again_at_once_and_not_for_ever() {
+    let lost = || {
+        let mut body = failure(
+            409,
+            "Conflict",
+            "Operation cannot be fulfilled on resourcequotas \"q\": modified",
+        );
+        body["details"] = json!({"name": "q", "kind": "resourcequotas"});
+        body
+    };
+    for (races, becomes) in [(1, Ok(Created::New)), (5, Ok(Created::New)), (6, Err("Conflict"))] {
+        let (projects, mut api) = projects();
+        let web: Project = object(project("web", 1));
+        let (created, ()) = tokio::join!(create_if_absent(&projects, &web), async {
+            for _ in 0..races {
+                api.asked().await.answer(409, &lost());
+            }
+            if becomes.is_ok() {
+                api.asked().await.answer(201, &project("web", 1));
+            }
+        });
+        assert_eq!(created.map_err(|error| error.category()), becomes, "{races}");
+    }
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use imagefactory_core::settings::Settings;
 use imagefactory_core::sor_record::settings::SorHttpSettings;
-use imagefactory_core::tenant::amount::above;
+use imagefactory_core::tenant::amount::{above, first_of, is_admitted, named};
 use imagefactory_crds::common::{DurationText, ResourceList};
 use jiff::SignedDuration;
 
@@ -167,22 +167,33 @@ impl Checks {
         );
     }
 
-    /// A container that asks for more than it may use, or may use more than the namespace lets any, is made by nobody.
+    /// A container that asks for more than it may use, or may use more than the namespace lets any, is made by nobody. An amount
+    /// that no Build could name can't be recorded in one.
     fn amounts(&mut self, settings: &Settings) {
+        const STEPS: &str = "builds.stepResources";
         let none = ResourceList::default();
         let (builds, tenants) = (&settings.builds, &settings.tenants);
         for (key, resources) in [
             ("builds.defaultResources", &builds.default_resources),
-            ("builds.stepResources", &builds.step_resources),
+            (STEPS, &builds.step_resources),
         ] {
             let requests = resources.requests.as_ref().unwrap_or(&none);
             let limits = resources.limits.as_ref().unwrap_or(&none);
+            // Where it names no limit, the namespace's is its limit; a build's is raised to what it asks for.
+            let of_namespace = if key == STEPS { &tenants.default_limits } else { &none };
+            let holds = first_of(limits, of_namespace);
             self.need(
-                above(requests, limits).is_none(),
+                above(requests, &holds).is_none(),
                 format!("{key}.requests"),
                 "at most its limits",
             );
             for (list, amounts) in [("requests", requests), ("limits", limits)] {
+                let is_admitted = named(amounts).all(|(_, amount)| is_admitted(amount));
+                self.need(
+                    is_admitted,
+                    format!("{key}.{list}"),
+                    "amounts that a Build may name, as in 500m and 20Gi",
+                );
                 let fits = above(amounts, &tenants.max_limits).is_none();
                 self.need(fits, format!("{key}.{list}"), "at most tenants.maxLimits");
             }

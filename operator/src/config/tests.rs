@@ -97,7 +97,7 @@ fn problems_after(change: impl FnOnce(&mut Settings)) -> Vec<String> {
 #[test]
 fn each_value_that_can_not_be_is_complained_about() {
     type Change = fn(&mut Settings);
-    let cases: [(Change, &str); 18] = [
+    let cases: [(Change, &str); 20] = [
         (
             |settings| settings.builds.retention.max_age = Some("59m".into()),
             "builds.retention.maxAge",
@@ -130,6 +130,14 @@ fn each_value_that_can_not_be_is_complained_about() {
         (
             |s| s.builds.step_resources = resources("2Gi", "1Gi"),
             "builds.stepResources.requests",
+        ),
+        (
+            |s| s.builds.step_resources.requests.as_mut().unwrap().cpu = Some("5".into()),
+            "builds.stepResources.requests",
+        ),
+        (
+            |s| s.builds.default_resources.limits.as_mut().unwrap().memory = Some("1099511627776".into()),
+            "builds.defaultResources.limits",
         ),
     ];
     for (change, key) in cases {

@@ -3,7 +3,7 @@
 //! The queue lives in memory and is rebuilt when a process becomes leader ([`seed`]). From then on builds apply when
 //! they are reconciled, events give slots back ([`feed`]), and whoever is granted one, or stands otherwise than it was
 //! told, is woken by a stream beside the watches' triggers. A slot that was granted stays reserved until the watch
-//! shows that its build has ended; a store that lags only keeps a slot longer.
+//! shows that its build has ended, or waits for its next attempt; a store that lags only keeps a slot longer.
 
 mod feed;
 mod passes;

@@ -213,7 +213,7 @@ fn told(stores: &Stores, run: &Run, uid: &str) -> Option<Told> {
                 .filter(|build| build.uid().as_deref() == Some(uid))?;
             Some(Told {
                 is_settled: is_settled(build.status.as_ref()),
-                logs: build.status.as_ref().and_then(|status| status.logs.clone()),
+                logs: build.status.as_ref().and_then(|status| status.logs.as_deref().cloned()),
             })
         }
         Run::Scan(scan) => {
@@ -223,7 +223,7 @@ fn told(stores: &Stores, run: &Run, uid: &str) -> Option<Told> {
                 .filter(|scan| scan.uid().as_deref() == Some(uid))?;
             Some(Told {
                 is_settled: image_scan::is_settled(scan.status.as_ref()),
-                logs: scan.status.as_ref().and_then(|status| status.logs.clone()),
+                logs: scan.status.as_ref().and_then(|status| status.logs.as_deref().cloned()),
             })
         }
     }

@@ -10,7 +10,7 @@ impl Metrics {
     /// The image of a build was judged. To be called once for each build, as [`Metrics::build_settled`] is; a build
     /// that ended before its verdict counts nothing.
     pub fn judged(&self, tenant: &str, status: &BuildStatus) {
-        self.judged_as(tenant, status.verdict.as_ref(), status.scan.as_deref());
+        self.judged_as(tenant, status.verdict.as_deref(), status.scan.as_deref());
     }
 
     /// An on-demand scan ended, with this result: the phase, or the class of its failure. To be called once for each.
@@ -20,7 +20,7 @@ impl Metrics {
             result,
         };
         self.scans.series(labels).inc();
-        self.judged_as(tenant, status.verdict.as_ref(), status.scan.as_deref());
+        self.judged_as(tenant, status.verdict.as_deref(), status.scan.as_deref());
     }
 
     fn judged_as(&self, tenant: &str, verdict: Option<&Verdict>, scan: Option<&ScanStatus>) {

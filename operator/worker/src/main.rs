@@ -1,5 +1,5 @@
-//! `worker prepare|load-cache|push|install|scan|evaluate|publish|unstage`: one step of a build. What to do stands in the environment, what was done
-//! in the termination message. `worker launch <program> [<argument>…]` starts a builder of another image.
+//! `worker prepare|load-cache|push|install|resolve|scan|evaluate|publish|unstage`: one step of a build or a scan. What to do stands in the
+//! environment, what was done in the termination message. `worker launch <program> [<argument>…]` starts a builder of another image.
 
 use std::process::ExitCode;
 

@@ -129,6 +129,29 @@ fn what_the_operator_or_the_api_server_would_refuse_later_is_refused_when_it_is_
 }
 
 #[test]
+fn no_default_asks_for_more_than_it_may_use_or_is_above_the_ceiling() {
+    for (values, said) in [
+        (
+            "tenants.maxLimits.memory=4095Mi",
+            "builds.defaultResources.limits.memory must be at most tenants.maxLimits.memory, and is 4Gi where that is 4095Mi",
+        ),
+        (
+            "builds.defaultResources.requests.memory=5Gi",
+            "at most builds.defaultResources.limits.memory",
+        ),
+        (
+            "builds.stepResources.requests.cpu=5",
+            "at most tenants.defaultLimits.cpu",
+        ),
+        ("tenants.defaultRequests.cpu=4001m", "at most tenants.defaultLimits.cpu"),
+    ] {
+        let message = refusal(&Chart::minimal().set(values));
+        assert!(message.contains(said), "{values}: {message}");
+    }
+    render(&Chart::minimal().set("tenants.maxLimits.memory=4Gi,tenants.maxLimits.cpu=4000m"));
+}
+
+#[test]
 fn every_property_of_the_schema_has_a_default_in_the_values_and_the_other_way_round() {
     let values: Value = serde_yaml::from_str(&read(&folder().join("values.yaml")).unwrap()).unwrap();
     let schema: Value = serde_json::from_str(&read(&folder().join("values.schema.json")).unwrap()).unwrap();

@@ -2,7 +2,7 @@
 //!
 //! [`validate`](validated::validate) turns the raw spec and the objects that it refers to into [`Validated`];
 //! [`plan`](plan::plan) looks at what exists and says what to do and what to write into status. Objects are made by
-//! `objects` from the validated build alone.
+//! `objects` from the validated build and from what status holds of the stages before.
 
 pub mod facts;
 pub mod failure;

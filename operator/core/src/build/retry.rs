@@ -121,13 +121,14 @@ const CRASHED: [&str; 5] = [
     "BackoffLimitExceeded",
 ];
 /// Failures of the platform that are the same again.
-const LASTING: [&str; 7] = [
+const LASTING: [&str; 8] = [
     "InvalidCaBundle",
     "UserNamespaceMissing",
     "ClientFailed",
     "InvalidStep",
     "ReportTooLong",
     "PodRejected",
+    "JobRejected",
     "DeadlineExceeded",
 ];
 

@@ -239,7 +239,7 @@ fn fit(status: &mut BuildStatus) {
 
 /// The same of what every status has whose image is judged.
 pub(crate) fn fit_judged(
-    verdict: &mut Option<Verdict>,
+    verdict: &mut Option<Box<Verdict>>,
     scan: &mut Option<Box<ScanStatus>>,
     failure: &mut Option<Box<Failure>>,
 ) {

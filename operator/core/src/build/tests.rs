@@ -570,11 +570,27 @@ fn what_to_do_next_is_never_cut_off_however_much_there_is_to_say() {
 fn a_full_quota_queues_and_an_invalid_pod_fails() {
     let mut world = World::new();
     world.slot = waits(QueueLimit::QuotaLimit, 1);
-    let full = world
-        .with_situation(|situation| after_rejection(situation, &Rejection::QuotaExceeded("exceeded quota".to_owned())));
+    let full =
+        world.with_situation(|situation| after_rejection(situation, &Rejection::NoRoom("exceeded quota".to_owned())));
     assert_eq!(full.status.unwrap().phase, Some(Phase::Queued));
-    let invalid = world.with_situation(|situation| after_rejection(situation, &Rejection::Invalid("bad".to_owned())));
+    let invalid = world.with_situation(|situation| after_rejection(situation, &Rejection::Pod("bad".to_owned())));
     assert_eq!(invalid.status.unwrap().phase, Some(Phase::Failed));
+}
+
+#[test]
+fn a_refused_job_fails_in_words_of_its_own_and_is_the_platforms() {
+    let world = World::scanning();
+    let plan =
+        world.with_situation(|situation| after_rejection(situation, &Rejection::Job("no such images".to_owned())));
+    let failure = plan.status.unwrap().failure.unwrap();
+    assert_eq!(
+        (failure.class, failure.reason.as_str()),
+        (FailureClass::Infrastructure, "JobRejected")
+    );
+    assert!(
+        failure.message.contains("no such images") && !failure.next.contains("spec."),
+        "{failure:?}"
+    );
 }
 
 #[test]

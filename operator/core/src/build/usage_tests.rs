@@ -20,11 +20,11 @@ fn good() -> PodView {
     )
 }
 
-fn used() -> Option<Usage> {
-    Some(Usage {
+fn used() -> Option<Box<Usage>> {
+    Some(Box::new(Usage {
         cpu_seconds: 2,
         peak_memory: 2048,
-    })
+    }))
 }
 
 #[test]
@@ -40,13 +40,13 @@ fn what_a_good_build_used_stands_with_the_staged_image_and_stays() {
     world.observed.pod = Some(good());
     world.step();
     assert_eq!(
-        (world.status().phase, world.status().usage),
+        (world.status().phase, world.status().usage.clone()),
         (Some(Phase::Scanning), used())
     );
     world.build.spec.cancelled = true;
     world.step();
     assert_eq!(
-        (world.status().phase, world.status().usage),
+        (world.status().phase, world.status().usage.clone()),
         (Some(Phase::Cancelled), used())
     );
 }
@@ -96,7 +96,7 @@ fn a_program_of_the_tenants_own_is_not_asked() {
     world.observed.pod = Some(good());
     world.step();
     assert_eq!(
-        (world.status().phase, world.status().usage),
+        (world.status().phase, world.status().usage.clone()),
         (Some(Phase::Scanning), None)
     );
 }

@@ -1,6 +1,6 @@
 //! From the raw spec and what it refers to, to a build that can be planned, or to the reason why not.
 //!
-//! After this nobody reads the raw spec again. The same function runs before a pod exists and before an image is
+//! After this what is made and judged is read from here, and of the raw spec only whether its user has it ended. The same function runs before a pod exists and before an image is
 //! published, so that an entitlement that was withdrawn meanwhile is seen.
 
 use std::sync::Arc;
@@ -284,7 +284,7 @@ pub fn validate(build: &Build, references: References<'_>, settings: &Settings) 
         staging_repository: staging_repository(&identity, settings),
         output_image,
         output_prefixes,
-        push_secret: spec.output.as_ref().and_then(push_secret),
+        push_secret: spec.output.as_deref().and_then(push_secret),
         policies,
         leaving: leaving(tenant, references.is_leaving),
         suspended: tenant.spec.suspended,

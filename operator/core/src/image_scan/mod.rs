@@ -19,7 +19,7 @@ mod simulation;
 mod tests;
 
 pub use identity::Identity;
-pub use plan::{Situation, Wish, plan, wish};
+pub use plan::{Situation, Wish, after_rejection, plan, wish};
 pub use slot::{claim, holding, id_of};
 pub use validated::{References, Validated, validate};
 

@@ -4,7 +4,7 @@ use imagefactory_crds::common::ResourceList;
 use imagefactory_crds::quantity;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
-/// The API server cuts amounts at this many units.
+/// The API server cuts amounts with a binary suffix at this many units, and no others.
 const GREATEST: i128 = i64::MAX as i128 * NANO;
 /// Amounts are counted in billionths, the finest that a quantity can say.
 const NANO: i128 = 1_000_000_000;
@@ -37,6 +37,31 @@ pub fn above<'a>(list: &'a ResourceList, ceiling: &'a ResourceList) -> Option<Ab
         let (asked, most) = amount(list).zip(amount(ceiling))?;
         exceeds(asked, most).then_some(Above { name, asked, most })
     })
+}
+
+/// Whether a text is an amount as the kinds admit it ([`quantity::Quantity::PATTERN`]): what is recorded in them must be.
+#[must_use]
+pub fn is_admitted(amount: &quantity::Quantity) -> bool {
+    regex_lite::Regex::new(quantity::Quantity::PATTERN).is_ok_and(|pattern| pattern.is_match(amount.as_str()))
+}
+
+/// Every amount that a list names, by its name.
+pub fn named(list: &ResourceList) -> impl Iterator<Item = (&'static str, &quantity::Quantity)> {
+    AMOUNTS
+        .into_iter()
+        .filter_map(|(name, amount)| Some((name, amount(list)?)))
+}
+
+/// What each amount of `list` is, and where it names none that of `other`.
+#[must_use]
+pub fn first_of(list: &ResourceList, other: &ResourceList) -> ResourceList {
+    let pick = |amount: Amount| amount(list).or_else(|| amount(other)).cloned();
+    let [cpu, memory, ephemeral_storage] = AMOUNTS.map(|(_, amount)| pick(amount));
+    ResourceList {
+        cpu,
+        memory,
+        ephemeral_storage,
+    }
 }
 
 /// Whether one is more than the other. What can't be read exceeds nothing: the schema lets no such amount in.
@@ -72,7 +97,11 @@ pub(crate) fn nano(text: &str) -> Option<i128> {
     let amount = parse(whole)?
         .saturating_mul(scale)
         .saturating_add(parse(fraction)?.saturating_mul(scale) / tenths);
-    Some(amount.min(GREATEST))
+    Some(if suffix.ends_with('i') {
+        amount.min(GREATEST)
+    } else {
+        amount
+    })
 }
 
 fn scale(suffix: &str) -> Option<i128> {
@@ -121,6 +150,7 @@ mod tests {
             ("1E", "1000P", true),
             // Cut by the API server at the greatest number it knows.
             ("999999999999Ti", "9223372036854775807", true),
+            ("20000000T", "10000000T", false),
             ("1", "1001m", false),
             ("1G", "1Gi", false),
             ("1M", "1m", false),

@@ -168,17 +168,17 @@ fn settings() -> impl Strategy<Value = Settings> {
     let egress = (prop::collection::vec(cidr, 0..4), prop::collection::vec(allow, 0..3));
     (
         quota(),
-        resources(),
-        resources(),
+        (resources(), resources(), resources()),
         egress,
         prop::option::of("[a-z ]{0,4}"),
     )
         .prop_map(
-            |(default_quota, default_requests, default_limits, (except, allow), ca_bundle)| {
+            |(default_quota, (default_requests, default_limits, max_limits), (except, allow), ca_bundle)| {
                 let mut settings = fixtures::settings();
                 settings.tenants.default_quota = default_quota;
                 settings.tenants.default_requests = default_requests;
                 settings.tenants.default_limits = default_limits;
+                settings.tenants.max_limits = max_limits;
                 settings.tenants.egress = crate::settings::EgressSettings {
                     except,
                     allow,

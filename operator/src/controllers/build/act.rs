@@ -20,7 +20,7 @@ use crate::runner::Outcome;
 /// How soon to look again after something turned out to have changed since it was read.
 const SOON: Duration = Duration::from_secs(1);
 
-/// Actions, status, what rests on the status, event: in this order.
+/// Actions, status with its event, what rests on the status: in this order.
 pub(super) async fn act(
     situation: Situation<'_>,
     plan: Plan,
@@ -33,7 +33,7 @@ pub(super) async fn act(
             // What was planned rests on what is no longer so.
             Ok(Write::Outdated) => return Ok(Outcome::waiting().again_after(SOON)),
             Ok(write) => changed |= write == Write::Written,
-            Err(error) => match rejection(&error).filter(|_| makes(action)) {
+            Err(error) => match rejection(action, &error) {
                 Some(rejection) => return reject(situation, &rejection, context, unseen).await,
                 None => return Err(BuildError::Act(error)),
             },
@@ -56,7 +56,7 @@ pub(super) async fn act(
     Ok(plan.again.map_or(outcome, |delay| outcome.again_after(delay)))
 }
 
-/// The API server would not have the pod: the build waits for room, or fails.
+/// The API server would not have an object: the build waits for room for its pod, or fails.
 async fn reject(
     situation: Situation<'_>,
     rejection: &Rejection,
@@ -64,8 +64,8 @@ async fn reject(
     unseen: &Unseen,
 ) -> Result<Outcome, BuildError> {
     let slot = match rejection {
-        Rejection::QuotaExceeded(_) => context.dispatcher.refused(situation.build),
-        Rejection::Invalid(_) => situation.slot,
+        Rejection::NoRoom(_) => context.dispatcher.refused(situation.build),
+        Rejection::Pod(_) | Rejection::Job(_) => situation.slot,
     };
     let plan = after_rejection(Situation { slot, ..situation }, rejection);
     let _ = write_status(situation, &plan, context, unseen).await?;
@@ -183,23 +183,26 @@ where
     apply::delete_if_present(&Api::<K>::namespaced(context.client.clone(), namespace), &object).await
 }
 
-/// Whether a refusal of the action is one of what the build asks for. To end or to delete is never refused for that.
-const fn makes(action: &Action) -> bool {
-    matches!(action, Action::CreatePod(_) | Action::CreateJob(_))
-}
-
-/// What the API server's refusal means for the build. RBAC's refusals are ours to mend, and tried again.
-fn rejection(error: &ApplyError) -> Option<Rejection> {
+/// What the API server's refusal of an object means for the build or scan. To end or to delete is never refused for what that
+/// asks for; RBAC's refusals are ours to mend, and a job of which a quota has no more counts are the platform's: both are tried again.
+pub(in crate::controllers) fn rejection(action: &Action, error: &ApplyError) -> Option<Rejection> {
     let kube::Error::Api(status) = error.cause() else {
         return None;
     };
-    if apply::is_quota_exceeded(error.cause()) {
-        return Some(Rejection::QuotaExceeded(status.message.clone()));
+    let of: fn(String) -> Rejection = match action {
+        Action::CreatePod(_) => Rejection::Pod,
+        Action::CreateJob(_) => Rejection::Job,
+        _ => return None,
+    };
+    let cause = error.cause();
+    if apply::is_quota_exceeded(cause) || apply::is_above_limit_range(cause) {
+        let waits = matches!(action, Action::CreatePod(_));
+        return waits.then(|| Rejection::NoRoom(status.message.clone()));
     }
     let by_admission = status.is_forbidden()
         && !status.message.contains("cannot create resource")
-        && !apply::is_namespace_terminating(error.cause());
-    (by_admission || apply::is_invalid(error.cause())).then(|| Rejection::Invalid(status.message.clone()))
+        && !apply::is_namespace_terminating(cause);
+    (by_admission || apply::is_invalid(cause)).then(|| of(status.message.clone()))
 }
 
 #[cfg(test)]
@@ -242,5 +245,32 @@ mod tests {
             .await;
         asked.answer(200, &json!({"metadata": {}}));
         assert_eq!(deleting.await.unwrap().unwrap(), Write::Written);
+    }
+
+    #[tokio::test]
+    async fn what_a_refusal_means_depends_on_what_was_to_be_made() {
+        let (pod, job) = (
+            || Action::CreatePod(Box::new(object(json!({"metadata": {"name": "p", "namespace": "n"}})))),
+            || Action::CreateJob(Box::new(object(json!({"metadata": {"name": "j", "namespace": "n"}})))),
+        );
+        let full = "pods \"p\" is forbidden: exceeded quota: q, requested: pods=1";
+        let above = "pods \"p\" is forbidden: maximum memory usage per Container is 1Gi, but limit is 2Gi";
+        let policy = "admission webhook \"images.example.com\" denied the request: not signed";
+        let rbac = "pods is forbidden: User \"u\" cannot create resource \"pods\"";
+        for (action, message, means) in [
+            (pod(), full, Some(Rejection::NoRoom(full.to_owned()))),
+            (pod(), above, Some(Rejection::NoRoom(above.to_owned()))),
+            (pod(), policy, Some(Rejection::Pod(policy.to_owned()))),
+            (pod(), rbac, None),
+            (job(), full, None),
+            (job(), policy, Some(Rejection::Job(policy.to_owned()))),
+            (job(), rbac, None),
+        ] {
+            let (client, mut server) = server();
+            let context = context(client, &Hubs::default());
+            let refusal = async { server.asked().await.fail(403, "Forbidden", message) };
+            let (performed, ()) = tokio::join!(perform(&action, &context), refusal);
+            assert_eq!(rejection(&action, &performed.unwrap_err()), means, "{message}");
+        }
     }
 }

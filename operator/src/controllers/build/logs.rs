@@ -22,7 +22,7 @@ pub(in crate::controllers) trait Told: Clone + PartialEq {
     /// Whether it says that the run has ended.
     fn is_settled(&self) -> bool;
     /// The logs that it tells of.
-    fn logs(&mut self) -> &mut Option<KeptLogs>;
+    fn logs(&mut self) -> &mut Option<Box<KeptLogs>>;
 }
 
 impl Told for BuildStatus {
@@ -30,7 +30,7 @@ impl Told for BuildStatus {
         is_settled(Some(self))
     }
 
-    fn logs(&mut self) -> &mut Option<KeptLogs> {
+    fn logs(&mut self) -> &mut Option<Box<KeptLogs>> {
         &mut self.logs
     }
 }
@@ -55,7 +55,7 @@ pub(super) fn complete(plan: Plan, situation: Situation<'_>, context: &Context) 
     let of = Of {
         uid: &identity.uid,
         directory: directory(&identity.tenant, &identity.project, &identity.uid),
-        recorded: current.and_then(|status| status.logs.as_ref()),
+        recorded: current.and_then(|status| status.logs.as_deref()),
     };
     let observed = situation.observed;
     let of_jobs = [&observed.scan, &observed.publish].into_iter().flatten();
@@ -123,7 +123,7 @@ fn held_back<S>(plan: Plan<S>) -> Plan<S> {
 
 fn with_logs<S: Told>(mut plan: Plan<S>, logs: Option<KeptLogs>) -> Plan<S> {
     if let Some(status) = &mut plan.status {
-        *status.logs() = logs;
+        *status.logs() = logs.map(Box::new);
     }
     plan
 }

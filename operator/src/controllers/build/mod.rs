@@ -72,7 +72,8 @@ async fn reconcile(
 
 async fn pass(build: Arc<Build>, context: &Context, unseen: &Unseen, quotas: &Quotas) -> Result<Outcome, BuildError> {
     let _pass = context.dispatcher.pass(&*build);
-    // Reads; only a pod that should be there and is not is asked for at the API server, and what a rerun runs.
+    // Reads: stores, but for what should be there and is not (a pod, a job that may publish, the pod of a job that failed) and
+    // what a rerun runs, which the API server is asked for.
     let observed = observe::observe(&build, context).await?;
     if is_settled(build.status.as_ref()) {
         return ended::pass(&build, &observed, context, unseen).await;

@@ -1,4 +1,4 @@
-//! What a build's end is told to: metrics and an event. Never a reason to fail.
+//! What of a build's course is told to metrics, and its end or next attempt to an event. Never a reason to fail.
 
 use std::time::Duration;
 
@@ -71,8 +71,8 @@ pub(super) fn turned(build: &Build, status: &BuildStatus, context: &Context) {
 
 /// Counts what an attempt used, when the status that tells it was just written.
 pub(super) fn used(build: &Build, status: &BuildStatus, context: &Context) {
-    let before = build.status.as_ref().and_then(|status| status.usage);
-    let Some(usage) = status.usage.filter(|usage| before != Some(*usage)) else {
+    let before = build.status.as_ref().and_then(|status| status.usage.as_deref());
+    let Some(usage) = status.usage.as_deref().filter(|usage| before != Some(*usage)) else {
         return;
     };
     let namespace = build.namespace().unwrap_or_default();
@@ -125,10 +125,10 @@ mod tests {
             "spec": {"projectRef": {"name": "web"}, "templateRef": {"name": "t"}},
         }));
         let mut status = BuildStatus {
-            usage: Some(Usage {
+            usage: Some(Box::new(Usage {
                 cpu_seconds: 7,
                 peak_memory: 1,
-            }),
+            })),
             ..BuildStatus::default()
         };
         used(&build, &status, &context);

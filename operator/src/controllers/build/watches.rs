@@ -8,6 +8,7 @@ use imagefactory_crds::{Build, Project, Tenant};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 
+use crate::controllers::project;
 use crate::controllers::tenant::digest;
 use crate::runner::Wiring;
 use crate::watches::{Hubs, Index, News};
@@ -17,6 +18,7 @@ pub(super) fn wiring(hubs: &Hubs) -> Wiring<Build> {
     let builds = hubs.builds.by_namespace();
     let (of_tenant, of_project) = (builds.clone(), builds);
     let news = News::of(hubs.tenants.store(), digest);
+    let of_projects = News::of(hubs.projects.store(), project::digest);
     Wiring::new("build", &hubs.builds)
         .concurrency(32)
         .knows_its_writes()
@@ -28,7 +30,7 @@ pub(super) fn wiring(hubs: &Hubs) -> Wiring<Build> {
         )
         .also_on(
             hubs.projects
-                .leads_to(move |project| builds_of_project(&project, &of_project)),
+                .leads_to(move |project| builds_of_project(&project, &of_projects, &of_project)),
         )
 }
 
@@ -47,7 +49,11 @@ fn builds_to_tell(tenant: &Tenant, news: &News<Tenant>, builds: &Index<Build>) -
     unsettled(builds, &tenant_namespace(&tenant.name_any()), |_| true)
 }
 
-fn builds_of_project(project: &Project, builds: &Index<Build>) -> Vec<ObjectRef<Build>> {
+/// Builds of a project, where more has changed of it than how its builds fare.
+fn builds_of_project(project: &Project, news: &News<Project>, builds: &Index<Build>) -> Vec<ObjectRef<Build>> {
+    if !news.is_news(project) {
+        return Vec::new();
+    }
     let namespace = project.metadata.namespace.as_deref().unwrap_or_default();
     unsettled(builds, namespace, |build| {
         Some(build.spec.project_ref.name.as_str()) == project.metadata.name.as_deref()

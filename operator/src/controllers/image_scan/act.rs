@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use imagefactory_core::build::Note;
-use imagefactory_core::image_scan::{Plan, Situation, is_settled};
+use imagefactory_core::build::plan::Rejection;
+use imagefactory_core::image_scan::{Plan, Situation, after_rejection, is_settled};
 use imagefactory_crds::image_scan::ScanPhase;
 use imagefactory_crds::{ImageScan, ImageScanStatus, names};
 use kube::runtime::events::{Event, EventType};
@@ -13,7 +14,7 @@ use tracing::{info, warn};
 use super::ImageScanError;
 use crate::apply::{self, ApplyError, Write};
 use crate::context::Context;
-use crate::controllers::build::act::once;
+use crate::controllers::build::act::{once, rejection};
 use crate::controllers::build::unseen::Unseen;
 use crate::controllers::tenant::home::is_out_of_reach;
 use crate::runner::{MAX_NOTE, Outcome, cut};
@@ -21,7 +22,7 @@ use crate::runner::{MAX_NOTE, Outcome, cut};
 /// How soon to look again after something turned out to have changed since it was read.
 const SOON: Duration = Duration::from_secs(1);
 
-/// Actions, status, what rests on the status, event: in this order.
+/// Actions, status with its event, what rests on the status: in this order.
 pub(super) async fn act(
     situation: Situation<'_>,
     plan: Plan,
@@ -31,7 +32,15 @@ pub(super) async fn act(
     let scan = situation.scan;
     let mut changed = false;
     for action in &plan.actions {
-        changed |= once(action, scan, context, unseen).await.map_err(ImageScanError::Act)? == Write::Written;
+        match once(action, scan, context, unseen).await {
+            // What was planned rests on what is no longer so.
+            Ok(Write::Outdated) => return Ok(Outcome::waiting().again_after(SOON)),
+            Ok(write) => changed |= write == Write::Written,
+            Err(error) => match rejection(action, &error) {
+                Some(Rejection::Job(message)) => return reject(situation, &message, context, unseen).await,
+                Some(Rejection::NoRoom(_) | Rejection::Pod(_)) | None => return Err(ImageScanError::Act(error)),
+            },
+        }
     }
     match write_status(situation, &plan, context, unseen).await {
         Ok(Write::Written) => changed = true,
@@ -51,6 +60,19 @@ pub(super) async fn act(
         Outcome::unchanged()
     };
     Ok(plan.again.map_or(outcome, |delay| outcome.again_after(delay)))
+}
+
+/// The API server would not have the job: the scan ends, and nothing is known of its image.
+async fn reject(
+    situation: Situation<'_>,
+    message: &str,
+    context: &Context,
+    unseen: &Unseen,
+) -> Result<Outcome, ImageScanError> {
+    let plan = after_rejection(situation, message);
+    let written = write_status(situation, &plan, context, unseen).await;
+    let _ = written.map_err(ImageScanError::Status)?;
+    Ok(Outcome::waiting())
 }
 
 async fn write_status(

@@ -40,7 +40,7 @@ impl Told for ImageScanStatus {
         Self::is_settled(self)
     }
 
-    fn logs(&mut self) -> &mut Option<KeptLogs> {
+    fn logs(&mut self) -> &mut Option<Box<KeptLogs>> {
         &mut self.logs
     }
 }
@@ -110,7 +110,7 @@ fn with_logs(plan: Plan, situation: Situation<'_>, context: &Context) -> Plan {
     let of = Of {
         uid: &identity.uid,
         directory: directory(&identity.tenant, &identity.project, &identity.uid),
-        recorded: current.and_then(|status| status.logs.as_ref()),
+        recorded: current.and_then(|status| status.logs.as_deref()),
     };
     let jobs = situation.job.into_iter().chain(situation.earlier);
     look(jobs.filter_map(|job| job.pod.as_ref()), of.recorded, context);

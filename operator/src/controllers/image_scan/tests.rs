@@ -6,7 +6,7 @@ use imagefactory_crds::{ImagePolicy, Project, ProjectSpec, Tenant, TenantSpec};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::controllers::tenant::mock::{Mock, Server, show};
+use crate::controllers::tenant::mock::{Mock, Server, now, show};
 
 const SCAN: &str = "/apis/imagefactory.dev/v1alpha1/namespaces/tenant-acme/imagescans/nightly";
 const JOBS: &str = "/apis/batch/v1/namespaces/image-factory-work/jobs";
@@ -102,6 +102,26 @@ async fn a_scan_whose_status_was_overtaken_makes_no_job() {
     server.context.dispatcher.open_empty();
     looked(&server, &scan()).await;
     assert_eq!(server.writes(), [format!("PATCH {SCAN}/status")]);
+}
+
+#[tokio::test]
+async fn a_scan_whose_job_is_refused_ends_and_says_so() {
+    let hubs = cluster(true);
+    let mut begun = scan();
+    begun.status = serde_json::from_value(json!({
+        "phase": "Preparing", "attempts": 1, "startTime": now(), "attemptTime": now(), "conditions": [],
+    }))
+    .unwrap();
+    let server = Mock::default()
+        .holds(SCAN, &begun)
+        .refuses(&format!("POST {JOBS}"), 403)
+        .start(&hubs);
+    server.context.dispatcher.open_empty();
+    assert!(looked(&server, &begun).await == Outcome::waiting());
+    let status = server.status();
+    assert_eq!(condition(&status), ("False", "EvidenceUnknown"));
+    assert_eq!(status["failure"]["reason"], "JobRejected", "{status}");
+    assert_eq!(status["verdict"]["publishable"], false);
 }
 
 #[tokio::test]

@@ -6,16 +6,17 @@ use imagefactory_crds::{ImageScan, Tenant};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 
+use crate::controllers::project;
 use crate::controllers::tenant::digest;
 use crate::runner::Wiring;
 use crate::watches::{Hubs, Index, News};
 
-/// A scan is woken by itself, by its job and the job's pod, and, until it has ended, by its project, its tenant and its
-/// tenant's namespace.
+/// A scan is woken by itself, by its job and the job's pod, and, until it has ended, by its project and its tenant.
 pub(super) fn wiring(hubs: &Hubs) -> Wiring<ImageScan> {
     let scans = hubs.image_scans.by_namespace();
     let (of_tenant, of_project) = (scans.clone(), scans);
     let news = News::of(hubs.tenants.store(), digest);
+    let of_projects = News::of(hubs.projects.store(), project::digest);
     Wiring::new("image-scan", &hubs.image_scans)
         .concurrency(4)
         .knows_its_writes()
@@ -26,6 +27,9 @@ pub(super) fn wiring(hubs: &Hubs) -> Wiring<ImageScan> {
                 .leads_to(move |tenant| scans_to_tell(&tenant, &news, &of_tenant)),
         )
         .also_on(hubs.projects.leads_to(move |project| {
+            if !of_projects.is_news(&project) {
+                return Vec::new();
+            }
             let (namespace, name) = (project.namespace().unwrap_or_default(), project.name_any());
             unsettled(&of_project, &namespace, |scan| *scan.spec.project_ref.name == *name)
         }))

@@ -26,6 +26,7 @@ use crate::runner::{self, Outcome};
 use crate::watches::Hubs;
 pub(in crate::controllers) use ledger::Ledger;
 pub(in crate::controllers) use quota::within_projects_quota;
+pub(in crate::controllers) use watches::digest;
 
 pub use error::ProjectError;
 

@@ -3,8 +3,10 @@
 use futures::{FutureExt, StreamExt};
 use imagefactory_core::tenant::objects::namespace;
 use imagefactory_crds::common::LocalRef;
+use imagefactory_crds::project::{BuildCounts, ProjectStatus};
 use imagefactory_crds::{Build, BuildSpec, ProjectSpec, Tenant, TenantSpec};
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
 
@@ -239,4 +241,34 @@ async fn projects_are_looked_at_again_when_another_goes_or_the_quota_changes_and
     assert_eq!(woken(&hubs, twice).await, both, "the quota is gone");
     show(&hubs.tenants, tenant(None));
     assert!(woken(&hubs, goes).await.is_empty(), "nothing is limited");
+}
+
+#[test]
+fn how_its_builds_fare_is_no_news_of_a_project() {
+    let change = |change: fn(&mut Project)| {
+        let mut changed = project();
+        changed.metadata.generation = Some(1);
+        changed.status = Some(ProjectStatus::default());
+        let before = digest(&changed);
+        change(&mut changed);
+        digest(&changed) != before
+    };
+    let ready = || {
+        serde_json::from_value(serde_json::json!({
+            "type": "Ready", "status": "True", "reason": "Ready", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }))
+        .unwrap()
+    };
+    assert!(!change(
+        |project| project.status.as_mut().unwrap().builds = Some(BuildCounts::default())
+    ));
+    assert!(change(|project| project.metadata.generation = Some(2)));
+    assert!(change(
+        |project| project.metadata.deletion_timestamp = Some(Time(mock::now()))
+    ));
+    let mut shown = project();
+    shown.status = Some(ProjectStatus::default());
+    let before = digest(&shown);
+    shown.status.as_mut().unwrap().conditions = vec![ready()];
+    assert_ne!(digest(&shown), before, "whether it may have builds, its builds read");
 }

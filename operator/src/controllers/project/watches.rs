@@ -1,5 +1,7 @@
 //! Which events wake which projects.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use futures::StreamExt;
 use futures::stream::{BoxStream, select};
 use imagefactory_core::tenant::status::POLICY_NOT_FOUND;
@@ -30,6 +32,20 @@ pub(super) fn wiring(hubs: &Hubs) -> Wiring<Project> {
             let exists = policies.get(&ObjectRef::from_obj(&*policy)).is_some();
             projects_to_tell(&policy, exists, &projects)
         }))
+}
+
+/// What of a project those read that belong to it: not how many builds it had, which is written every few seconds while some run.
+pub(in crate::controllers) fn digest(project: &Project) -> u64 {
+    let status = project.status.as_ref();
+    let ready = status.and_then(|status| find(&status.conditions, READY));
+    let read = (
+        project.metadata.generation,
+        project.metadata.deletion_timestamp.is_some(),
+        ready.map(|ready| (&ready.status, &ready.reason)),
+    );
+    let mut hasher = DefaultHasher::new();
+    read.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Projects that may be within the quota now, or not any more.

@@ -5,6 +5,7 @@ use imagefactory_crds::{QuarantineRequest, SorRecord, Tenant};
 use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
 
+use crate::controllers::project;
 use crate::controllers::tenant::digest;
 use crate::runner::Wiring;
 use crate::watches::{Hubs, Index, News};
@@ -17,6 +18,7 @@ pub(super) fn wiring(hubs: &Hubs) -> Wiring<QuarantineRequest> {
     let (of_tenant, of_namespace) = (requests.clone(), requests.clone());
     let (of_project, of_policy) = (requests.clone(), requests);
     let news = News::of(hubs.tenants.store(), digest);
+    let of_projects = News::of(hubs.projects.store(), project::digest);
     Wiring::new("quarantine-request", &hubs.quarantine_requests)
         .also_on(
             hubs.tenants
@@ -27,6 +29,9 @@ pub(super) fn wiring(hubs: &Hubs) -> Wiring<QuarantineRequest> {
                 .leads_to(move |namespace| within(&namespace.name_any(), &of_namespace)),
         )
         .also_on(hubs.projects.leads_to(move |project| {
+            if !of_projects.is_news(&project) {
+                return Vec::new();
+            }
             let (namespace, name) = (project.namespace(), project.name_any());
             waiting(&of_project, |request| {
                 request.namespace() == namespace && *request.spec.project_ref.name == *name

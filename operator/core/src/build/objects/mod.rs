@@ -1,4 +1,4 @@
-//! The objects made for a build, each a whole object from the validated build alone.
+//! The objects made for a build or a scan, each a whole object, from what was validated and what earlier stages have found.
 
 mod build_pod;
 mod builders;

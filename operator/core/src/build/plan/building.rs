@@ -50,7 +50,7 @@ fn telling_usage(situation: Situation<'_>, pod: &PodView, plan: Plan) -> Plan {
     let is_ours = |build: &Validated| build.method != Method::Custom;
     let message = pod.termination_message(BUILDER);
     let message = message.filter(|_| situation.validated.as_ref().is_ok_and(is_ours));
-    let usage = message.and_then(usage::read);
+    let usage = message.and_then(usage::read).map(Box::new);
     Plan {
         status: plan.status.map(|status| BuildStatus { usage, ..status }),
         ..plan

@@ -98,7 +98,7 @@ fn judged(
     }
     let draft = situation.draft().with(|status| {
         status.scan = scan;
-        status.verdict = Some(verdict.clone());
+        status.verdict = Some(Box::new(verdict.clone()));
         if verdict.publishable {
             status.stage_attempts.get_or_insert_default().publish = Some(1);
         }

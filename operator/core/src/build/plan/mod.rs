@@ -1,6 +1,6 @@
 //! What is done next for a build: the state machine.
 //!
-//! How far a build came is read from facts (`staged`, `verdict`, `output` in its own status, and what exists), never
+//! How far a build came is read from facts (start, attempt, `staged` and `verdict` in its own status, and what exists), never
 //! from its phase. Each function here is one stretch of the way; all of them only return a [`Plan`].
 
 mod begin;
@@ -14,7 +14,7 @@ pub use situation::Situation;
 use std::time::Duration;
 
 use imagefactory_crds::BuildStatus;
-use imagefactory_crds::build::FailureClass;
+use imagefactory_crds::build::{Failure, FailureClass};
 use jiff::SignedDuration;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
@@ -176,29 +176,42 @@ pub fn wish<'a>(situation: &Situation<'a>) -> Wish<'a> {
 #[must_use]
 pub fn after_rejection(situation: Situation<'_>, rejection: &Rejection) -> Plan {
     match rejection {
-        Rejection::QuotaExceeded(message) => match situation.slot {
+        Rejection::NoRoom(message) => match situation.slot {
             Slot::Waits(standing) => situation.queues(&standing, message, REFUSED),
             Slot::Granted | Slot::NotYet => Plan {
                 again: Some(REFUSED),
                 ..Plan::default()
             },
         },
-        Rejection::Invalid(message) => situation.fails(blank(
+        Rejection::Pod(message) => situation.fails(blank(
             FailureClass::Infrastructure,
             "PodRejected",
             format!("The API server refuses the build's pod: {message}"),
             "If it speaks of resources, mend spec.resources in a new Build; else tell a platform administrator.",
         )),
+        Rejection::Job(message) => situation.fails(job_rejected(message)),
     }
 }
 
 /// Why the API server would not have an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rejection {
-    /// The tenant's ResourceQuota leaves no room now.
-    QuotaExceeded(String),
-    /// The object is refused as it is.
-    Invalid(String),
+    /// The namespace's ResourceQuota leaves no room for the pod now, or its LimitRange not as much as the platform's settings do.
+    NoRoom(String),
+    /// The pod is refused as it is.
+    Pod(String),
+    /// The job is refused as it is.
+    Job(String),
+}
+
+/// What is told of a build or scan whose job the API server would not have. Nothing of a job is its user's word.
+pub(crate) fn job_rejected(message: &str) -> Failure {
+    blank(
+        FailureClass::Infrastructure,
+        "JobRejected",
+        format!("The API server refuses a job of the factory: {message}"),
+        "Tell a platform administrator: a policy of the cluster refuses what the factory makes.",
+    )
 }
 
 /// A settled build says that it has seen what changed, and what still runs for it is ended: a process that died

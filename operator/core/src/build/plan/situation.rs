@@ -221,11 +221,11 @@ impl Situation<'_> {
             &failure.next,
         );
         let draft = self.draft().with(facts).with(|status| {
-            status.verdict = Some(Verdict {
+            status.verdict = Some(Box::new(Verdict {
                 result: Judgement::Unknown,
                 publishable: false,
                 policies: Vec::new(),
-            });
+            }));
             status.failure = Some(Box::new(failure));
         });
         self.ends(draft.ended(

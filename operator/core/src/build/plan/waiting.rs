@@ -19,7 +19,7 @@ impl Situation<'_> {
 
     /// Waits for a slot, or for room in the quota. Said again only when it is news.
     pub(super) fn queues(&self, standing: &Standing, message: &str, again: Duration) -> Plan {
-        let written = self.build.status.as_ref().and_then(|status| status.queue.as_ref());
+        let written = self.build.status.as_ref().and_then(|status| status.queue.as_deref());
         let status = is_news(written, standing).then(|| self.draft().queued(standing, message));
         Plan {
             status,

@@ -91,7 +91,7 @@ fn again(build: &Build, recorded: &ResolvedSpec, origin: Origin<'_>) -> Result<R
 
 fn anew(build: &Build, origin: Origin<'_>) -> Result<Resolved, Refusal> {
     let template = template_of(build, origin.project)?;
-    let output = Some(output_of(build, template, origin));
+    let output = Some(Box::new(output_of(build, template, origin)));
     let (inputs, holder) = match &build.spec.rerun_of {
         Some(of) => rerun::inputs(build, of, origin)?,
         None => (inputs_of(build, template, origin), None),

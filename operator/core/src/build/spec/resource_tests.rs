@@ -132,23 +132,26 @@ fn a_nearer_word_mends_what_contradicts_itself_further_away() {
     assert_eq!(memory(&world), amounts("3Gi", "3Gi"));
 }
 
+fn below(world: &mut World, memory: &str) {
+    world.settings.tenants.max_limits.memory = Some(memory.into());
+}
+
 #[test]
-fn what_is_above_the_platforms_ceiling_is_refused_while_its_pod_is_yet_to_be_made() {
-    let ceiling = |world: &mut World, memory: &str| world.settings.tenants.max_limits.memory = Some(memory.into());
-    for (own, told) in [
-        (json!({"limits": {"memory": "65Gi"}}), "resources.limits.memory is 65Gi"),
-        (
-            json!({"requests": {"memory": "65Gi"}}),
-            "resources.limits.memory is 65Gi",
-        ),
+fn what_is_above_the_platforms_ceiling_is_refused_with_where_it_stands() {
+    for (list, own) in [
+        ("limits", json!({"limits": {"memory": "65Gi"}})),
+        ("requests", json!({"requests": {"memory": "65Gi"}})),
     ] {
-        for layers in [
-            [own.clone(), NO, NO, NO, chart()],
-            [NO, own.clone(), NO, NO, chart()],
-            [NO, NO, NO, own.clone(), chart()],
+        for (layers, place) in [
+            ([own.clone(), NO, NO, NO, chart()], "the Build"),
+            ([NO, own.clone(), NO, NO, chart()], "template t of project web"),
+            (
+                [NO, NO, NO, own.clone(), chart()],
+                "spec.buildDefaults of the TenantSettings",
+            ),
         ] {
             let mut world = said(layers);
-            ceiling(&mut world, "64Gi");
+            below(&mut world, "64Gi");
             let refusal = refusal(&world);
             assert_eq!(
                 (refusal.class, refusal.reason, refusal.may_heal),
@@ -156,16 +159,19 @@ fn what_is_above_the_platforms_ceiling_is_refused_while_its_pod_is_yet_to_be_mad
             );
             assert_eq!(
                 refusal.message,
-                format!("The platform lets a container use 64Gi of memory at most: {told}.")
+                format!(
+                    "The platform lets a container use 64Gi of memory at most: in {place}, resources.{list}.memory is 65Gi."
+                )
             );
         }
     }
     let mut world = said([json!({"limits": {"memory": "65536Mi"}}), NO, NO, NO, chart()]);
-    ceiling(&mut world, "64Gi");
-    assert_eq!(memory(&world), amounts("1Gi", "65536Mi"), "as high as it is not above");
-    world.step();
-    ceiling(&mut world, "8Gi");
-    world.validated().unwrap();
+    below(&mut world, "64Gi");
+    assert_eq!(
+        memory(&world),
+        amounts("1Gi", "65536Mi"),
+        "what is as high is not above"
+    );
 }
 
 #[test]
@@ -173,10 +179,36 @@ fn a_request_without_a_limit_is_held_to_the_ceiling_too() {
     let mut world = said([json!({"requests": {"cpu": "9"}}), NO, NO, NO, chart()]);
     world.settings.tenants.max_limits.cpu = Some("8".into());
     let refusal = refusal(&world);
+    assert!(refusal.message.contains("8 of cpu at most"), "{}", refusal.message);
+}
+
+#[test]
+fn a_ceiling_that_was_lowered_leaves_what_runs_and_blames_nobody_for_an_older_default() {
+    let mut world = said([NO, NO, NO, NO, chart()]);
+    world.step();
+    below(&mut world, "2Gi");
+    world.settings.builds.default_resources = Resources::default();
     assert_eq!(
-        refusal.message,
-        "The platform lets a container use 8 of cpu at most: resources.requests.cpu is 9."
+        memory(&world),
+        amounts("1Gi", "4Gi"),
+        "it goes on with what it was made with"
     );
+    world.build.status.as_mut().unwrap().attempts = None;
+    let refusal = refusal(&world);
+    assert_eq!(
+        (refusal.class, refusal.next),
+        (
+            Some(FailureClass::Infrastructure),
+            "Create the Build again: the platform's defaults have changed.".to_owned()
+        )
+    );
+}
+
+#[test]
+fn amounts_that_no_int64_holds_are_compared_as_the_api_server_does() {
+    let request = || json!({"requests": {"memory": "20000000T"}});
+    let world = said([request(), NO, json!({"limits": {"memory": "10000000T"}}), NO, NO]);
+    assert_eq!(memory(&world), amounts("20000000T", "20000000T"));
 }
 
 fn list() -> impl Strategy<Value = ResourceList> {

@@ -10,9 +10,9 @@ use imagefactory_crds::quantity::Quantity;
 use imagefactory_crds::{Build, BuildSpec};
 
 use super::record::is_to_begin;
-use super::{Origin, mistaken, template_of};
+use super::{Origin, template_of};
 use crate::build::validated::Refusal;
-use crate::tenant::amount::{AMOUNTS, Above, Amount, above, exceeds};
+use crate::tenant::amount::{AMOUNTS, Above, Amount, above, exceeds, named};
 
 type List = fn(&Resources) -> Option<&ResourceList>;
 
@@ -61,7 +61,8 @@ fn pair(layers: &[Option<&Resources>], amount: Amount, unnamed: Option<&Quantity
     }
 }
 
-/// Refuses a request above its limit, and of a pod that is yet to be made what is above the platform's ceiling.
+/// Refuses a request above its limit, and what is above the platform's ceiling where status shows no attempt that goes on: what
+/// was made below an earlier ceiling runs to its end.
 pub(super) fn check(spec: &BuildSpec, build: &Build, origin: Origin<'_>) -> Result<(), Refusal> {
     let said = spec.resources.as_deref();
     let broken = AMOUNTS.into_iter().find_map(|(name, amount)| {
@@ -69,13 +70,10 @@ pub(super) fn check(spec: &BuildSpec, build: &Build, origin: Origin<'_>) -> Resu
         exceeds(request, limit).then_some((name, amount, request, limit))
     });
     let Some((name, amount, request, limit)) = broken else {
-        return if is_to_begin(build) {
-            keep_below(&origin.settings.tenants.max_limits, said)
-        } else {
-            Ok(())
-        };
+        return keep_below(said, build, origin);
     };
-    let (class, place) = who_says(both(said, amount), amount, build, origin);
+    let says = |said: Option<&Resources>| both(said, amount) == Some((request, limit));
+    let (class, place) = who_says(says, build, origin);
     let next = match class {
         FailureClass::Infrastructure => "Name both in a new Build, or ask the platform's administrators to mend it.",
         _ => "Lower the request or raise the limit, and create a new Build.",
@@ -88,21 +86,35 @@ pub(super) fn check(spec: &BuildSpec, build: &Build, origin: Origin<'_>) -> Resu
     Err(Refusal::failure(class, "InvalidSpec", message, next))
 }
 
-/// Refuses what is above the ceiling. A limit that nobody names is the namespace's, which is not.
-fn keep_below(ceiling: &ResourceList, said: Option<&Resources>) -> Result<(), Refusal> {
-    let lists = [("limits", LIMITS), ("requests", REQUESTS)];
+/// Refuses what is above the ceiling. A limit that nobody names is the namespace's, which is not. The request is looked at
+/// first: a limit that it raised is nobody's word.
+fn keep_below(said: Option<&Resources>, build: &Build, origin: Origin<'_>) -> Result<(), Refusal> {
+    if !is_to_begin(build) {
+        return Ok(());
+    }
+    let ceiling = &origin.settings.tenants.max_limits;
+    let lists = [("requests", REQUESTS), ("limits", LIMITS)];
     let found = lists
         .into_iter()
-        .find_map(|(list, of)| Some((list, above(of(said?)?, ceiling)?)));
-    let Some((list, Above { name, asked, most })) = found else {
+        .find_map(|(name, list)| Some((name, list, above(list(said?)?, ceiling)?)));
+    let Some((list_name, list, Above { name, asked, most })) = found else {
         return Ok(());
     };
+    let says = |said: Option<&Resources>| {
+        let mut amounts = said.and_then(list).into_iter().flat_map(named);
+        amounts.any(|amount| amount == (name, asked))
+    };
+    let (class, place) = who_says(says, build, origin);
+    let next = match (class, &build.spec.rerun_of) {
+        (FailureClass::Infrastructure, _) => "Create the Build again: the platform's defaults have changed.",
+        (_, Some(_)) => "Write out what is to be built in a new Build, with less.",
+        (_, None) => "Name less there, and create a new Build.",
+    };
     let (asked, most) = (asked.as_str(), most.as_str());
-    Err(mistaken(
-        "InvalidSpec",
-        format!("The platform lets a container use {most} of {name} at most: resources.{list}.{name} is {asked}."),
-        "Name less in a new Build, or in the template or the defaults that it has this of.",
-    ))
+    let message = format!(
+        "The platform lets a container use {most} of {name} at most: in {place}, resources.{list_name}.{name} is {asked}."
+    );
+    Err(Refusal::failure(class, "InvalidSpec", message, next))
 }
 
 /// Request and limit of an amount, where both are said.
@@ -111,13 +123,8 @@ fn both(said: Option<&Resources>, amount: Amount) -> Option<(&Quantity, &Quantit
     REQUESTS(said).and_then(amount).zip(LIMITS(said).and_then(amount))
 }
 
-/// Where that contradiction stands, and whose it is: all that is not of the same place was made to agree.
-fn who_says(
-    contradiction: Option<(&Quantity, &Quantity)>,
-    amount: Amount,
-    build: &Build,
-    origin: Origin<'_>,
-) -> (FailureClass, String) {
+/// Where that stands, and whose it is: all that is not of the same place was made to agree.
+fn who_says(says: impl Fn(Option<&Resources>) -> bool, build: &Build, origin: Origin<'_>) -> (FailureClass, String) {
     let (identity, references) = (origin.identity, origin.references);
     let template = template_of(build, origin.project).ok().flatten();
     let of_template = template.and_then(|template| template.inputs.resources.as_deref());
@@ -139,7 +146,6 @@ fn who_says(
         ),
         (of_tenant, "spec.buildDefaults of the TenantSettings".to_owned()),
     ];
-    let says = |said: Option<&Resources>| both(said, amount) == contradiction;
     if let Some((_, place)) = places.into_iter().find(|(said, _)| says(*said)) {
         return (FailureClass::Source, place);
     }
@@ -149,6 +155,7 @@ fn who_says(
             let place = "the platform's builds.defaultResources";
             (FailureClass::Infrastructure, place.to_owned())
         }
-        None => (FailureClass::Source, "status.resolvedSpec".to_owned()),
+        // Recorded of what was a default then.
+        None => (FailureClass::Infrastructure, "status.resolvedSpec".to_owned()),
     }
 }

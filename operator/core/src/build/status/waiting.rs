@@ -38,7 +38,7 @@ impl Draft {
     #[must_use]
     pub fn queued(self, standing: &Standing, message: &str) -> BuildStatus {
         let now = self.now;
-        let queued = self.with(|status| status.queue = Some(standing.snapshot(now)));
+        let queued = self.with(|status| status.queue = Some(Box::new(standing.snapshot(now))));
         queued.going_on(
             Phase::Queued,
             &Cause {

@@ -18,7 +18,7 @@ use jiff::SignedDuration;
 use super::slot::application;
 use super::{Plan, Validated, is_settled};
 use crate::build::objects::image_scan_job;
-use crate::build::plan::{Action, end_job};
+use crate::build::plan::{Action, end_job, job_rejected};
 use crate::build::validated::{Leaving, Refusal};
 use crate::dispatch::{Application, Slot, is_news};
 use crate::work::Work;
@@ -68,6 +68,12 @@ pub fn plan(situation: Situation<'_>) -> Plan {
             },
         },
     }
+}
+
+/// What to do when the API server would not have the scan's job.
+#[must_use]
+pub fn after_rejection(situation: Situation<'_>, message: &str) -> Plan {
+    situation.unknown(job_rejected(message), |_| ())
 }
 
 /// What a scan wants of the queue.

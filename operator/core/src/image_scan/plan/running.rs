@@ -128,7 +128,7 @@ fn judged(
     let draft = situation.draft().with(|status| {
         record(status, Some(&known));
         (status.scan, status.evidence) = (found.map(Box::new), evidence);
-        status.verdict = Some(verdict.clone());
+        status.verdict = Some(Box::new(verdict.clone()));
         status.failure = None;
     });
     if !verdict.publishable {

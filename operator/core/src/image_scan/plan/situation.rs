@@ -206,11 +206,11 @@ impl<'a> Situation<'a> {
         );
         let draft = self.draft().with(facts).with(|status| {
             (status.scan, status.evidence) = (None, None);
-            status.verdict = Some(Verdict {
+            status.verdict = Some(Box::new(Verdict {
                 result: Judgement::Unknown,
                 publishable: false,
                 policies: Vec::new(),
-            });
+            }));
             status.failure = Some(Box::new(failure));
         });
         self.ends(draft.ended(ScanPhase::Failed, reason, &message))
