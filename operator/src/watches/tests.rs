@@ -308,7 +308,6 @@ fn what_nobody_reads_of_a_pod_is_not_kept() {
     let kept: Pod = object(json!({
         "metadata": {
             "name": "p", "labels": {"imagefactory.dev/build": "b", "job-name": "j"},
-            "annotations": {"imagefactory.dev/resolved-spec": "{}"},
         },
         "spec": {"nodeName": "n", "activeDeadlineSeconds": 9},
         "status": {

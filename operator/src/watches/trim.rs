@@ -87,9 +87,8 @@ pub fn job(job: &mut Job) {
 
 /// Keeps what tells an object from others, and whose it is.
 fn made_for(metadata: &mut ObjectMeta) {
-    let (annotations, labels) = (metadata.annotations.take(), metadata.labels.take());
+    let labels = metadata.labels.take();
     bare(metadata);
-    metadata.annotations = annotations.map(only_ours).filter(|kept| !kept.is_empty());
     metadata.labels = labels.map(only_ours);
 }
 
@@ -109,7 +108,7 @@ fn bare(metadata: &mut ObjectMeta) {
     };
 }
 
-/// Labels and annotations of ours, and the label by which a job's pods are found.
+/// Labels of ours, and the label by which a job's pods are found.
 fn only_ours(mut all: BTreeMap<String, String>) -> BTreeMap<String, String> {
     let is_ours = |key: &str| key.strip_prefix(GROUP).is_some_and(|rest| rest.starts_with('/'));
     all.retain(|key, _| is_ours(key) || key == LABEL_JOB);

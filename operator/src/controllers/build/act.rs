@@ -6,7 +6,9 @@ use imagefactory_core::build::observed::AT_ONCE;
 use imagefactory_core::build::plan::{Rejection, Situation, after_rejection};
 use imagefactory_core::build::{Action, Plan};
 use imagefactory_core::partial::{Job, Pod};
-use imagefactory_crds::Build;
+use imagefactory_core::tenant::objects::limit_range;
+use imagefactory_crds::{Build, names};
+use k8s_openapi::api::core::v1::LimitRange;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource, ResourceExt};
 
@@ -19,6 +21,9 @@ use crate::runner::Outcome;
 
 /// How soon to look again after something turned out to have changed since it was read.
 const SOON: Duration = Duration::from_secs(1);
+
+/// How soon to ask again for what the API server would not have now.
+pub(in crate::controllers) const REFUSED: Duration = Duration::from_secs(5);
 
 /// Actions, status with its event, what rests on the status: in this order.
 pub(super) async fn act(
@@ -33,8 +38,15 @@ pub(super) async fn act(
             // What was planned rests on what is no longer so.
             Ok(Write::Outdated) => return Ok(Outcome::waiting().again_after(SOON)),
             Ok(write) => changed |= write == Write::Written,
-            Err(error) => match rejection(action, &error) {
-                Some(rejection) => return reject(situation, &rejection, context, unseen).await,
+            Err(error) => match refusal(action, &error) {
+                Some(Refused::Later) => return Ok(Outcome::waiting().again_after(REFUSED)),
+                Some(Refused::AboveLimitRange(_)) if limits_lag(situation, context).await => {
+                    return Ok(Outcome::waiting().again_after(REFUSED));
+                }
+                Some(Refused::AboveLimitRange(message)) => {
+                    return reject(situation, &Rejection::Pod(message), context, unseen).await;
+                }
+                Some(Refused::For(rejection)) => return reject(situation, &rejection, context, unseen).await,
                 None => return Err(BuildError::Act(error)),
             },
         }
@@ -183,26 +195,52 @@ where
     apply::delete_if_present(&Api::<K>::namespaced(context.client.clone(), namespace), &object).await
 }
 
-/// What the API server's refusal of an object means for the build or scan. To end or to delete is never refused for what that
-/// asks for; RBAC's refusals are ours to mend, and a job of which a quota has no more counts are the platform's: both are tried again.
-pub(in crate::controllers) fn rejection(action: &Action, error: &ApplyError) -> Option<Rejection> {
+/// What the API server's refusal of an object means for the build or scan.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::controllers) enum Refused {
+    /// It waits for room, or ends.
+    For(Rejection),
+    /// A LimitRange lets no container use as much as the pod may. Ours follows the platform's settings, and a moment late.
+    AboveLimitRange(String),
+    /// It is tried again soon: a quota has no room for a job, which is the platform's to give.
+    Later,
+}
+
+/// What a refusal means. To end or to delete is never refused for what that asks for; RBAC's refusals are ours to mend, and
+/// errors like any other.
+pub(in crate::controllers) fn refusal(action: &Action, error: &ApplyError) -> Option<Refused> {
     let kube::Error::Api(status) = error.cause() else {
         return None;
     };
-    let of: fn(String) -> Rejection = match action {
-        Action::CreatePod(_) => Rejection::Pod,
-        Action::CreateJob(_) => Rejection::Job,
+    let (is_pod, of): (bool, fn(String) -> Rejection) = match action {
+        Action::CreatePod(_) => (true, Rejection::Pod),
+        Action::CreateJob(_) => (false, Rejection::Job),
         _ => return None,
     };
-    let cause = error.cause();
-    if apply::is_quota_exceeded(cause) || apply::is_above_limit_range(cause) {
-        let waits = matches!(action, Action::CreatePod(_));
-        return waits.then(|| Rejection::NoRoom(status.message.clone()));
+    let (cause, message) = (error.cause(), || status.message.clone());
+    if apply::is_quota_exceeded(cause) {
+        return Some(if is_pod {
+            Refused::For(Rejection::NoRoom(message()))
+        } else {
+            Refused::Later
+        });
+    }
+    if is_pod && apply::is_above_limit_range(cause) {
+        return Some(Refused::AboveLimitRange(message()));
     }
     let by_admission = status.is_forbidden()
         && !status.message.contains("cannot create resource")
         && !apply::is_namespace_terminating(cause);
-    (by_admission || apply::is_invalid(cause)).then(|| of(status.message.clone()))
+    (by_admission || apply::is_invalid(cause)).then(|| Refused::For(of(message())))
+}
+
+/// Whether the namespace's LimitRange of ours is not yet what the settings say. If that can't be known, it may be.
+async fn limits_lag(situation: Situation<'_>, context: &Context) -> bool {
+    let namespace = situation.build.namespace().unwrap_or_default();
+    let tenant = names::tenant_of_namespace(&namespace).unwrap_or_default();
+    let ranges: Api<LimitRange> = Api::namespaced(context.client.clone(), &namespace);
+    let found = ranges.get_opt(limit_range::NAME).await;
+    !found.is_ok_and(|found| limit_range::is_current(found.as_ref(), tenant, &context.settings.tenants))
 }
 
 #[cfg(test)]
@@ -258,19 +296,19 @@ mod tests {
         let policy = "admission webhook \"images.example.com\" denied the request: not signed";
         let rbac = "pods is forbidden: User \"u\" cannot create resource \"pods\"";
         for (action, message, means) in [
-            (pod(), full, Some(Rejection::NoRoom(full.to_owned()))),
-            (pod(), above, Some(Rejection::NoRoom(above.to_owned()))),
-            (pod(), policy, Some(Rejection::Pod(policy.to_owned()))),
+            (pod(), full, Some(Refused::For(Rejection::NoRoom(full.to_owned())))),
+            (pod(), above, Some(Refused::AboveLimitRange(above.to_owned()))),
+            (pod(), policy, Some(Refused::For(Rejection::Pod(policy.to_owned())))),
             (pod(), rbac, None),
-            (job(), full, None),
-            (job(), policy, Some(Rejection::Job(policy.to_owned()))),
+            (job(), full, Some(Refused::Later)),
+            (job(), policy, Some(Refused::For(Rejection::Job(policy.to_owned())))),
             (job(), rbac, None),
         ] {
             let (client, mut server) = server();
             let context = context(client, &Hubs::default());
-            let refusal = async { server.asked().await.fail(403, "Forbidden", message) };
-            let (performed, ()) = tokio::join!(perform(&action, &context), refusal);
-            assert_eq!(rejection(&action, &performed.unwrap_err()), means, "{message}");
+            let answered = async { server.asked().await.fail(403, "Forbidden", message) };
+            let (performed, ()) = tokio::join!(perform(&action, &context), answered);
+            assert_eq!(refusal(&action, &performed.unwrap_err()), means, "{message}");
         }
     }
 }

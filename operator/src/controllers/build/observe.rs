@@ -195,7 +195,7 @@ pub(crate) fn references(build: &Build, context: &Context) -> Found {
     Found {
         rerun_of,
         inputs_of,
-        begun_with: begun_with(build, context),
+        begun_with: None,
         tenant: tenant.and_then(|tenant| stores.tenants.get(&ObjectRef::new(tenant))),
         tenant_settings: stores
             .tenant_settings
@@ -227,9 +227,10 @@ fn inputs_of<'a>(build: &'a Build, first: Option<&'a Build>) -> Option<&'a str> 
     recorded.inputs_of.as_deref()
 }
 
-/// Replaces what the stores keep of the Builds that a rerun takes its inputs from by the whole of them, where an attempt is
-/// yet to be begun.
+/// Adds what only the API server tells: what the pod was made for, where the status does not say so, and in the place of what the
+/// stores keep of the Builds that a rerun takes its inputs from the whole of them, where an attempt is yet to be begun.
 pub(super) async fn read_inputs(found: &mut Found, build: &Build, context: &Context) -> Result<(), BuildError> {
+    found.begun_with = begun_with(build, context).await?;
     if build.spec.rerun_of.is_none() || !is_to_begin(build) {
         return Ok(());
     }
@@ -248,18 +249,29 @@ pub(super) async fn read_inputs(found: &mut Found, build: &Build, context: &Cont
     Ok(())
 }
 
-/// What the build's pod says that it was made for. Asked only while the status does not say it.
-fn begun_with(build: &Build, context: &Context) -> Option<ResolvedSpec> {
+/// What the build's pod says that it was made for, where the status does not say it: a process died between the two. The
+/// store keeps no annotations, so the API server is asked.
+async fn begun_with(build: &Build, context: &Context) -> Result<Option<ResolvedSpec>, BuildError> {
     let status = build.status.as_ref();
     if status.is_some_and(|status| status.resolved_spec.is_some()) || is_settled(status) {
-        return None;
+        return Ok(None);
     }
-    let identity = Identity::of(build)?;
-    let name = ObjectRef::new(&identity.object_name(Stage::Build)).within(&identity.namespace);
-    let pod = context.stores.pods.get(&name)?;
-    let is_ours = pod.labels().get(LABEL_BUILD_UID) == Some(&identity.uid);
-    let text = pod.annotations().get(ANNOTATION_RESOLVED_SPEC).filter(|_| is_ours)?;
-    serde_json::from_str(text).ok()
+    let Some(identity) = Identity::of(build) else {
+        return Ok(None);
+    };
+    let name = identity.object_name(Stage::Build);
+    if shown(&name, &identity, context).is_none() {
+        return Ok(None);
+    }
+    let pods: Api<Pod> = Api::namespaced(context.client.clone(), &identity.namespace);
+    let pod = pods.get_opt(&name).await.map_err(|source| BuildError::Observe {
+        name,
+        source: Box::new(source),
+    })?;
+    let ours = pod.filter(|pod| pod.labels().get(LABEL_BUILD_UID) == Some(&identity.uid));
+    let text = ours.and_then(|mut pod| pod.annotations_mut().remove(ANNOTATION_RESOLVED_SPEC));
+    Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
 }
+
 #[cfg(test)]
 mod tests;

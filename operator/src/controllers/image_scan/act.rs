@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use super::ImageScanError;
 use crate::apply::{self, ApplyError, Write};
 use crate::context::Context;
-use crate::controllers::build::act::{once, rejection};
+use crate::controllers::build::act::{REFUSED, Refused, once, refusal};
 use crate::controllers::build::unseen::Unseen;
 use crate::controllers::tenant::home::is_out_of_reach;
 use crate::runner::{MAX_NOTE, Outcome, cut};
@@ -36,9 +36,12 @@ pub(super) async fn act(
             // What was planned rests on what is no longer so.
             Ok(Write::Outdated) => return Ok(Outcome::waiting().again_after(SOON)),
             Ok(write) => changed |= write == Write::Written,
-            Err(error) => match rejection(action, &error) {
-                Some(Rejection::Job(message)) => return reject(situation, &message, context, unseen).await,
-                Some(Rejection::NoRoom(_) | Rejection::Pod(_)) | None => return Err(ImageScanError::Act(error)),
+            Err(error) => match refusal(action, &error) {
+                Some(Refused::For(Rejection::Job(message))) => {
+                    return reject(situation, &message, context, unseen).await;
+                }
+                Some(Refused::Later) => return Ok(Outcome::waiting().again_after(REFUSED)),
+                Some(_) | None => return Err(ImageScanError::Act(error)),
             },
         }
     }

@@ -196,7 +196,7 @@ pub fn after_rejection(situation: Situation<'_>, rejection: &Rejection) -> Plan 
 /// Why the API server would not have an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rejection {
-    /// The namespace's ResourceQuota leaves no room for the pod now, or its LimitRange not as much as the platform's settings do.
+    /// The namespace's ResourceQuota leaves no room for the pod now.
     NoRoom(String),
     /// The pod is refused as it is.
     Pod(String),

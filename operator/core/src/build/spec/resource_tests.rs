@@ -175,6 +175,22 @@ fn what_is_above_the_platforms_ceiling_is_refused_with_where_it_stands() {
 }
 
 #[test]
+fn a_limit_that_lowered_a_request_is_whose_word_is_above_the_ceiling() {
+    let high = json!({"requests": {"memory": "70Gi"}});
+    let mut world = said([json!({"limits": {"memory": "65Gi"}}), high, NO, NO, chart()]);
+    below(&mut world, "64Gi");
+    let refusal = refusal(&world);
+    assert_eq!(refusal.class, Some(FailureClass::Source));
+    assert!(
+        refusal
+            .message
+            .ends_with("in the Build, resources.limits.memory is 65Gi."),
+        "{}",
+        refusal.message
+    );
+}
+
+#[test]
 fn a_request_without_a_limit_is_held_to_the_ceiling_too() {
     let mut world = said([json!({"requests": {"cpu": "9"}}), NO, NO, NO, chart()]);
     world.settings.tenants.max_limits.cpu = Some("8".into());
@@ -199,7 +215,7 @@ fn a_ceiling_that_was_lowered_leaves_what_runs_and_blames_nobody_for_an_older_de
         (refusal.class, refusal.next),
         (
             Some(FailureClass::Infrastructure),
-            "Create the Build again: the platform's defaults have changed.".to_owned()
+            "Create the Build again: what it had by default when it was taken on is above the ceiling now.".to_owned()
         )
     );
 }

@@ -86,8 +86,8 @@ pub(super) fn check(spec: &BuildSpec, build: &Build, origin: Origin<'_>) -> Resu
     Err(Refusal::failure(class, "InvalidSpec", message, next))
 }
 
-/// Refuses what is above the ceiling. A limit that nobody names is the namespace's, which is not. The request is looked at
-/// first: a limit that it raised is nobody's word.
+/// Refuses what is above the ceiling. A limit that nobody names is the namespace's, which is not. Of a request and a limit that
+/// were made to agree, one is nobody's word.
 fn keep_below(said: Option<&Resources>, build: &Build, origin: Origin<'_>) -> Result<(), Refusal> {
     if !is_to_begin(build) {
         return Ok(());
@@ -100,13 +100,23 @@ fn keep_below(said: Option<&Resources>, build: &Build, origin: Origin<'_>) -> Re
     let Some((list_name, list, Above { name, asked, most })) = found else {
         return Ok(());
     };
-    let says = |said: Option<&Resources>| {
-        let mut amounts = said.and_then(list).into_iter().flat_map(named);
-        amounts.any(|amount| amount == (name, asked))
+    // What made the two agree is the nearer word, in whichever list it stands.
+    let told = |list: List| {
+        move |said: Option<&Resources>| {
+            said.and_then(list)
+                .is_some_and(|said| named(said).any(|said| said == (name, asked)))
+        }
     };
-    let (class, place) = who_says(says, build, origin);
+    let (list_name, (class, place)) = [list_name, "limits"]
+        .into_iter()
+        .zip([list, LIMITS])
+        .map(|(list_name, list)| (list_name, who_says(told(list), build, origin)))
+        .find(|(_, (class, _))| *class != FailureClass::Infrastructure)
+        .unwrap_or_else(|| (list_name, who_says(told(list), build, origin)));
     let next = match (class, &build.spec.rerun_of) {
-        (FailureClass::Infrastructure, _) => "Create the Build again: the platform's defaults have changed.",
+        (FailureClass::Infrastructure, _) => {
+            "Create the Build again: what it had by default when it was taken on is above the ceiling now."
+        }
         (_, Some(_)) => "Write out what is to be built in a new Build, with less.",
         (_, None) => "Name less there, and create a new Build.",
     };

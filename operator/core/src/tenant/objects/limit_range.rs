@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::metadata;
 use crate::settings::TenantNamespaceSettings;
+use crate::tenant::drift::{Drift, Wanted};
 
 /// Name of the limit range.
 pub const NAME: &str = "imagefactory-limits";
@@ -37,6 +38,15 @@ pub fn limit_range(tenant: &str, settings: &TenantNamespaceSettings) -> Option<L
     })
 }
 
+/// Whether the limit range that is there is the one that the settings ask for.
+#[must_use]
+pub fn is_current(found: Option<&LimitRange>, tenant: &str, settings: &TenantNamespaceSettings) -> bool {
+    match (limit_range(tenant, settings), found) {
+        (Some(wanted), Some(found)) => wanted.drift(found) == Drift::None,
+        (wanted, found) => wanted.is_none() && found.is_none(),
+    }
+}
+
 fn amounts(list: &ResourceList) -> BTreeMap<String, Quantity> {
     [
         ("cpu", &list.cpu),
@@ -56,6 +66,16 @@ mod tests {
     #[test]
     fn a_request_that_is_not_named_is_the_limit() {
         insta::assert_yaml_snapshot!(limit_range("acme", &fixtures::settings().tenants));
+    }
+
+    #[test]
+    fn a_limit_range_of_earlier_settings_is_not_current() {
+        let mut settings = fixtures::settings().tenants;
+        let before = limit_range("acme", &settings);
+        assert!(is_current(before.as_ref(), "acme", &settings));
+        settings.max_limits.memory = Some("16Gi".into());
+        assert!(!is_current(before.as_ref(), "acme", &settings));
+        assert!(!is_current(None, "acme", &settings));
     }
 
     #[test]

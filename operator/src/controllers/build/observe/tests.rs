@@ -196,3 +196,32 @@ async fn whether_the_pod_of_a_job_that_is_to_be_ended_has_begun_is_asked_of_the_
         "it is ended by its pod, which keeps the log"
     );
 }
+
+#[tokio::test]
+async fn what_a_pod_was_made_for_is_asked_for_only_where_the_status_does_not_say_it() {
+    let made = json!({"metadata": {
+        "name": "b-build-1", "namespace": "tenant-acme", "labels": {"imagefactory.dev/build-uid": "u"},
+        "annotations": {"imagefactory.dev/resolved-spec": r#"{"template": "t", "timeout": "7m"}"#},
+    }});
+    let (client, mut server) = server();
+    let hubs = Hubs::default();
+    let context = context(client, &hubs);
+    let mut new = build();
+    new.status = None;
+    let mut found = references(&new, &context);
+    read_inputs(&mut found, &new, &context).await.unwrap();
+    assert_eq!(found.begun_with, None, "no pod, and nobody is asked");
+    show(&hubs.pods, made.clone());
+    let (read, ()) = tokio::join!(read_inputs(&mut found, &new, &context), async {
+        let asked = server.expect("GET /api/v1/namespaces/tenant-acme/pods/b-build-1").await;
+        asked.answer(200, &made);
+    });
+    read.unwrap();
+    let begun_with = found.begun_with.unwrap();
+    assert_eq!(begun_with.inputs.timeout, Some("7m".into()));
+    let mut told = build();
+    told.status.as_mut().unwrap().resolved_spec = Some(Box::new(begun_with));
+    let mut found = references(&told, &context);
+    read_inputs(&mut found, &told, &context).await.unwrap();
+    assert_eq!(found.begun_with, None, "the status says it");
+}
